@@ -1,0 +1,237 @@
+//! Cloning a process into new namespaces, clone3(2).
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::check;
+
+/// Proof that the process had one thread when it was made: the right to clone it.
+///
+/// A child of a threaded process may find the allocator's lock taken by a thread that does not
+/// exist in it. The proof cannot be sent to another thread.
+#[derive(Debug)]
+pub struct SingleThreaded(PhantomData<*const ()>);
+
+impl SingleThreaded {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    /// `EINVAL` when the process has other threads.
+    pub fn check() -> io::Result<Self> {
+        // SAFETY: unshare(2) with CLONE_THREAD changes nothing: the kernel just refuses it in a
+        // process that has more than one thread.
+        check(unsafe { libc::unshare(libc::CLONE_THREAD) }.into())?;
+        Ok(Self(PhantomData))
+    }
+}
+
+/// Proof of being the only thread of a child that [`clone_into`] made.
+///
+/// What such a child does until exec must not allocate; the functions that ask for this token keep
+/// to that.
+#[derive(Debug)]
+pub struct ChildToken(PhantomData<*const ()>);
+
+bitflags::bitflags! {
+    /// The kinds of namespaces, namespaces(7).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Namespaces: u64 {
+        /// Cgroup root directory.
+        const CGROUP = libc::CLONE_NEWCGROUP as u64;
+        /// System V IPC and POSIX message queues.
+        const IPC = libc::CLONE_NEWIPC as u64;
+        /// Mount points.
+        const MOUNT = libc::CLONE_NEWNS as u64;
+        /// Network devices, addresses, ports.
+        const NETWORK = libc::CLONE_NEWNET as u64;
+        /// Process ids.
+        const PID = libc::CLONE_NEWPID as u64;
+        /// User and group ids, capabilities.
+        const USER = libc::CLONE_NEWUSER as u64;
+        /// Host and domain name.
+        const UTS = libc::CLONE_NEWUTS as u64;
+    }
+}
+
+/// A child process, killed and reaped when this is dropped before it was waited for.
+#[derive(Debug)]
+pub struct Child {
+    pid: u32,
+    pidfd: OwnedFd,
+    reaped: bool,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitStatus {
+    /// It left with this code.
+    Exited(u8),
+    /// This signal ended it.
+    Signaled(u8),
+}
+
+impl ExitStatus {
+    /// The code that shells and Docker report: 128 + n for signal n.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Signaled(signal) => 128_u8.saturating_add(signal),
+        }
+    }
+}
+
+impl Child {
+    /// The process id in the caller's namespace.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends `signal`; a child that has ended is no error.
+    ///
+    /// # Errors
+    /// `EINVAL` for a number that is no signal, `EPERM` when the child has changed its ids.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        signal_process(self.pidfd.as_fd(), signal)
+    }
+
+    /// Waits until the child has ended, and reaps it.
+    ///
+    /// # Errors
+    /// Those of waitid(2), none of which happens to an unreaped child.
+    pub fn wait(mut self) -> io::Result<ExitStatus> {
+        self.reap()
+    }
+
+    fn reap(&mut self) -> io::Result<ExitStatus> {
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        loop {
+            match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+                Ok(None) => unreachable!("waitid without NOHANG returns when a child has ended"),
+                Ok(Some(status)) => {
+                    self.reaped = true;
+                    let small = |number: i32| u8::try_from(number).unwrap_or(u8::MAX);
+                    return Ok(match status.exit_status() {
+                        Some(code) => ExitStatus::Exited(small(code)),
+                        None => {
+                            ExitStatus::Signaled(small(status.terminating_signal().unwrap_or(0)))
+                        }
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Child {
+    /// The pidfd: readable once the child has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.reaped {
+            // The child is ours and unreaped, so that both calls reach it or find it ended.
+            let _ = self.signal(libc::SIGKILL);
+            let _ = self.reap();
+        }
+    }
+}
+
+/// Sends `signal` to the process behind `pidfd`; one that has ended is no error.
+///
+/// # Errors
+/// `EINVAL` for a number that is no signal, `EPERM` without permission.
+pub fn signal_process(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    let no_info: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: the descriptor is borrowed, so it is open; a null siginfo asks for the default one.
+    let sent = check(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            no_info,
+            0,
+        )
+    });
+    match sent {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Clones the process into new `namespaces` and runs `child` in the copy, which ends with the code
+/// that `child` returns.
+///
+/// # Errors
+/// Those of clone3(2): `EPERM` or `ENOSPC` where user namespaces are forbidden or used up.
+pub fn clone_into(
+    namespaces: Namespaces,
+    _proof: &SingleThreaded,
+    child: impl FnOnce(ChildToken) -> u8,
+) -> io::Result<Child> {
+    let mut pidfd: libc::c_int = -1;
+    // SAFETY: every field of clone_args is an integer, for which zero is valid and means "unused".
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    #[allow(
+        clippy::cast_sign_loss,
+        reason = "a flag of the kernel's 32 bit interface"
+    )]
+    let pidfd_flag = libc::CLONE_PIDFD as u64;
+    args.flags = namespaces.bits() | pidfd_flag;
+    args.pidfd = (&raw mut pidfd).addr() as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    // SAFETY: without CLONE_VM the child gets its own copy of memory and stack, as with fork(2);
+    // `args` and the integer behind `args.pidfd` outlive the call, and the size is that of `args`.
+    // The caller is single-threaded, so that no lock is held by a thread that the child lacks.
+    let pid = check(unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut args,
+            size_of::<libc::clone_args>(),
+        )
+    })?;
+    if pid == 0 {
+        let code = child(ChildToken(PhantomData));
+        // SAFETY: _exit(2) does not return and runs no handlers of the parent's copy.
+        unsafe { libc::_exit(code.into()) }
+    }
+    // SAFETY: the kernel stored a new descriptor that nothing else owns, as CLONE_PIDFD promises.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let pid = u32::try_from(pid).map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok(Child {
+        pid,
+        pidfd,
+        reaped: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The test runner is threaded, which the proof must notice; clones are tested end to end.
+    #[test]
+    fn a_threaded_process_gets_no_proof() {
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::Builder::new()
+            .spawn(move || receiver.recv())
+            .unwrap();
+        assert!(SingleThreaded::check().is_err());
+        drop(sender);
+        assert!(thread.join().unwrap().is_err());
+    }
+
+    #[test]
+    fn exit_codes_are_the_shells() {
+        assert_eq!(ExitStatus::Exited(7).code(), 7);
+        assert_eq!(ExitStatus::Signaled(9).code(), 137);
+    }
+}
