@@ -19,6 +19,11 @@ pub struct Instruction {
 /// The kernel refuses longer programs (`BPF_MAXINSNS`).
 pub const MAX_INSTRUCTIONS: usize = 4096;
 
+/// The filter brings no mitigation against speculative execution of its own
+/// (`SECCOMP_FILTER_FLAG_SPEC_ALLOW`): what other runtimes ask for, and the default of kernels since
+/// Linux 5.16.
+pub const SPEC_ALLOW: u32 = 4;
+
 #[repr(C)]
 struct Program {
     len: u16,

@@ -1,0 +1,265 @@
+//! The program: its user, its rights, its words.
+
+use std::ffi::CString;
+
+use carrier_sys::exec::Program;
+use oci_spec::runtime::{LinuxCapabilities, PosixRlimitType, Process};
+use rustix::process::{Resource, Rlimit};
+use rustix::thread::{CapabilitySets, Gid, Uid};
+
+use super::{Stdin, c_string, invalid, target};
+use crate::capability::Capabilities;
+use crate::error::Error;
+use crate::idmap::IdMaps;
+use crate::plan::{Execution, Identity, InitPlan, Step, Symlinks};
+
+/// Docker's, for an environment that has none.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+const DEFAULT_UMASK: u32 = 0o022;
+
+pub(super) fn compile_stdio(plan: &mut InitPlan, process: &Process, stdin: Stdin) {
+    let owner = Uid::from_raw(process.user().uid());
+    if process.terminal() == Some(true) {
+        plan.push("process.terminal", Step::OpenTerminal { owner });
+        return;
+    }
+    plan.push("process.terminal", Step::NewSession);
+    if stdin == Stdin::Null {
+        plan.push("process.terminal", Step::NullStdin);
+    }
+}
+
+pub(super) fn compile_working_directory(
+    plan: &mut InitPlan,
+    process: &Process,
+) -> Result<(), Error> {
+    let directory = target("process.cwd", process.cwd(), Symlinks::FollowInside)?;
+    if !directory.path.is_empty() {
+        plan.push("process.cwd", Step::MakeDirectory(directory));
+    }
+    Ok(())
+}
+
+/// What happens inside the root, up to the program's first instruction.
+pub(super) fn compile(
+    plan: &mut InitPlan,
+    process: &Process,
+    maps: &IdMaps,
+    filter: Option<Step>,
+) -> Result<(), Error> {
+    compile_limits(plan, process)?;
+    let user = process.user();
+    if user.uid() != 0 && process.terminal() != Some(true) {
+        plan.push("process.user", Step::OwnStdio(Uid::from_raw(user.uid())));
+    }
+    plan.push(
+        "process.user.umask",
+        Step::SetUmask(user.umask().unwrap_or(DEFAULT_UMASK)),
+    );
+    let directory = target("process.cwd", process.cwd(), Symlinks::FollowInside)?;
+    plan.push("process.cwd", Step::ChangeDirectory(directory.path));
+
+    let confined = process.no_new_privileges() == Some(true);
+    let (early, late) = if confined {
+        (None, filter)
+    } else {
+        (filter, None)
+    };
+    if let Some(filter) = early {
+        // Without no-new-privileges a filter needs CAP_SYS_ADMIN, which is dropped below.
+        plan.push("linux.seccomp", filter);
+    }
+    compile_identity(plan, process, maps)?;
+    if confined {
+        plan.push("process.noNewPrivileges", Step::SetNoNewPrivileges);
+    }
+    // After the last change of ids, which would clear it.
+    plan.push("process", Step::DieWithParent);
+    plan.push("process", Step::AwaitStart);
+    if let Some(filter) = late {
+        // As late as can be: the filter need not allow what the set-up does.
+        plan.push("linux.seccomp", filter);
+    }
+    plan.push("process.args", Step::Execute(execution(process)?));
+    Ok(())
+}
+
+fn compile_identity(plan: &mut InitPlan, process: &Process, maps: &IdMaps) -> Result<(), Error> {
+    let user = process.user();
+    let additional = user.additional_gids().as_deref().unwrap_or_default();
+    let mut groups: Vec<Gid> = additional.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    groups.sort_unstable_by_key(|gid| gid.as_raw());
+    groups.dedup();
+    let sets = process.capabilities().as_ref().map(Sets::of);
+    if let Some(sets) = &sets {
+        let keep = sets.bounding.for_kernel();
+        plan.push("process.capabilities.bounding", Step::DropBoundingSet(keep));
+    }
+    let keep_capabilities = sets
+        .as_ref()
+        .is_some_and(|sets| sets.permitted != Capabilities::NONE);
+    plan.push(
+        "process.user",
+        Step::BecomeUser(Identity {
+            uid: Uid::from_raw(user.uid()),
+            gid: Gid::from_raw(user.gid()),
+            groups: (!maps.is_single()).then_some(groups),
+            keep_capabilities,
+        }),
+    );
+    if let Some(sets) = sets {
+        plan.push(
+            "process.capabilities",
+            Step::SetCapabilities {
+                sets: CapabilitySets {
+                    effective: sets.effective.for_kernel(),
+                    permitted: sets.permitted.for_kernel(),
+                    inheritable: sets.inheritable.for_kernel(),
+                },
+                ambient: sets.ambient.for_kernel(),
+            },
+        );
+    }
+    Ok(())
+}
+
+/// The five sets, as masks.
+struct Sets {
+    bounding: Capabilities,
+    effective: Capabilities,
+    permitted: Capabilities,
+    inheritable: Capabilities,
+    ambient: Capabilities,
+}
+
+impl Sets {
+    fn of(sets: &LinuxCapabilities) -> Self {
+        let mask = |set: &Option<oci_spec::runtime::Capabilities>| {
+            let names = set.iter().flatten().map(ToString::to_string);
+            // The specification's type holds known names only.
+            names
+                .filter_map(|name| Capabilities::named(&name).ok())
+                .fold(Capabilities::NONE, Capabilities::with)
+        };
+        Self {
+            bounding: mask(sets.bounding()),
+            effective: mask(sets.effective()),
+            permitted: mask(sets.permitted()),
+            inheritable: mask(sets.inheritable()),
+            ambient: mask(sets.ambient()),
+        }
+    }
+}
+
+fn compile_limits(plan: &mut InitPlan, process: &Process) -> Result<(), Error> {
+    for (index, limit) in process.rlimits().iter().flatten().enumerate() {
+        let field = format!("process.rlimits[{index}]");
+        let resource = resource(limit.typ());
+        if limit.soft() > limit.hard() {
+            return Err(invalid(field, "the soft limit is above the hard one"));
+        }
+        let value = |number: u64| (number != u64::MAX).then_some(number);
+        let limit = Rlimit {
+            current: value(limit.soft()),
+            maximum: value(limit.hard()),
+        };
+        plan.push(field, Step::SetResourceLimit(resource, limit));
+    }
+    Ok(())
+}
+
+fn resource(kind: PosixRlimitType) -> Resource {
+    match kind {
+        PosixRlimitType::RlimitCpu => Resource::Cpu,
+        PosixRlimitType::RlimitFsize => Resource::Fsize,
+        PosixRlimitType::RlimitData => Resource::Data,
+        PosixRlimitType::RlimitStack => Resource::Stack,
+        PosixRlimitType::RlimitCore => Resource::Core,
+        PosixRlimitType::RlimitRss => Resource::Rss,
+        PosixRlimitType::RlimitNproc => Resource::Nproc,
+        PosixRlimitType::RlimitNofile => Resource::Nofile,
+        PosixRlimitType::RlimitMemlock => Resource::Memlock,
+        PosixRlimitType::RlimitAs => Resource::As,
+        PosixRlimitType::RlimitLocks => Resource::Locks,
+        PosixRlimitType::RlimitSigpending => Resource::Sigpending,
+        PosixRlimitType::RlimitMsgqueue => Resource::Msgqueue,
+        PosixRlimitType::RlimitNice => Resource::Nice,
+        PosixRlimitType::RlimitRtprio => Resource::Rtprio,
+        PosixRlimitType::RlimitRttime => Resource::Rttime,
+    }
+}
+
+fn execution(process: &Process) -> Result<Execution, Error> {
+    let words = process.args().as_deref().unwrap_or_default();
+    let name = match words.first() {
+        Some(name) if !name.is_empty() => name.clone(),
+        _ => return Err(invalid("process.args", "there is no program to execute")),
+    };
+    let environment = process.env().as_deref().unwrap_or_default();
+    let strings = |field: &str, lines: &[String]| {
+        lines
+            .iter()
+            .map(|line| c_string(field, line))
+            .collect::<Result<Vec<CString>, Error>>()
+    };
+    Ok(Execution {
+        candidates: candidates(&name, environment)?,
+        program: Program::new(
+            strings("process.args", words)?,
+            strings("process.env", environment)?,
+        ),
+        name,
+    })
+}
+
+/// Where execvp(3) would look.
+fn candidates(name: &str, environment: &[String]) -> Result<Vec<CString>, Error> {
+    if name.contains('/') {
+        return Ok(vec![c_string("process.args", name)?]);
+    }
+    let path = environment
+        .iter()
+        .rev()
+        .find_map(|line| line.strip_prefix("PATH="));
+    path.unwrap_or(DEFAULT_PATH)
+        .split(':')
+        .filter(|directory| directory.starts_with('/'))
+        .map(|directory| {
+            c_string(
+                "process.args",
+                format!("{}/{name}", directory.trim_end_matches('/')),
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates_of(name: &str, environment: &[&str]) -> Vec<String> {
+        let environment: Vec<String> = environment.iter().map(ToString::to_string).collect();
+        let found = candidates(name, &environment).unwrap();
+        found
+            .into_iter()
+            .map(|path| path.into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_bare_name_is_looked_for_in_the_containers_path() {
+        assert_eq!(
+            candidates_of("sh", &["PATH=/a:/b/:", "X=1"]),
+            ["/a/sh", "/b/sh"]
+        );
+        assert_eq!(candidates_of("sh", &["PATH=/a", "PATH=/z"]), ["/z/sh"]);
+        assert_eq!(candidates_of("sh", &[]).len(), 6);
+        assert_eq!(candidates_of("./sh", &["PATH=/a"]), ["./sh"]);
+    }
+
+    #[test]
+    fn directories_relative_to_nowhere_are_not_searched() {
+        assert_eq!(candidates_of("sh", &["PATH=.:bin::/x"]), ["/x/sh"]);
+    }
+}

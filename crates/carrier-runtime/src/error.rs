@@ -1,0 +1,116 @@
+//! What can go wrong between a bundle and a process.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use crate::seccomp;
+
+/// An error of the runtime.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A field of the configuration has a value that cannot be applied.
+    #[error("{field} is invalid: {reason}")]
+    Invalid {
+        /// The field's path in `config.json`.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A field of the configuration asks for something that this version cannot do.
+    #[error("{field} is not supported")]
+    Unsupported {
+        /// The field's path in `config.json`.
+        field: String,
+    },
+    /// The seccomp profile cannot be compiled.
+    #[error("cannot compile the seccomp profile")]
+    Seccomp(#[from] seccomp::Error),
+    /// The process has threads, or its descriptors are used up.
+    #[error("cannot prepare a child process")]
+    Prepare(#[source] io::Error),
+    /// The session keyring of the login cannot be left.
+    #[error("cannot join the session keyring of containers")]
+    Keyring(#[source] io::Error),
+    /// clone3(2) failed.
+    #[error("cannot create namespaces")]
+    Clone(#[source] io::Error),
+    /// The kernel or a helper refused the id maps.
+    #[error(transparent)]
+    IdMap(#[from] IdMapError),
+    /// A step of the child failed.
+    #[error("cannot {action} ({origin})")]
+    Step {
+        /// What was to be done, with names.
+        action: String,
+        /// The field of the configuration that asked for it.
+        origin: String,
+        /// The kernel's answer.
+        source: Errno,
+    },
+    /// The program to execute is nowhere.
+    #[error("executable file {program:?} not found in $PATH or the image")]
+    ProgramNotFound {
+        /// The first word of the command.
+        program: String,
+    },
+    /// The program exists and cannot be executed.
+    #[error("cannot execute {program:?}")]
+    ProgramNotExecutable {
+        /// The first word of the command.
+        program: String,
+        /// The kernel's answer.
+        source: Errno,
+    },
+    /// The child ended without a word.
+    #[error("the container's first process died while it was set up")]
+    ChildDied,
+    /// Talking to the child failed.
+    #[error("cannot talk to the container's first process")]
+    Channel(#[source] Errno),
+    /// A state file cannot be written or read.
+    #[error("cannot {action} container state {path}")]
+    State {
+        /// `read`, `write` or `remove`.
+        action: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// Why a user namespace did not get its ids.
+#[derive(Debug, thiserror::Error)]
+pub enum IdMapError {
+    /// The helper that writes maps of several ids is not installed.
+    #[error("{helper} is not installed")]
+    HelperMissing {
+        /// `newuidmap` or `newgidmap`.
+        helper: &'static str,
+    },
+    /// The helper could not be started.
+    #[error("cannot run {helper}")]
+    HelperFailed {
+        /// `newuidmap` or `newgidmap`.
+        helper: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The helper refused.
+    #[error("{helper} refused the id map: {message}")]
+    Refused {
+        /// `newuidmap` or `newgidmap`.
+        helper: &'static str,
+        /// What it said.
+        message: String,
+    },
+    /// The kernel refused the caller's own map.
+    #[error("cannot write {file}")]
+    Write {
+        /// `uid_map`, `gid_map` or `setgroups`.
+        file: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+}

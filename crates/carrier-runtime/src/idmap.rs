@@ -1,0 +1,182 @@
+//! Ids of a user namespace, user_namespaces(7).
+
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::process::{Command, Stdio};
+
+use crate::error::IdMapError;
+
+/// Where the set-user-ID helpers are looked for: never in the caller's `PATH`, which may hold
+/// directories that others can write.
+const HELPER_DIRECTORIES: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin"];
+
+/// A range of ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdRange {
+    /// The first id inside the namespace.
+    pub inside: u32,
+    /// The first id outside.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// The maps of a user namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdMaps {
+    /// User ids.
+    pub users: Vec<IdRange>,
+    /// Group ids.
+    pub groups: Vec<IdRange>,
+}
+
+impl IdMaps {
+    /// Whether only one user and one group are mapped: no helper is needed, and the kernel forbids
+    /// setgroups(2).
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        let single = |ranges: &[IdRange]| matches!(ranges, [range] if range.count == 1);
+        single(&self.users) && single(&self.groups)
+    }
+
+    /// Writes the maps of process `pid`, a child that waits in a new user namespace.
+    ///
+    /// # Errors
+    /// [`IdMapError`] when the kernel or a helper refuses.
+    pub fn write(&self, pid: u32) -> Result<(), IdMapError> {
+        if rustix::process::geteuid().is_root() && self.write_by_hand(pid).is_ok() {
+            return Ok(());
+        }
+        if self.is_single() {
+            // Without this an unprivileged process may not map groups, user_namespaces(7).
+            write_proc(pid, "setgroups", "deny")?;
+            return self.write_by_hand(pid);
+        }
+        let users = Helper::start("newuidmap", pid, &self.users)?;
+        let groups = Helper::start("newgidmap", pid, &self.groups);
+        users.finish()?;
+        groups?.finish()
+    }
+
+    fn write_by_hand(&self, pid: u32) -> Result<(), IdMapError> {
+        write_proc(pid, "gid_map", &lines(&self.groups))?;
+        write_proc(pid, "uid_map", &lines(&self.users))
+    }
+}
+
+fn lines(ranges: &[IdRange]) -> String {
+    ranges.iter().fold(String::new(), |mut text, range| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{} {} {}", range.inside, range.outside, range.count);
+        text
+    })
+}
+
+fn write_proc(pid: u32, file: &'static str, content: &str) -> Result<(), IdMapError> {
+    let write = || {
+        OpenOptions::new()
+            .write(true)
+            .open(format!("/proc/{pid}/{file}"))
+            .and_then(|mut open| open.write_all(content.as_bytes()))
+    };
+    write().map_err(|source| IdMapError::Write { file, source })
+}
+
+/// A running `newuidmap` or `newgidmap`; both run at once.
+struct Helper {
+    name: &'static str,
+    child: std::process::Child,
+}
+
+impl Helper {
+    fn start(name: &'static str, pid: u32, ranges: &[IdRange]) -> Result<Self, IdMapError> {
+        let numbers = ranges
+            .iter()
+            .flat_map(|range| [range.inside, range.outside, range.count]);
+        let arguments: Vec<String> = std::iter::once(pid)
+            .chain(numbers)
+            .map(|number| number.to_string())
+            .collect();
+        for directory in HELPER_DIRECTORIES {
+            let started = Command::new(format!("{directory}/{name}"))
+                .args(&arguments)
+                .env_clear()
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn();
+            match started {
+                Ok(child) => return Ok(Self { name, child }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    return Err(IdMapError::HelperFailed {
+                        helper: name,
+                        source,
+                    });
+                }
+            }
+        }
+        Err(IdMapError::HelperMissing { helper: name })
+    }
+
+    fn finish(self) -> Result<(), IdMapError> {
+        let helper = self.name;
+        let output = self
+            .child
+            .wait_with_output()
+            .map_err(|source| IdMapError::HelperFailed { helper, source })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let message = String::from_utf8_lossy(&output.stderr);
+        let message = message.lines().next().unwrap_or("no reason given");
+        let message = message
+            .strip_prefix(helper)
+            .unwrap_or(message)
+            .trim_start_matches(": ");
+        Err(IdMapError::Refused {
+            helper,
+            message: message.escape_debug().to_string(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: IdRange = IdRange {
+        inside: 0,
+        outside: 1000,
+        count: 1,
+    };
+    const MANY: IdRange = IdRange {
+        inside: 1,
+        outside: 100_000,
+        count: 65_536,
+    };
+
+    #[test]
+    fn one_id_needs_no_helper() {
+        assert!(
+            IdMaps {
+                users: vec![ONE],
+                groups: vec![ONE]
+            }
+            .is_single()
+        );
+        assert!(
+            !IdMaps {
+                users: vec![ONE, MANY],
+                groups: vec![ONE]
+            }
+            .is_single()
+        );
+    }
+
+    #[test]
+    fn a_map_is_a_line_a_range() {
+        assert_eq!(lines(&[ONE, MANY]), "0 1000 1\n1 100000 65536\n");
+    }
+}

@@ -1,0 +1,73 @@
+//! Steps that give up power: ids and capabilities.
+
+use std::os::fd::AsFd as _;
+
+use rustix::fs::{AtFlags, FileType};
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::plan::Identity;
+
+/// Lets a program that is not root open `/dev/stdout` again where that is a pipe. Terminals and
+/// files stay their owner's: they are the host's.
+pub(super) fn own_stdio(owner: Uid) -> Result<(), Errno> {
+    let streams = [
+        rustix::stdio::stdin(),
+        rustix::stdio::stdout(),
+        rustix::stdio::stderr(),
+    ];
+    for stream in streams {
+        let stat = rustix::fs::fstat(stream)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
+            continue;
+        }
+        match rustix::fs::chownat(stream.as_fd(), c"", Some(owner), None, AtFlags::EMPTY_PATH) {
+            // A pipe of somebody outside the user namespace.
+            Ok(()) | Err(Errno::PERM | Errno::INVAL) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn drop_bounding_set(keep: CapabilitySet) -> Result<(), Errno> {
+    for number in 0..u64::BITS {
+        let Some(capability) = CapabilitySet::from_bits(1 << number) else {
+            continue;
+        };
+        if keep.contains(capability) {
+            continue;
+        }
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            Ok(()) => {}
+            // The first number that this kernel does not know.
+            Err(Errno::INVAL) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn become_user(user: &Identity) -> Result<(), Errno> {
+    if let Some(groups) = &user.groups {
+        rustix::thread::set_thread_groups(groups)?;
+    }
+    rustix::thread::set_keep_capabilities(user.keep_capabilities)?;
+    rustix::thread::set_thread_res_gid(user.gid, user.gid, user.gid)?;
+    rustix::thread::set_thread_res_uid(user.uid, user.uid, user.uid)
+}
+
+pub(super) fn set_capabilities(sets: CapabilitySets, ambient: CapabilitySet) -> Result<(), Errno> {
+    rustix::thread::set_capabilities(None, sets)?;
+    rustix::thread::clear_ambient_capability_set()?;
+    for capability in ambient.iter() {
+        rustix::thread::configure_capability_in_ambient_set(capability, true)?;
+    }
+    Ok(())
+}
+
+/// The owner of a terminal's other side keeps its group, `tty`, which devpts has set.
+pub(super) fn give_terminal(terminal: impl std::os::fd::AsFd, owner: Uid) -> Result<(), Errno> {
+    rustix::fs::fchown(terminal, Some(owner), None::<Gid>)
+}

@@ -1,0 +1,84 @@
+//! Steps that change the process itself.
+
+use std::ffi::CStr;
+use std::os::fd::AsFd as _;
+
+use carrier_sys::process::ChildToken;
+use carrier_sys::seccomp::Instruction;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
+
+use super::errno;
+use crate::plan::Execution;
+
+pub(super) fn hide_from_tracers() -> Result<(), Errno> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+}
+
+pub(super) fn bring_loopback_up() -> Result<(), Errno> {
+    let kind = SocketType::DGRAM;
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::INET, kind, flags, None)?;
+    carrier_sys::net::bring_loopback_up(socket.as_fd()).map_err(|e| errno(&e))
+}
+
+/// Enters a directory below the root, and checks that it is there: a descriptor of the host that
+/// leaked into `/proc/self/fd` is no working directory (CVE-2024-21626).
+pub(super) fn change_directory(path: &CStr) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(c"/", flags, Mode::empty())?;
+    let resolve = rustix::fs::ResolveFlags::IN_ROOT | rustix::fs::ResolveFlags::NO_MAGICLINKS;
+    let directory = super::path::open_with(
+        root.as_fd(),
+        path,
+        OFlags::PATH | OFlags::DIRECTORY,
+        resolve,
+    )?;
+    rustix::process::fchdir(&directory)
+}
+
+/// Sets a limit, at most to what the caller's own hard limit allows.
+pub(super) fn set_resource_limit(resource: Resource, wanted: Rlimit) -> Result<(), Errno> {
+    match rustix::process::setrlimit(resource, wanted.clone()) {
+        Err(Errno::PERM) => {
+            let ceiling = rustix::process::getrlimit(resource).maximum;
+            let clamp = |limit: Option<u64>| match (limit, ceiling) {
+                (Some(limit), Some(ceiling)) => Some(limit.min(ceiling)),
+                (None, ceiling) => ceiling,
+                (limit, None) => limit,
+            };
+            let clamped = Rlimit {
+                current: clamp(wanted.current),
+                maximum: clamp(wanted.maximum),
+            };
+            rustix::process::setrlimit(resource, clamped)
+        }
+        other => other,
+    }
+}
+
+pub(super) fn die_with_parent() -> Result<(), Errno> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+}
+
+pub(super) fn load_filter(filter: &[Instruction], flags: u32) -> Result<(), Errno> {
+    carrier_sys::seccomp::load(filter, flags).map_err(|e| errno(&e))
+}
+
+/// Becomes the program: tries each place, as execvp(3) does, and reports what it found last.
+pub(super) fn execute(execution: &Execution, token: &ChildToken) -> Result<(), Errno> {
+    carrier_sys::signal::reset(token).map_err(|e| errno(&e))?;
+    carrier_sys::fd::close_on_exec_from(3).map_err(|e| errno(&e))?;
+    let mut verdict = Errno::NOENT;
+    for candidate in &execution.candidates {
+        match errno(&execution.program.execute(candidate, token)) {
+            Errno::NOENT | Errno::NOTDIR => {}
+            // Another directory of PATH may hold one that can be executed.
+            Errno::ACCESS => verdict = Errno::ACCESS,
+            other => return Err(other),
+        }
+    }
+    Err(verdict)
+}

@@ -1,0 +1,46 @@
+//! Steps that set up the standard streams.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::process::Uid;
+use rustix::pty::OpenptFlags;
+
+use super::{Machine, identity, mounts, path};
+
+impl Machine<'_> {
+    /// Opens a terminal of the container's own devpts, sends its controlling side to the parent and
+    /// makes the other side the standard streams and `/dev/console`.
+    pub(super) fn open_terminal(&mut self, owner: Uid) -> Result<(), Errno> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let flags = OFlags::RDWR | OFlags::NOCTTY;
+        let controller = path::open_with(self.root()?, c"dev/pts/ptmx", flags, resolve)?;
+        rustix::pty::unlockpt(&controller)?;
+        // By descriptor: the name in /dev/pts could be swapped (CVE-2025-52565).
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let terminal = rustix::pty::ioctl_tiocgptpeer(&controller, flags)?;
+        identity::give_terminal(&terminal, owner)?;
+        self.add_console(&terminal)?;
+        self.channel.send_terminal(controller.as_fd())?;
+        rustix::process::setsid()?;
+        rustix::process::ioctl_tiocsctty(&terminal)?;
+        rustix::stdio::dup2_stdin(&terminal)?;
+        rustix::stdio::dup2_stdout(&terminal)?;
+        rustix::stdio::dup2_stderr(&terminal)
+    }
+
+    fn add_console(&self, terminal: &OwnedFd) -> Result<(), Errno> {
+        let devices = self.devices.as_ref().ok_or(Errno::BADF)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
+        let place = rustix::fs::openat(devices, c"console", flags, Mode::from_raw_mode(0o600))?;
+        let tree = mounts::clone_tree(terminal, c"", false)?;
+        mounts::attach(tree.as_fd(), place.as_fd())
+    }
+
+    pub(super) fn null_stdin(&mut self) -> Result<(), Errno> {
+        let devices = self.devices.as_ref().ok_or(Errno::BADF)?;
+        let null = rustix::fs::openat(devices, c"null", OFlags::RDONLY, Mode::empty())?;
+        rustix::stdio::dup2_stdin(&null)
+    }
+}

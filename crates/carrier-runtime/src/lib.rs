@@ -1,0 +1,22 @@
+//! The OCI runtime of Carrier: from a bundle to a process and back.
+//!
+//! It knows nothing of images, names or networks. A start goes through stages, each consumed by the
+//! next: [`Prepared`] compiled the configuration into a plan, [`Spawned`] has a child at work on it,
+//! [`Ready`] waits with everything done but the last step, [`Started`] runs the program.
+
+mod capability;
+mod channel;
+mod compile;
+mod error;
+mod idmap;
+mod init;
+mod launch;
+mod plan;
+pub mod seccomp;
+pub mod state;
+
+pub use capability::{Capabilities, UnknownCapability};
+pub use compile::{Bundle, Overlay, RootSource, Stdin};
+pub use error::{Error, IdMapError};
+pub use idmap::{IdMaps, IdRange};
+pub use launch::{Prepared, Ready, Spawned, Started};

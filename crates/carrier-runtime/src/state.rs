@@ -1,0 +1,200 @@
+//! What was observed of a container: runtime-spec `runtime.md`, section "State".
+//!
+//! A state file lives in a directory that dies with a boot, but is never trusted for that: a process
+//! is known by its id, its start time and the boot in which both were read.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use carrier_spec::ContainerId;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+const FILE: &str = "state.json";
+
+/// A process that was started, known well enough to never be mistaken for another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessIdentity {
+    /// Process id in the namespace of Carrier.
+    pub pid: u32,
+    /// Clock ticks between the boot and the start of the process.
+    pub start_time: u64,
+    /// The boot, `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+}
+
+impl ProcessIdentity {
+    /// Identifies the process `pid`, which must not be reaped meanwhile.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        Ok(Self {
+            pid,
+            start_time: start_time(pid)?,
+            boot_id: boot_id()?,
+        })
+    }
+
+    /// Whether that very process still exists.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        start_time(self.pid).is_ok_and(|time| time == self.start_time)
+            && boot_id().is_ok_and(|id| id == self.boot_id)
+    }
+}
+
+/// How far a container has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All is set up, the program waits.
+    Created,
+    /// The program runs.
+    Running,
+    /// The program has ended.
+    Stopped,
+}
+
+/// The state of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// Version of the runtime specification.
+    pub oci_version: String,
+    /// The container.
+    pub id: ContainerId,
+    /// What was true when the file was written; see [`State::status_now`].
+    pub status: Status,
+    /// Its first process.
+    #[serde(flatten)]
+    pub process: ProcessIdentity,
+}
+
+impl State {
+    /// What is true: a container whose process is gone has stopped, whatever the file says.
+    #[must_use]
+    pub fn status_now(&self) -> Status {
+        if self.process.is_alive() {
+            self.status
+        } else {
+            Status::Stopped
+        }
+    }
+}
+
+/// The directory of a container's state.
+#[derive(Clone, Debug)]
+pub struct StateDir(PathBuf);
+
+impl StateDir {
+    /// Names the directory; nothing is made yet.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes the state: readers see the old one or the new one.
+    ///
+    /// # Errors
+    /// [`Error::State`].
+    pub fn write(&self, state: &State) -> Result<(), Error> {
+        let path = self.0.join(FILE);
+        let write = || {
+            let temporary = self.0.join(".state.json");
+            fs::write(&temporary, serde_json::to_vec(state)?)?;
+            fs::rename(&temporary, &path)
+        };
+        write().map_err(|source| Error::State {
+            action: "write",
+            path: path.clone(),
+            source,
+        })
+    }
+
+    /// Reads the state; nothing where the container has none.
+    ///
+    /// # Errors
+    /// [`Error::State`] when the file is there and cannot be read or understood.
+    pub fn read(&self) -> Result<Option<State>, Error> {
+        let path = self.0.join(FILE);
+        let parsed = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => Err(error),
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(Into::into),
+        };
+        parsed.map(Some).map_err(|source| Error::State {
+            action: "read",
+            path,
+            source,
+        })
+    }
+}
+
+/// Field 22 of `/proc/PID/stat`, proc_pid_stat(5).
+fn start_time(pid: u32) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in field 2 may hold spaces and parentheses; what follows the last one does not.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let field = fields
+        .split_ascii_whitespace()
+        .nth(19)
+        .and_then(|field| field.parse().ok());
+    field.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim_end()
+        .to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recycled_pid_is_another_process() {
+        let me = ProcessIdentity::of(std::process::id()).unwrap();
+        assert!(me.is_alive());
+        assert!(
+            !ProcessIdentity {
+                start_time: me.start_time + 1,
+                ..me.clone()
+            }
+            .is_alive()
+        );
+        assert!(
+            !ProcessIdentity {
+                boot_id: "another".to_owned(),
+                ..me
+            }
+            .is_alive()
+        );
+    }
+
+    #[test]
+    fn a_state_survives_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let states = StateDir::new(directory.path().to_owned());
+        assert_eq!(states.read().unwrap(), None);
+        let state = State {
+            oci_version: "1.2.0".to_owned(),
+            id: ContainerId::from_random([1; 32]),
+            status: Status::Running,
+            process: ProcessIdentity::of(std::process::id()).unwrap(),
+        };
+        states.write(&state).unwrap();
+        assert_eq!(states.read().unwrap(), Some(state.clone()));
+        assert_eq!(state.status_now(), Status::Running);
+    }
+}

@@ -1,0 +1,208 @@
+//! Blobs, named by the digest of their bytes.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
+
+use carrier_spec::{Algorithm, Digest};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::Error;
+use crate::store::Store;
+
+const DIRECTORY: &str = "blobs/sha256";
+
+impl Store {
+    pub(crate) fn blob_path(&self, digest: &Digest) -> Result<PathBuf, Error> {
+        match digest.algorithm() {
+            Algorithm::Sha256 => Ok(self.path(DIRECTORY).join(digest.hex())),
+            Algorithm::Sha512 => Err(Error::UnsupportedDigest(digest.clone())),
+        }
+    }
+
+    /// Whether the blob is here.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedDigest`].
+    pub fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
+        Ok(self.blob_path(digest)?.exists())
+    }
+
+    /// Opens a blob; nothing where it is not here.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::UnsupportedDigest`].
+    pub fn open_blob(&self, digest: &Digest) -> Result<Option<File>, Error> {
+        let path = self.blob_path(digest)?;
+        match File::open(&path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("open", path)(error)),
+        }
+    }
+
+    /// Reads a small blob of at most `max` bytes, and checks its digest again. One that is damaged
+    /// counts as absent, so that it is fetched anew.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::UnsupportedDigest`].
+    pub fn read_blob(&self, digest: &Digest, max: u64) -> Result<Option<Vec<u8>>, Error> {
+        let Some(file) = self.open_blob(digest)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        let read = file.take(max + 1).read_to_end(&mut bytes);
+        read.map_err(Error::io("read", self.blob_path(digest)?))?;
+        let whole = bytes.len() as u64 <= max && digest_of(&bytes) == *digest;
+        Ok(whole.then_some(bytes))
+    }
+
+    /// Starts a blob, which has no name until it is verified and ingested.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn new_blob(&self) -> Result<BlobWriter, Error> {
+        let directory = self.path(DIRECTORY);
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&directory, flags, Mode::from_raw_mode(0o444))
+            .map_err(Error::errno("write in", &directory))?;
+        Ok(BlobWriter {
+            file: file.into(),
+            hash: Sha256::new(),
+            written: 0,
+        })
+    }
+
+    /// Gives a verified blob its name. One that has it already is the same.
+    pub(crate) fn link_blob(&self, blob: &VerifiedBlob) -> Result<(), Error> {
+        let path = self.blob_path(&blob.digest)?;
+        // open(2), O_TMPFILE: how to name a nameless file without privileges.
+        let nameless = format!("/proc/self/fd/{}", blob.file.as_raw_fd());
+        match rustix::fs::linkat(CWD, &nameless, CWD, &path, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+            Err(errno) => Err(Error::errno("name blob", path)(errno)),
+        }
+    }
+}
+
+/// The SHA-256 digest of `bytes`.
+pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
+    Digest::from_sha256(Sha256::digest(bytes).into())
+}
+
+/// A blob on its way into the store, hashed as it is written.
+#[derive(Debug)]
+pub struct BlobWriter {
+    file: File,
+    hash: Sha256,
+    written: u64,
+}
+
+/// A blob whose bytes are what they should be, still without a name.
+#[derive(Debug)]
+pub struct VerifiedBlob {
+    file: File,
+    digest: Digest,
+}
+
+impl BlobWriter {
+    /// How many bytes have been written.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Checks what was written.
+    ///
+    /// # Errors
+    /// [`Error::WrongSize`], [`Error::WrongDigest`]: the bytes are gone then.
+    pub fn verify(self, expected: &Digest, size: u64) -> Result<VerifiedBlob, Error> {
+        if self.written != size {
+            let digest = expected.clone();
+            return Err(Error::WrongSize {
+                digest,
+                expected: size,
+                actual: self.written,
+            });
+        }
+        let actual = Digest::from_sha256(self.hash.finalize().into());
+        if actual == *expected {
+            Ok(VerifiedBlob {
+                file: self.file,
+                digest: actual,
+            })
+        } else {
+            Err(Error::WrongDigest {
+                expected: expected.clone(),
+                actual,
+            })
+        }
+    }
+}
+
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.hash.update(bytes.get(..count).unwrap_or_default());
+        self.written += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(&home.path().join("store")).unwrap();
+        (home, store)
+    }
+
+    fn written(store: &Store, bytes: &[u8]) -> BlobWriter {
+        let mut writer = store.new_blob().unwrap();
+        writer.write_all(bytes).unwrap();
+        writer
+    }
+
+    #[test]
+    fn a_blob_appears_under_its_digest_and_not_before() {
+        let (_home, store) = store();
+        let digest = digest_of(b"hello");
+        let blob = written(&store, b"hello").verify(&digest, 5).unwrap();
+        assert!(!store.has_blob(&digest).unwrap());
+        store.link_blob(&blob).unwrap();
+        store.link_blob(&blob).unwrap();
+        assert_eq!(store.read_blob(&digest, 5).unwrap().unwrap(), b"hello");
+    }
+
+    #[test]
+    fn wrong_bytes_leave_nothing() {
+        let (_home, store) = store();
+        let digest = digest_of(b"hello");
+        assert!(matches!(
+            written(&store, b"hullo").verify(&digest, 5),
+            Err(Error::WrongDigest { .. })
+        ));
+        assert!(matches!(
+            written(&store, b"hello!").verify(&digest, 5),
+            Err(Error::WrongSize { actual: 6, .. })
+        ));
+        assert_eq!(std::fs::read_dir(store.path(DIRECTORY)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_damaged_blob_counts_as_absent() {
+        let (_home, store) = store();
+        let digest = digest_of(b"hello");
+        std::fs::write(store.blob_path(&digest).unwrap(), b"hellO").unwrap();
+        assert_eq!(store.read_blob(&digest, 5).unwrap(), None);
+        assert_eq!(store.read_blob(&digest, 4).unwrap(), None);
+    }
+}

@@ -1,0 +1,264 @@
+//! Containers: a record and the directories that the container writes to.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use carrier_spec::{ContainerId, ContainerName};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::atomic::{Durability, read_json, write_json};
+use crate::error::Error;
+use crate::staging::Staged;
+use crate::store::Store;
+use crate::tree::RemoveError;
+
+const RECORD: &str = "container.json";
+const EXIT: &str = "exit.json";
+
+/// The directory of one container, whether it exists or not.
+#[derive(Clone, Debug)]
+pub struct ContainerDir(PathBuf);
+
+impl ContainerDir {
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What the container writes: overlay's upper directory.
+    #[must_use]
+    pub fn upper(&self) -> PathBuf {
+        self.0.join("upper")
+    }
+
+    /// Overlay's scratch space.
+    #[must_use]
+    pub fn work(&self) -> PathBuf {
+        self.0.join("work")
+    }
+
+    /// Reads the container's record; nothing when the container is gone.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Damaged`].
+    pub fn read_record<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        read_json(&self.0.join(RECORD))
+    }
+
+    /// Writes how the container's program ended.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_exit<T: Serialize>(&self, exit: &T) -> Result<(), Error> {
+        write_json(&self.0.join(EXIT), exit, Durability::Cached)
+    }
+
+    /// Reads how the container's program ended; nothing when it has not.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Damaged`].
+    pub fn read_exit<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        read_json(&self.0.join(EXIT))
+    }
+}
+
+impl Store {
+    /// The directory of container `id`.
+    #[must_use]
+    pub fn container(&self, id: &ContainerId) -> ContainerDir {
+        ContainerDir(self.path("containers").join(id.as_str()))
+    }
+
+    /// Makes a container: afterwards its record is there, whole, and its name taken.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`], [`Error::Io`]; nothing is left then.
+    pub fn create_container<T: Serialize>(
+        &self,
+        id: &ContainerId,
+        name: &ContainerName,
+        record: &T,
+    ) -> Result<ContainerDir, Error> {
+        let container = self.container(id);
+        let staged = Staged::new(self)?;
+        let made = self.fill_container(&staged.path, id, name, record);
+        let published = made.and_then(|()| {
+            let publish = fs::rename(&staged.path, container.path());
+            publish.map_err(|error| {
+                self.release_name(id, name);
+                Error::io("make", container.path())(error)
+            })
+        });
+        match published {
+            Ok(()) => Ok(container),
+            Err(error) => {
+                // A sweep takes what stays.
+                let _ = staged.discard();
+                Err(error)
+            }
+        }
+    }
+
+    fn fill_container<T: Serialize>(
+        &self,
+        directory: &Path,
+        id: &ContainerId,
+        name: &ContainerName,
+        record: &T,
+    ) -> Result<(), Error> {
+        let make = |path: PathBuf| fs::create_dir(&path).map_err(Error::io("make", path));
+        make(directory.join("upper"))?;
+        make(directory.join("work"))?;
+        let path = directory.join(RECORD);
+        // The directory has no name yet: nobody can see the file half written.
+        serde_json::to_vec(record)
+            .map_err(io::Error::from)
+            .and_then(|bytes| fs::write(&path, bytes))
+            .map_err(Error::io("write", &path))?;
+        self.take_name(id, name)
+    }
+
+    /// A link is made with its content in one step, and only where no name is.
+    fn take_name(&self, id: &ContainerId, name: &ContainerName) -> Result<(), Error> {
+        let path = self.name_path(name);
+        loop {
+            match std::os::unix::fs::symlink(id.as_str(), &path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other.map_err(Error::io("write", &path)),
+            }
+            // A crash between the name and the container leaves a name of nothing.
+            match self.read_name(&path)? {
+                Some(by) if self.container(&by).path().exists() || self.was_just_taken(&path) => {
+                    return Err(Error::NameTaken {
+                        name: name.clone(),
+                        by,
+                    });
+                }
+                Some(_) => fs::remove_file(&path).map_err(Error::io("remove", &path))?,
+                None => {}
+            }
+        }
+    }
+
+    /// Whether a name without a container is so young that its container may still come: the two
+    /// are made one right after the other.
+    fn was_just_taken(&self, path: &Path) -> bool {
+        const PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
+        std::thread::sleep(PATIENCE);
+        let owner = self.read_name(path).ok().flatten();
+        owner.is_some_and(|owner| self.container(&owner).path().exists())
+    }
+
+    /// The container called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn container_named(&self, name: &ContainerName) -> Result<Option<ContainerId>, Error> {
+        self.read_name(&self.name_path(name))
+    }
+
+    fn name_path(&self, name: &ContainerName) -> PathBuf {
+        self.path("names").join(name.as_str())
+    }
+
+    fn read_name(&self, path: &Path) -> Result<Option<ContainerId>, Error> {
+        match fs::read_link(path) {
+            Ok(target) => Ok(target.to_str().and_then(|text| text.parse().ok())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", path)(error)),
+        }
+    }
+
+    fn release_name(&self, id: &ContainerId, name: &ContainerName) {
+        let path = self.name_path(name);
+        if self.read_name(&path).ok().flatten().as_ref() == Some(id) {
+            // A name of nothing is taken over by the next container.
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// All containers, in no order.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn container_ids(&self) -> Result<Vec<ContainerId>, Error> {
+        let path = self.path("containers");
+        let entries = fs::read_dir(&path).map_err(Error::io("read", &path))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Removes a container, and says whether all of its files could be deleted: those of other ids
+    /// are left to a sweep in the user namespace. Needs no space on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_container(&self, id: &ContainerId, name: &ContainerName) -> Result<bool, Error> {
+        let staged = Staged::take(self, self.container(id).path())?;
+        self.release_name(id, name);
+        match staged.map_or(Ok(()), |staged| staged.discard()) {
+            Ok(()) => Ok(true),
+            Err(RemoveError::Foreign { .. }) => Ok(false),
+            Err(RemoveError::Io { path, source }) => Err(Error::Io {
+                action: "remove",
+                path,
+                source,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(&home.path().join("store")).unwrap();
+        (home, store)
+    }
+
+    fn id(byte: u8) -> ContainerId {
+        ContainerId::from_random([byte; 32])
+    }
+
+    #[test]
+    fn a_container_is_made_and_removed_as_a_whole() {
+        let (_home, store) = store();
+        let name: ContainerName = "web".parse().unwrap();
+        let container = store.create_container(&id(1), &name, &"record").unwrap();
+        assert_eq!(
+            container.read_record::<String>().unwrap().unwrap(),
+            "record"
+        );
+        assert_eq!(store.container_named(&name).unwrap(), Some(id(1)));
+        assert_eq!(store.container_ids().unwrap(), [id(1)]);
+        assert!(store.remove_container(&id(1), &name).unwrap());
+        assert!(store.container_ids().unwrap().is_empty());
+        assert_eq!(store.container_named(&name).unwrap(), None);
+        assert_eq!(fs::read_dir(store.path("staging")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_name_belongs_to_one_container() {
+        let (_home, store) = store();
+        let name: ContainerName = "web".parse().unwrap();
+        store.create_container(&id(1), &name, &1).unwrap();
+        let taken = store.create_container(&id(2), &name, &2);
+        assert!(matches!(taken, Err(Error::NameTaken { by, .. }) if by == id(1)));
+        assert_eq!(store.container_ids().unwrap(), [id(1)]);
+        assert_eq!(fs::read_dir(store.path("staging")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_name_that_a_crash_left_is_taken_over() {
+        let (_home, store) = store();
+        let name: ContainerName = "web".parse().unwrap();
+        std::os::unix::fs::symlink(id(9).as_str(), store.name_path(&name)).unwrap();
+        store.create_container(&id(1), &name, &1).unwrap();
+        assert_eq!(store.container_named(&name).unwrap(), Some(id(1)));
+    }
+}

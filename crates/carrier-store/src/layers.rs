@@ -1,0 +1,109 @@
+//! Layers: unpacked once, in overlay's format, shared by every image that has them.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use carrier_spec::DiffId;
+use rustix::fs::{Mode, OFlags};
+
+use crate::atomic::{Durability, write_json};
+use crate::error::Error;
+use crate::staging::Staged;
+use crate::store::Store;
+use crate::unpack::LayerSummary;
+
+const FILES: &str = "fs";
+const SUMMARY: &str = "layer.json";
+
+impl Store {
+    pub(crate) fn layer_path(&self, id: &DiffId) -> PathBuf {
+        self.path("layers").join(id.0.hex())
+    }
+
+    /// Whether the layer is here, whole.
+    #[must_use]
+    pub fn has_layer(&self, id: &DiffId) -> bool {
+        self.layer_path(id).join(SUMMARY).exists()
+    }
+
+    /// The directory with the layer's files, whether it exists or not.
+    #[must_use]
+    pub fn layer_dir(&self, id: &DiffId) -> PathBuf {
+        self.layer_path(id).join(FILES)
+    }
+
+    /// Bytes of the layer's files.
+    pub(crate) fn layer_size(&self, id: &DiffId) -> Result<u64, Error> {
+        let path = self.layer_path(id).join(SUMMARY);
+        let summary: Option<LayerSummary> = crate::atomic::read_json(&path)?;
+        summary
+            .map(|summary| summary.bytes)
+            .ok_or_else(|| Error::LayerMissing(id.clone()))
+    }
+
+    /// Makes an empty directory for a layer, which becomes a layer when it is ingested.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn stage_layer(&self) -> Result<StagedLayer, Error> {
+        let staged = Staged::new(self)?;
+        let path = staged.path.join(FILES);
+        let make = || {
+            rustix::fs::mkdirat(&staged.directory, FILES, Mode::from_raw_mode(0o755))?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::openat(&staged.directory, FILES, flags, Mode::empty())
+        };
+        let files = make().map_err(Error::errno("make", path))?;
+        Ok(StagedLayer {
+            staged: Some(staged),
+            files,
+        })
+    }
+}
+
+/// A layer that is being unpacked. Dropped, it is removed as far as its files allow; a sweep in the
+/// user namespace removes the rest.
+#[derive(Debug)]
+pub struct StagedLayer {
+    staged: Option<Staged>,
+    files: OwnedFd,
+}
+
+impl StagedLayer {
+    /// Where the layer's files go.
+    #[must_use]
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.files.as_fd()
+    }
+
+    pub(crate) fn write_summary(&self, summary: &LayerSummary) -> Result<(), Error> {
+        match &self.staged {
+            Some(staged) => write_json(&staged.path.join(SUMMARY), summary, Durability::Cached),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the layer visible. Whoever comes second drops his own.
+    pub(crate) fn publish(mut self, store: &Store, id: &DiffId) -> Result<(), Error> {
+        use rustix::io::Errno;
+        let Some(staged) = &self.staged else {
+            return Ok(());
+        };
+        let path = store.layer_path(id);
+        match rustix::fs::rename(&staged.path, &path) {
+            Ok(()) => self.staged = None,
+            Err(Errno::EXIST | Errno::NOTEMPTY) => {}
+            Err(errno) => return Err(Error::errno("publish layer", path)(errno)),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for StagedLayer {
+    fn drop(&mut self) {
+        if let Some(staged) = &self.staged {
+            // What cannot be removed here is left to a sweep, which the lock keeps away until now.
+            let _ = staged.discard();
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Every byte of persistent state that Carrier keeps: blobs, layers, images, containers.
+//!
+//! Files and locks that the kernel releases are the database. What is here is absent or whole for
+//! every reader: things are made in `staging/` or as nameless files, and become visible by one
+//! rename or link, after their bytes have reached the disk where a command promised that.
+//!
+//! ```text
+//! oci-layout, index.json              the store is an OCI image layout that other tools can read
+//! blobs/sha256/<hex>                  manifests, configurations and layers as they came
+//! layers/<hex>/fs                     an unpacked layer in overlay's format, by diff ID
+//! layers/<hex>/layer.json             its summary
+//! images/<hex>/<platform>.json        what a reference means: all that `run` needs, in one file
+//! containers/<id>/container.json      the desired facts of a container, written by the engine
+//! containers/<id>/{upper,work}        what it wrote
+//! names/<name>                        a symbolic link whose text is the container's id
+//! staging/<random>                    things that are being made or removed
+//! lock                                held while images change
+//! ```
+
+mod atomic;
+mod blobs;
+mod containers;
+mod error;
+mod images;
+mod ingest;
+mod layers;
+mod staging;
+mod store;
+pub mod tree;
+mod unpack;
+mod view;
+
+pub use blobs::{BlobWriter, VerifiedBlob};
+pub use containers::ContainerDir;
+pub use error::Error;
+pub use images::ImageRecord;
+pub use ingest::Ingest;
+pub use layers::StagedLayer;
+pub use staging::Sweep;
+pub use store::Store;
+pub use unpack::{
+    LayerSummary, Limits, Ownership, UnpackError, UnpackOptions, UnpackReport, unpack,
+};
+pub use view::{LayerView, ViewError};

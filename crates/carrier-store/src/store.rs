@@ -1,0 +1,155 @@
+//! Opening a store.
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+
+use crate::error::Error;
+
+/// A store, opened. Cheap to open when it exists: nothing is scanned.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    directory: OwnedFd,
+}
+
+const DIRECTORIES: [&str; 7] = [
+    "blobs",
+    "blobs/sha256",
+    "layers",
+    "images",
+    "containers",
+    "names",
+    "staging",
+];
+
+/// Written last, so that a store that has it is complete.
+const MARK: &str = "oci-layout";
+
+impl Store {
+    /// Opens the store at `root`, an absolute path, and makes it where there is none.
+    ///
+    /// # Errors
+    /// [`Error::NotPrivate`] when the directory belongs to somebody else or others can write it;
+    /// [`Error::Io`] when it cannot be made.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        let directory = match open_directory(root) {
+            Err(rustix::io::Errno::NOENT) => {
+                make_private(root).map_err(Error::io("make", root))?;
+                open_directory(root)
+            }
+            other => other,
+        };
+        let directory = directory.map_err(Error::errno("open", root))?;
+        let stat = rustix::fs::fstat(&directory).map_err(Error::errno("look at", root))?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & 0o022 != 0 {
+            return Err(Error::NotPrivate(root.to_owned()));
+        }
+        let store = Self {
+            root: root.to_owned(),
+            directory,
+        };
+        if rustix::fs::statat(&store.directory, MARK, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+            store.lay_out()?;
+        }
+        Ok(store)
+    }
+
+    /// Where the store is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    fn lay_out(&self) -> Result<(), Error> {
+        for name in DIRECTORIES {
+            let path = self.path(name);
+            make_private(&path).map_err(Error::io("make", &path))?;
+        }
+        let mark = self.path(MARK);
+        fs::write(&mark, br#"{"imageLayoutVersion":"1.0.0"}"#).map_err(Error::io("write", &mark))
+    }
+
+    /// Waits for the right to change images. Never held across a wait for anything else.
+    pub(crate) fn lock(&self) -> Result<fs::File, Error> {
+        let path = self.path("lock");
+        let lock = || {
+            let file = fs::File::options().create(true).append(true).open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        lock().map_err(Error::io("lock", &path))
+    }
+
+    /// Brings everything that was written on the store's file system to the disk.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        // syncfs(2) takes no O_PATH descriptor.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(&self.root, flags, Mode::empty())
+            .and_then(|root| rustix::fs::syncfs(&root))
+            .map_err(Error::errno("sync", &self.root))
+    }
+
+    /// Brings the names in one directory to the disk.
+    pub(crate) fn sync_directory(&self, relative: impl AsRef<Path>) -> Result<(), Error> {
+        let path = self.path(relative);
+        fs::File::open(&path)
+            .and_then(|directory| directory.sync_all())
+            .map_err(Error::io("sync", &path))
+    }
+}
+
+impl AsFd for Store {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+}
+
+/// Makes a directory and its parents, the directory itself closed to others.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_store_is_closed_to_others() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join("deep/carrier");
+        let store = Store::open(&root).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(store.root()), 0o700);
+        assert_eq!(mode(&store.path("layers")), 0o700);
+        assert!(Store::open(&root).is_ok());
+    }
+
+    #[test]
+    fn a_store_that_others_can_write_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join("carrier");
+        drop(Store::open(&root).unwrap());
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(Store::open(&root), Err(Error::NotPrivate(_))));
+    }
+}

@@ -1,0 +1,374 @@
+//! Making what an entry describes.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+
+use super::archive::{Archive, Entry, Kind};
+use super::place::{
+    Existing, Location, Places, by_descriptor, clear, make_directory, make_opaque, open_child,
+    what_is,
+};
+use super::{Ownership, UnpackError, printable};
+
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE_WHITEOUT: &[u8] = b".wh..wh..opq";
+
+const BUFFER: usize = 128 * 1024;
+
+/// What was made, beyond what the archive itself tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) bytes: u64,
+    pub(super) skipped_devices: u64,
+}
+
+pub(super) struct Extractor<'a> {
+    places: Places<'a>,
+    ownership: Ownership,
+    totals: Totals,
+    /// Directories get their modes and times last: until then they must take their entries, and
+    /// each entry changes the time.
+    directories: Vec<(Location, u32, (i64, u32))>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Extractor<'a> {
+    pub(super) fn new(root: BorrowedFd<'a>, ownership: Ownership) -> Self {
+        Self {
+            places: Places::new(root),
+            ownership,
+            totals: Totals::default(),
+            directories: Vec::new(),
+            buffer: vec![0; BUFFER],
+        }
+    }
+
+    pub(super) fn extract(
+        &mut self,
+        entry: &Entry,
+        archive: &mut Archive<'_>,
+    ) -> Result<(), UnpackError> {
+        let bad = |reason| UnpackError::BadEntry {
+            name: printable(&entry.path),
+            reason,
+        };
+        let location =
+            Location::parse(&entry.path).ok_or_else(|| bad("the name leads out of the layer"))?;
+        if location.is_root() {
+            if entry.kind != Kind::Directory {
+                return Err(bad("the root of a layer is a directory"));
+            }
+            return self.make_root(entry);
+        }
+        if location.name.starts_with(WHITEOUT) {
+            return self.white_out(entry, location);
+        }
+        match entry.kind {
+            Kind::Directory => self.make_directory(entry, location),
+            Kind::File => self.make_file(entry, &location, archive),
+            Kind::Symlink => self.make_symlink(entry, &location),
+            Kind::HardLink => self.make_hard_link(entry, &location),
+            Kind::Fifo => self.make_fifo(entry, &location),
+            Kind::Device => {
+                self.totals.skipped_devices += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the directories their modes and times, the deepest first.
+    pub(super) fn finish(mut self) -> Result<Totals, UnpackError> {
+        for (location, mode, mtime) in std::mem::take(&mut self.directories).into_iter().rev() {
+            let path = location.path();
+            let settle = || {
+                // A later entry may have put something else there.
+                let directory = match self.places.open(&path) {
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+                    other => other?,
+                };
+                let handle = by_descriptor(&directory);
+                rustix::fs::chmod(&handle, Mode::from_raw_mode(mode))?;
+                rustix::fs::utimensat(rustix::fs::CWD, &handle, &times(mtime), AtFlags::empty())
+            };
+            settle().map_err(|source| refused(&path, source))?;
+        }
+        Ok(self.totals)
+    }
+
+    fn make_root(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+        let root = self.places.root();
+        if let Some((uid, gid)) = self.owner(entry) {
+            rustix::fs::chownat(root, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
+                .map_err(|errno| ownership_refused(entry, errno))?;
+        }
+        let location = Location {
+            parent: Vec::new(),
+            name: Vec::new(),
+        };
+        self.directories.push((location, entry.mode, entry.mtime));
+        Ok(())
+    }
+
+    fn make_directory(&mut self, entry: &Entry, location: Location) -> Result<(), UnpackError> {
+        let make = |places: &mut Places<'_>| {
+            let parent = places.parent(&location)?;
+            let name = location.c_name()?;
+            make_directory(parent, &name)?;
+            open_child(parent, &name)
+        };
+        let made = make(&mut self.places).map_err(|errno| refused(&entry.path, errno))?;
+        if let Some((uid, gid)) = self.owner(entry) {
+            rustix::fs::chownat(&made, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
+                .map_err(|errno| ownership_refused(entry, errno))?;
+        }
+        let handle = by_descriptor(&made);
+        for (name, value) in attributes(entry) {
+            tolerate(rustix::fs::setxattr(
+                &handle,
+                &*name,
+                value,
+                XattrFlags::empty(),
+            ))
+            .map_err(|errno| refused(&entry.path, errno))?;
+        }
+        self.directories.push((location, entry.mode, entry.mtime));
+        Ok(())
+    }
+
+    fn make_file(
+        &mut self,
+        entry: &Entry,
+        location: &Location,
+        archive: &mut Archive<'_>,
+    ) -> Result<(), UnpackError> {
+        let refused = |errno| refused(&entry.path, errno);
+        let mut file = File::from(self.create(location).map_err(refused)?);
+        loop {
+            let count = archive.read(&mut self.buffer)?;
+            if count == 0 {
+                break;
+            }
+            let chunk = self.buffer.get(..count).unwrap_or_default();
+            file.write_all(chunk)
+                .map_err(|error| refused(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+            self.totals.bytes += count as u64;
+        }
+        if let Some((uid, gid)) = self.owner(entry) {
+            rustix::fs::fchown(&file, Some(uid), Some(gid))
+                .map_err(|errno| ownership_refused(entry, errno))?;
+        }
+        for (name, value) in attributes(entry) {
+            tolerate(rustix::fs::fsetxattr(
+                &file,
+                &*name,
+                value,
+                XattrFlags::empty(),
+            ))
+            .map_err(refused)?;
+        }
+        // After the owner: a change of owner clears the set-user-ID bit.
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(refused)?;
+        rustix::fs::futimens(&file, &times(entry.mtime)).map_err(refused)
+    }
+
+    fn create(&mut self, location: &Location) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let name = location.c_name()?;
+        self.replace(location, |parent| {
+            rustix::fs::openat(parent, &name, flags, Mode::from_raw_mode(0o600))
+        })
+    }
+
+    fn make_symlink(&mut self, entry: &Entry, location: &Location) -> Result<(), UnpackError> {
+        let refused = |errno| refused(&entry.path, errno);
+        let target = CString::new(entry.link.as_slice()).map_err(|_| refused(Errno::INVAL))?;
+        let name = location.c_name().map_err(refused)?;
+        self.replace(location, |parent| {
+            rustix::fs::symlinkat(&*target, parent, &name)
+        })
+        .map_err(refused)?;
+        self.settle_leaf(entry, location, &name)
+    }
+
+    fn make_fifo(&mut self, entry: &Entry, location: &Location) -> Result<(), UnpackError> {
+        let refused = |errno| refused(&entry.path, errno);
+        let name = location.c_name().map_err(refused)?;
+        let mode = Mode::from_raw_mode(entry.mode & 0o777);
+        self.replace(location, |parent| {
+            rustix::fs::mknodat(parent, &name, FileType::Fifo, mode, 0)
+        })
+        .map_err(refused)?;
+        self.settle_leaf(entry, location, &name)
+    }
+
+    /// Owner and time of something that cannot be opened.
+    fn settle_leaf(
+        &mut self,
+        entry: &Entry,
+        location: &Location,
+        name: &CStr,
+    ) -> Result<(), UnpackError> {
+        let refused = |errno| refused(&entry.path, errno);
+        let owner = self.owner(entry);
+        let parent = self.places.parent(location).map_err(refused)?;
+        if let Some((uid, gid)) = owner {
+            rustix::fs::chownat(
+                parent,
+                name,
+                Some(uid),
+                Some(gid),
+                AtFlags::SYMLINK_NOFOLLOW,
+            )
+            .map_err(|errno| ownership_refused(entry, errno))?;
+        }
+        rustix::fs::utimensat(parent, name, &times(entry.mtime), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(refused)
+    }
+
+    /// Links to what an earlier entry of this layer made, and not to what that points to.
+    fn make_hard_link(&mut self, entry: &Entry, location: &Location) -> Result<(), UnpackError> {
+        let bad = |reason| UnpackError::BadEntry {
+            name: printable(&entry.path),
+            reason,
+        };
+        let source = Location::parse(&entry.link).filter(|source| !source.is_root());
+        let source = source.ok_or_else(|| bad("the link leads out of the layer"))?;
+        if source == *location {
+            return Err(bad("the link leads to itself"));
+        }
+        let mut link = || {
+            let directory = self.places.open(&source.parent)?;
+            let source_name = source.c_name()?;
+            if what_is(directory.as_fd(), &source_name)? != Some(Existing::Other) {
+                return Err(Errno::NOENT);
+            }
+            let name = location.c_name()?;
+            self.replace(location, |parent| {
+                rustix::fs::linkat(&directory, &*source_name, parent, &name, AtFlags::empty())
+            })
+        };
+        link().map_err(|errno| match errno {
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP => {
+                bad("the link leads to no file of this layer")
+            }
+            errno => refused(&entry.path, errno),
+        })
+    }
+
+    /// Marks a name, or all names in a directory, as removed from the layers below.
+    fn white_out(&mut self, entry: &Entry, location: Location) -> Result<(), UnpackError> {
+        let refused = |errno| refused(&entry.path, errno);
+        if location.name == OPAQUE_WHITEOUT {
+            let parent = self.places.parent(&location).map_err(refused)?;
+            let parent = rustix::io::fcntl_dupfd_cloexec(parent, 0).map_err(refused)?;
+            return make_opaque(&parent).map_err(refused);
+        }
+        let hidden = location
+            .name
+            .strip_prefix(WHITEOUT)
+            .unwrap_or_default()
+            .to_vec();
+        if matches!(hidden.as_slice(), b"" | b"." | b"..") || hidden.starts_with(WHITEOUT) {
+            let name = printable(&entry.path);
+            return Err(UnpackError::BadEntry {
+                name,
+                reason: "the whiteout hides nothing",
+            });
+        }
+        let location = Location {
+            name: hidden,
+            ..location
+        };
+        let mut hide = || {
+            let name = location.c_name()?;
+            let parent = self.places.parent(&location)?;
+            match what_is(parent, &name)? {
+                // Only what lies below is hidden, whatever the order of the entries.
+                Some(Existing::Directory) => make_opaque(&open_child(parent, &name)?),
+                Some(_) => Ok(()),
+                None => {
+                    let mode = Mode::from_raw_mode(0o600);
+                    rustix::fs::mknodat(parent, &name, FileType::CharacterDevice, mode, 0)
+                }
+            }
+        };
+        hide().map_err(refused)
+    }
+
+    /// Makes something at `location`, in place of what stands there.
+    fn replace<T>(
+        &mut self,
+        location: &Location,
+        make: impl Fn(BorrowedFd<'_>) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match make(self.places.parent(location)?) {
+            Err(Errno::EXIST) => {}
+            other => return other,
+        }
+        let name = location.c_name()?;
+        clear(self.places.parent(location)?, &name)?;
+        self.places.forget();
+        make(self.places.parent(location)?)
+    }
+
+    /// The owner to set; nothing where a new file has it already.
+    fn owner(&self, entry: &Entry) -> Option<(Uid, Gid)> {
+        let wanted = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+        let ours = (rustix::process::geteuid(), rustix::process::getegid());
+        (self.ownership == Ownership::Exact && wanted != ours).then_some(wanted)
+    }
+}
+
+/// Attributes that mean the same in every store. Overlay's own and those of security modules do not,
+/// and would let a layer show one thing to a scanner and another to a container.
+fn attributes(entry: &Entry) -> impl Iterator<Item = (CString, &[u8])> {
+    entry.xattrs.iter().filter_map(|(name, value)| {
+        let user = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
+        let wanted = user || name == b"security.capability";
+        let name = CString::new(name.as_slice()).ok().filter(|_| wanted)?;
+        Some((name, value.as_slice()))
+    })
+}
+
+/// File systems without attributes, and namespaces without the right to set them, do without.
+fn tolerate(result: Result<(), Errno>) -> Result<(), Errno> {
+    match result {
+        Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
+        other => other,
+    }
+}
+
+fn times((seconds, nanos): (i64, u32)) -> Timestamps {
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanos.into(),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}
+
+fn refused(name: &[u8], source: Errno) -> UnpackError {
+    UnpackError::Entry {
+        name: printable(name),
+        source,
+    }
+}
+
+fn ownership_refused(entry: &Entry, errno: Errno) -> UnpackError {
+    let name = printable(&entry.path);
+    match errno {
+        Errno::INVAL => UnpackError::Unmapped {
+            name,
+            uid: entry.uid,
+            gid: entry.gid,
+        },
+        source => UnpackError::Entry { name, source },
+    }
+}

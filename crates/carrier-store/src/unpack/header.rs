@@ -1,0 +1,147 @@
+//! The 512 bytes in front of each member: V7, POSIX ustar and GNU tar headers.
+
+/// Archives consist of blocks of this size.
+pub(super) const BLOCK: usize = 512;
+
+/// A header block whose checksum is right.
+pub(super) struct Header<'a>(&'a [u8; BLOCK]);
+
+const NAME: std::ops::Range<usize> = 0..100;
+const MODE: std::ops::Range<usize> = 100..108;
+const UID: std::ops::Range<usize> = 108..116;
+const GID: std::ops::Range<usize> = 116..124;
+const SIZE: std::ops::Range<usize> = 124..136;
+const MTIME: std::ops::Range<usize> = 136..148;
+const CHECKSUM: std::ops::Range<usize> = 148..156;
+const TYPE: usize = 156;
+const LINK: std::ops::Range<usize> = 157..257;
+const MAGIC: std::ops::Range<usize> = 257..263;
+const PREFIX: std::ops::Range<usize> = 345..500;
+
+impl<'a> Header<'a> {
+    /// Takes a block for a header; the error says why it is none.
+    pub(super) fn new(block: &'a [u8; BLOCK]) -> Result<Self, &'static str> {
+        let stored = number(&block[CHECKSUM]).ok_or("a header's checksum is malformed")?;
+        let blank = |(at, byte): (usize, &u8)| if CHECKSUM.contains(&at) { b' ' } else { *byte };
+        let bytes = || block.iter().enumerate().map(blank);
+        let unsigned: i64 = bytes().map(i64::from).sum();
+        // Some old writers summed signed characters.
+        let signed: i64 = bytes().map(|byte| i64::from(byte.cast_signed())).sum();
+        if stored == unsigned || stored == signed {
+            Ok(Self(block))
+        } else {
+            Err("a header's checksum is wrong")
+        }
+    }
+
+    /// The type flag.
+    pub(super) fn kind(&self) -> u8 {
+        self.0[TYPE]
+    }
+
+    /// The name; POSIX headers keep the front of a long one in a field of its own.
+    pub(super) fn name(&self) -> Vec<u8> {
+        let name = text(&self.0[NAME]);
+        let prefix = text(&self.0[PREFIX]);
+        // GNU tar has other things there, and another magic.
+        if &self.0[MAGIC] == b"ustar\0" && !prefix.is_empty() {
+            [prefix, b"/", name].concat()
+        } else {
+            name.to_vec()
+        }
+    }
+
+    /// What a link points to.
+    pub(super) fn link(&self) -> Vec<u8> {
+        text(&self.0[LINK]).to_vec()
+    }
+
+    /// The permission bits, with set-user-id, set-group-id and sticky.
+    pub(super) fn mode(&self) -> Result<u32, &'static str> {
+        let mode = number(&self.0[MODE]).ok_or("a member's mode is malformed")?;
+        u32::try_from(mode & 0o7777).map_err(|_| "a member's mode is malformed")
+    }
+
+    pub(super) fn uid(&self) -> Result<i64, &'static str> {
+        number(&self.0[UID]).ok_or("a member's user id is malformed")
+    }
+
+    pub(super) fn gid(&self) -> Result<i64, &'static str> {
+        number(&self.0[GID]).ok_or("a member's group id is malformed")
+    }
+
+    pub(super) fn size(&self) -> Result<u64, &'static str> {
+        let size = number(&self.0[SIZE]).ok_or("a member's size is malformed")?;
+        u64::try_from(size).map_err(|_| "a member's size is negative")
+    }
+
+    pub(super) fn mtime(&self) -> Result<i64, &'static str> {
+        number(&self.0[MTIME]).ok_or("a member's time is malformed")
+    }
+}
+
+/// A field's bytes up to the first NUL.
+fn text(field: &[u8]) -> &[u8] {
+    let end = field.iter().position(|byte| *byte == 0);
+    &field[..end.unwrap_or(field.len())]
+}
+
+/// A number in octal digits, or in GNU's base 256, which has the highest bit of the field set.
+fn number(field: &[u8]) -> Option<i64> {
+    match field {
+        [first, rest @ ..] if first & 0x80 != 0 => base_256(*first, rest),
+        _ => octal(field),
+    }
+}
+
+fn octal(field: &[u8]) -> Option<i64> {
+    let padding = |byte: &u8| matches!(byte, b' ' | 0);
+    let start = field.iter().position(|byte| !padding(byte)).unwrap_or(0);
+    let digits = &field[start..];
+    let end = digits.iter().position(padding).unwrap_or(digits.len());
+    let (digits, tail) = digits.split_at(end);
+    if !tail.iter().all(padding) {
+        return None;
+    }
+    digits.iter().try_fold(0_i64, |value, digit| match digit {
+        b'0'..=b'7' => value.checked_mul(8)?.checked_add(i64::from(digit - b'0')),
+        _ => None,
+    })
+}
+
+/// Two's complement, big-endian; the marking bit is not part of the number.
+fn base_256(first: u8, rest: &[u8]) -> Option<i64> {
+    let negative = first & 0x40 != 0;
+    let top = i64::from(first & 0x7f) - if negative { 0x80 } else { 0 };
+    rest.iter().try_fold(top, |value, byte| {
+        value.checked_mul(256)?.checked_add(i64::from(*byte))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_octal_or_base_256() {
+        let cases: [(&[u8], Option<i64>); 14] = [
+            (b"0000644\0", Some(0o644)),
+            (b"    644 ", Some(0o644)),
+            (b"00000644", Some(0o644)),
+            (b"\0\0\0\0\0\0\0\0", Some(0)),
+            (b"        ", Some(0)),
+            (b"0000648\0", None),
+            (b"644\x00x\0\0\0", None),
+            (b"-000644\0", None),
+            (b"\x80\0\0\0\0\0\x01\0", Some(256)),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xff", Some(-1)),
+            (b"\xff\xff\xff\xff\xff\xff\xff\0", Some(-256)),
+            (b"\xbf\xff\xff\xff\xff\xff\xff\xff", Some(0x3fff_ffff_ffff_ffff)),
+            (b"\xbf\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", None),
+            (b"", Some(0)),
+        ];
+        for (field, meant) in cases {
+            assert_eq!(number(field), meant, "{}", field.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Where an entry goes: a parent directory, opened without following anything, and a name.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
+use rustix::io::Errno;
+
+use crate::tree;
+use crate::view::open_beneath;
+
+const OPAQUE: &CStr = c"user.overlay.opaque";
+
+/// The root of a layer, and the parent directory that was opened last: archives list the entries of
+/// a directory one after the other.
+pub(super) struct Places<'a> {
+    root: BorrowedFd<'a>,
+    last: Option<(Vec<u8>, OwnedFd)>,
+}
+
+/// A name from an archive, normalised: no empty parts, no `.` and no `..`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Location {
+    /// The parent, relative to the root; empty for the root itself.
+    pub(super) parent: Vec<u8>,
+    /// The last part; empty for the root itself.
+    pub(super) name: Vec<u8>,
+}
+
+impl Location {
+    /// Normalises a name; nothing when it leads out of the layer.
+    pub(super) fn parse(path: &[u8]) -> Option<Self> {
+        let mut parts: Vec<&[u8]> = Vec::new();
+        for part in path.split(|byte| *byte == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." => drop(parts.pop()?),
+                name if name.contains(&0) => return None,
+                name => parts.push(name),
+            }
+        }
+        let name = parts.pop().unwrap_or_default().to_vec();
+        Some(Self {
+            parent: parts.join(&b'/'),
+            name,
+        })
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.name.is_empty()
+    }
+
+    pub(super) fn path(&self) -> Vec<u8> {
+        if self.parent.is_empty() {
+            self.name.clone()
+        } else {
+            [&self.parent, &b"/"[..], &self.name].concat()
+        }
+    }
+
+    pub(super) fn c_name(&self) -> Result<CString, Errno> {
+        CString::new(self.name.as_slice()).map_err(|_| Errno::INVAL)
+    }
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(root: BorrowedFd<'a>) -> Self {
+        Self { root, last: None }
+    }
+
+    pub(super) fn root(&self) -> BorrowedFd<'a> {
+        self.root
+    }
+
+    /// Opens the parent of `location`, making directories that no entry has named.
+    pub(super) fn parent(&mut self, location: &Location) -> Result<BorrowedFd<'_>, Errno> {
+        if location.parent.is_empty() {
+            return Ok(self.root);
+        }
+        let is_last = self
+            .last
+            .as_ref()
+            .is_some_and(|(path, _)| *path == location.parent);
+        if !is_last {
+            let opened = self.open_parent(&location.parent)?;
+            self.last = Some((location.parent.clone(), opened));
+        }
+        self.last
+            .as_ref()
+            .map(|(_, parent)| parent.as_fd())
+            .ok_or(Errno::BADF)
+    }
+
+    /// Forgets the last parent: an entry may have replaced a directory on the way to it.
+    pub(super) fn forget(&mut self) {
+        self.last = None;
+    }
+
+    fn open_parent(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        match self.open(path) {
+            // Missing, or something else than a directory is in the way.
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {}
+            other => return other,
+        }
+        let mut parent = rustix::io::fcntl_dupfd_cloexec(self.root, 0)?;
+        for name in path.split(|byte| *byte == b'/') {
+            let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+            make_directory(parent.as_fd(), &name)?;
+            parent = open_child(parent.as_fd(), &name)?;
+        }
+        Ok(parent)
+    }
+
+    /// Opens a directory that an entry has made.
+    pub(super) fn open(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        if path.is_empty() {
+            return rustix::io::fcntl_dupfd_cloexec(self.root, 0);
+        }
+        open_beneath(
+            self.root,
+            OsStr::from_bytes(path),
+            OFlags::PATH | OFlags::DIRECTORY,
+        )
+    }
+}
+
+pub(super) fn open_child(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
+
+/// Makes sure that `name` is a directory. A whiteout that this layer put there becomes an opaque
+/// directory: it still hides what lies below.
+pub(super) fn make_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    let mode = Mode::from_raw_mode(0o755);
+    match rustix::fs::mkdirat(parent, name, mode) {
+        Err(Errno::EXIST) => {}
+        other => return other,
+    }
+    match what_is(parent, name)? {
+        Some(Existing::Directory) => Ok(()),
+        existing => {
+            clear(parent, name)?;
+            rustix::fs::mkdirat(parent, name, mode)?;
+            if existing == Some(Existing::Whiteout) {
+                make_opaque(&open_child(parent, name)?)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What stands at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Existing {
+    Directory,
+    Whiteout,
+    Other,
+}
+
+pub(super) fn what_is(parent: BorrowedFd<'_>, name: &CStr) -> Result<Option<Existing>, Errno> {
+    let stat = match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(None),
+        other => other?,
+    };
+    Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Existing::Directory,
+        FileType::CharacterDevice if stat.st_rdev == 0 => Existing::Whiteout,
+        _ => Existing::Other,
+    }))
+}
+
+/// Removes what stands at a place.
+pub(super) fn clear(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Err(Errno::ISDIR) => {}
+        Err(Errno::NOENT) => return Ok(()),
+        other => return other,
+    }
+    tree::remove(parent, OsStr::from_bytes(name.to_bytes())).map_err(|error| match error {
+        tree::RemoveError::Foreign { .. } => Errno::PERM,
+        tree::RemoveError::Io { source, .. } => Errno::from_io_error(&source).unwrap_or(Errno::IO),
+    })
+}
+
+/// Makes a directory hide what lies below it, overlayfs.rst, section "whiteouts and opaque
+/// directories".
+pub(super) fn make_opaque(directory: &OwnedFd) -> Result<(), Errno> {
+    rustix::fs::setxattr(by_descriptor(directory), OPAQUE, b"y", XattrFlags::empty())
+}
+
+/// A path for calls that take no `O_PATH` descriptor.
+pub(super) fn by_descriptor(file: &OwnedFd) -> String {
+    use std::os::fd::AsRawFd as _;
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_inside_the_layer() {
+        let parse = |path: &str| {
+            Location::parse(path.as_bytes()).map(|l| String::from_utf8(l.path()).unwrap())
+        };
+        for (name, place) in [
+            ("a", "a"),
+            ("./a", "a"),
+            ("/a", "a"),
+            ("a//b/", "a/b"),
+            ("a/./b", "a/b"),
+            ("a/../b", "b"),
+            ("", ""),
+            ("./", ""),
+            ("/", ""),
+        ] {
+            assert_eq!(parse(name).as_deref(), Some(place), "{name:?}");
+        }
+        for bad in [
+            "..",
+            "../x",
+            "a/../../x",
+            "/../x",
+            "./../x",
+            "a/b/../../../x",
+            "a\0b",
+        ] {
+            assert_eq!(parse(bad), None, "{bad:?} was accepted");
+        }
+    }
+}
