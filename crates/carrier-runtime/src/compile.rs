@@ -19,7 +19,7 @@ use rustix::mount::MountPropagationFlags;
 
 use crate::error::Error;
 use crate::idmap::{IdMaps, IdRange};
-use crate::plan::{InitPlan, Step, Symlinks, Target};
+use crate::plan::{InitPlan, OverlayMount, Step, Symlinks, Target};
 use crate::seccomp;
 
 /// All that decides what a container will be.
@@ -55,65 +55,67 @@ pub enum RootSource {
     Overlay(Overlay),
 }
 
-/// The parts of an overlay mount, by descriptor: no path needs to be escaped, and the container
-/// reads none of the host's paths in its mount table.
+/// The parts of an overlay mount, all on the host.
 #[derive(Debug)]
 pub struct Overlay {
     /// The image's layers, the topmost first.
-    pub layers: Vec<OwnedFd>,
+    pub layers: Vec<Directory>,
     /// What the container writes.
-    pub upper: OwnedFd,
+    pub upper: Directory,
     /// The kernel's scratch space, on the same filesystem.
-    pub work: OwnedFd,
-    /// Any directory of the host: covered by the mount in the container's namespace, where it is
-    /// gone with the old root.
-    pub place: PathBuf,
+    pub work: Directory,
     /// Whether what was written may be lost in a crash of the host.
     pub volatile: bool,
 }
 
-impl RootSource {
-    /// The descriptors that the child's plan speaks of.
-    pub(crate) fn into_layers(self) -> Vec<OwnedFd> {
-        match self {
-            Self::Directory(_) => Vec::new(),
-            Self::Overlay(Overlay {
-                mut layers,
-                upper,
-                work,
-                ..
-            }) => {
-                layers.extend([upper, work]);
-                layers
-            }
-        }
-    }
+/// A directory of the host: held open, so that it exists.
+#[derive(Debug)]
+pub struct Directory {
+    /// Its absolute path.
+    pub path: PathBuf,
+    /// Any descriptor of it.
+    pub handle: OwnedFd,
+}
 
-    fn step(&self) -> Result<Step, Error> {
+impl RootSource {
+    fn into_step(self) -> Result<Step, Error> {
         match self {
             Self::Directory(path) => Ok(Step::BindRoot {
                 source: c_string("root.path", path.as_os_str())?,
             }),
-            Self::Overlay(overlay) => Ok(Step::MountOverlay {
-                target: c_string("root.path", overlay.place.as_os_str())?,
-                options: c_string("root", overlay.options())?,
-            }),
+            Self::Overlay(overlay) => overlay.into_mount().map(Step::MountOverlay),
         }
     }
 }
 
 impl Overlay {
-    fn options(&self) -> String {
-        let path = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
-        let lower: Vec<String> = self.layers.iter().map(path).collect();
+    /// Names the directories by descriptor: no path needs to be escaped, any number of layers fits
+    /// into the page that mount(2) takes, and the container reads none of the host's paths in its
+    /// mount table.
+    fn into_mount(self) -> Result<OverlayMount, Error> {
+        let by_number =
+            |directory: &Directory| format!("/proc/self/fd/{}", directory.handle.as_raw_fd());
+        let lower: Vec<String> = self.layers.iter().map(by_number).collect();
         // `userxattr`: an unprivileged overlay keeps its marks in `user.` attributes.
-        format!(
+        let options = format!(
             "lowerdir={},upperdir={},workdir={},userxattr{}",
             lower.join(":"),
-            path(&self.upper),
-            path(&self.work),
+            by_number(&self.upper),
+            by_number(&self.work),
             if self.volatile { ",volatile" } else { "" }
-        )
+        );
+        // Any directory would do: the mount covers it in the container's namespace only, where it
+        // goes away with the old root.
+        let target = c_string("root", &self.upper.path)?;
+        let directories = self.layers.into_iter().chain([self.upper, self.work]);
+        let directories = directories
+            .map(|directory| Ok((c_string("root", directory.path)?, directory.handle)))
+            .collect::<Result<_, Error>>()?;
+        Ok(OverlayMount {
+            directories,
+            target,
+            options: c_string("root", options)?,
+        })
     }
 }
 
@@ -125,7 +127,7 @@ pub(crate) struct Compiled {
     pub(crate) maps: IdMaps,
 }
 
-pub(crate) fn compile(bundle: &Bundle<'_>) -> Result<Compiled, Error> {
+pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     let spec = bundle.spec;
     unsupported::refuse(spec)?;
     let missing = |field: &str| invalid(field, "it is required");
@@ -136,7 +138,7 @@ pub(crate) fn compile(bundle: &Bundle<'_>) -> Result<Compiled, Error> {
         users: ranges(linux.uid_mappings().as_deref()),
         groups: ranges(linux.gid_mappings().as_deref()),
     };
-    let filter = filter(bundle, linux)?;
+    let filter = filter(&bundle, linux)?;
 
     let mut plan = InitPlan::default();
     if namespaces.contains(Namespaces::USER) {
@@ -148,7 +150,7 @@ pub(crate) fn compile(bundle: &Bundle<'_>) -> Result<Compiled, Error> {
         "linux.rootfsPropagation",
         Step::SetPropagation(MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC),
     );
-    plan.push("root", bundle.root.step()?);
+    plan.push("root", bundle.root.into_step()?);
     mounts::compile(&mut plan, spec)?;
     process::compile_stdio(&mut plan, process, bundle.stdin);
     if let Some(registration) = &bundle.emulator {

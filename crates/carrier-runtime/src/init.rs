@@ -59,7 +59,7 @@ impl Machine<'_> {
             Step::AwaitIdMaps => self.channel.await_go(),
             Step::HideFromTracers => process::hide_from_tracers(),
             Step::SetPropagation(flags) => rustix::mount::mount_change(c"/", *flags),
-            Step::MountOverlay { target, options } => self.mount_overlay(target, options),
+            Step::MountOverlay(overlay) => self.mount_overlay(overlay),
             Step::BindRoot { source } => self.bind_root(source),
             Step::MountFilesystem(filesystem) => self.mount_filesystem(filesystem),
             Step::Bind(bind) => self.bind(bind),

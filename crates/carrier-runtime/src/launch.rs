@@ -21,7 +21,6 @@ pub struct Prepared {
     plan: InitPlan,
     namespaces: Namespaces,
     maps: IdMaps,
-    layers: Vec<OwnedFd>,
 }
 
 /// A child in its namespaces, at work on its plan.
@@ -52,12 +51,11 @@ impl Prepared {
     /// # Errors
     /// [`Error::Invalid`], [`Error::Unsupported`] or [`Error::Seccomp`]: nothing was done yet.
     pub fn new(bundle: Bundle<'_>) -> Result<Self, Error> {
-        let compiled = compile::compile(&bundle)?;
+        let compiled = compile::compile(bundle)?;
         Ok(Self {
             plan: compiled.plan,
             namespaces: compiled.namespaces,
             maps: compiled.maps,
-            layers: bundle.root.into_layers(),
         })
     }
 
@@ -73,7 +71,7 @@ impl Prepared {
             init::run(&self.plan, &child_end, &token)
         })
         .map_err(Error::Clone)?;
-        drop((child_end, self.layers));
+        drop(child_end);
         let spawned = Spawned {
             child,
             channel,

@@ -16,7 +16,7 @@ pub mod seccomp;
 pub mod state;
 
 pub use capability::{Capabilities, UnknownCapability};
-pub use compile::{Bundle, Overlay, RootSource, Stdin};
+pub use compile::{Bundle, Directory, Overlay, RootSource, Stdin};
 pub use error::{Error, IdMapError};
 pub use idmap::{IdMaps, IdRange};
 pub use launch::{Prepared, Ready, Spawned, Started};

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::ffi::CString;
 use std::fmt;
+use std::os::fd::OwnedFd;
 
 use carrier_sys::exec::Program;
 use carrier_sys::mount::Attributes;
@@ -17,7 +18,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
 
 /// The steps of a container's first process, in order.
 #[derive(Debug, Default)]
-pub struct InitPlan {
+pub(crate) struct InitPlan {
     pub(crate) steps: Vec<PlannedStep>,
 }
 
@@ -68,11 +69,8 @@ pub(crate) enum Step {
     /// Nobody may trace this process or look into its descriptors until it executes the program.
     HideFromTracers,
     SetPropagation(MountPropagationFlags),
-    /// Mount the layers over `target`, and take that for the root.
-    MountOverlay {
-        target: CString,
-        options: CString,
-    },
+    /// Mount the layers on each other, and take that for the root.
+    MountOverlay(OverlayMount),
     /// Take a directory for the root.
     BindRoot {
         source: CString,
@@ -121,6 +119,17 @@ pub(crate) enum Step {
     /// Tell the parent that all is set up, and wait for its word.
     AwaitStart,
     Execute(Execution),
+}
+
+/// Layers, and what to tell the kernel about them.
+#[derive(Debug)]
+pub(crate) struct OverlayMount {
+    /// Directories of the host. The kernel takes only those that were opened in the mount namespace
+    /// of the mount, so that the child opens them again; the options know them by the numbers of
+    /// the parent's descriptors.
+    pub(crate) directories: Vec<(CString, OwnedFd)>,
+    pub(crate) target: CString,
+    pub(crate) options: CString,
 }
 
 /// A new filesystem, mounted by descriptor.
@@ -192,7 +201,7 @@ impl fmt::Display for Step {
             Self::AwaitIdMaps => f.write_str("wait for the id maps"),
             Self::HideFromTracers => f.write_str("make the process untraceable"),
             Self::SetPropagation(_) => f.write_str("separate the mount namespace"),
-            Self::MountOverlay { .. } => f.write_str("mount the image's layers"),
+            Self::MountOverlay(_) => f.write_str("mount the image's layers"),
             Self::BindRoot { source } => write!(f, "mount root directory {}", text(source)),
             Self::MountFilesystem(filesystem) => {
                 write!(

@@ -1,8 +1,10 @@
 //! Descriptors.
 
 use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use crate::check;
+use crate::process::ChildToken;
 
 /// Marks every descriptor from `first` on close-on-exec, close_range(2). Allocates nothing.
 ///
@@ -19,4 +21,16 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
         )
     })
     .map(drop)
+}
+
+/// Makes the number of `place` mean the file of `file`, close-on-exec, dup3(2): for numbers that were
+/// written down before the clone. Allocates nothing.
+///
+/// # Errors
+/// `EBUSY` in a race with open(2), which a single thread cannot have.
+pub fn replace(place: BorrowedFd<'_>, file: &OwnedFd, _token: &ChildToken) -> io::Result<()> {
+    // SAFETY: both numbers are open. What `place` meant was inherited for its number alone; its owner
+    // in this child goes on to own the number, which stays open.
+    check(unsafe { libc::dup3(file.as_raw_fd(), place.as_raw_fd(), libc::O_CLOEXEC) }.into())
+        .map(drop)
 }

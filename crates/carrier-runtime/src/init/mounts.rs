@@ -11,16 +11,29 @@ use rustix::mount::{
 };
 
 use super::{Machine, errno, path};
-use crate::plan::{Bind, DeviceNode, Devices, Filesystem, Kind, Target};
+use crate::plan::{Bind, DeviceNode, Devices, Filesystem, Kind, OverlayMount, Target};
 
 const NULL_DEVICE: (u32, u32) = (1, 3);
 
 impl Machine<'_> {
-    pub(super) fn mount_overlay(&mut self, target: &CStr, options: &CStr) -> Result<(), Errno> {
+    pub(super) fn mount_overlay(&mut self, overlay: &OverlayMount) -> Result<(), Errno> {
+        for (path, place) in &overlay.directories {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = rustix::fs::open(&**path, flags, Mode::empty())?;
+            carrier_sys::fd::replace(place.as_fd(), &directory, self.token)
+                .map_err(|e| errno(&e))?;
+        }
         // fsconfig(2) takes values of at most 255 bytes and overlay's `lowerdir+` is younger than
         // the oldest kernel that we support, so that this is the one mount made by path: the host's.
-        rustix::mount::mount(c"overlay", target, c"overlay", MountFlags::empty(), options)?;
-        self.root = Some(open_root(target)?);
+        let flags = MountFlags::empty();
+        rustix::mount::mount(
+            c"overlay",
+            &*overlay.target,
+            c"overlay",
+            flags,
+            &*overlay.options,
+        )?;
+        self.root = Some(open_root(&overlay.target)?);
         Ok(())
     }
 

@@ -41,7 +41,7 @@ pub(super) fn change_directory(path: &CStr) -> Result<(), Errno> {
 
 /// Sets a limit, at most to what the caller's own hard limit allows.
 pub(super) fn set_resource_limit(resource: Resource, wanted: Rlimit) -> Result<(), Errno> {
-    match rustix::process::setrlimit(resource, wanted.clone()) {
+    match rustix::process::setrlimit(resource, wanted) {
         Err(Errno::PERM) => {
             let ceiling = rustix::process::getrlimit(resource).maximum;
             let clamp = |limit: Option<u64>| match (limit, ceiling) {

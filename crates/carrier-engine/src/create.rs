@@ -1,0 +1,94 @@
+//! Making a container: a record with a name, and directories for what it writes.
+
+use carrier_spec::{ContainerId, ContainerName};
+use carrier_store::ImageRecord;
+
+use crate::engine::{Engine, now, random};
+use crate::error::Error;
+use crate::etc_files::is_hostname;
+use crate::record::{ContainerRecord, RECORD_VERSION, RunOptions, arguments, environment};
+use crate::{names, spec};
+
+/// How many random names are tried; a host has far fewer containers than there are names.
+const ATTEMPTS: u32 = 64;
+
+impl Engine {
+    /// Makes a container of `image`: afterwards it is listed, and its name is taken.
+    pub(crate) fn create(
+        &self,
+        image: &ImageRecord,
+        options: &RunOptions,
+    ) -> Result<ContainerRecord, Error> {
+        let id = ContainerId::from_random(random()?);
+        let mut record = record(id, image, options)?;
+        for attempt in 0..ATTEMPTS {
+            record.name = match &options.name {
+                Some(name) => name.clone(),
+                None => random_name(attempt > 0)?,
+            };
+            match self
+                .store
+                .create_container(&record.id, &record.name, &record)
+            {
+                Ok(_) => return Ok(record),
+                Err(carrier_store::Error::NameTaken { .. }) if options.name.is_none() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Error::NoFreeName)
+    }
+}
+
+fn random_name(again: bool) -> Result<ContainerName, Error> {
+    names::random(random()?, again).ok_or(Error::NoFreeName)
+}
+
+/// Decides all that the container will be, but its name.
+fn record(
+    id: ContainerId,
+    image: &ImageRecord,
+    options: &RunOptions,
+) -> Result<ContainerRecord, Error> {
+    let config = &image.config.config;
+    let hostname = options
+        .hostname
+        .clone()
+        .unwrap_or_else(|| id.short().to_owned());
+    if !is_hostname(&hostname) {
+        return Err(Error::InvalidHostname(hostname));
+    }
+    let arguments = arguments(&image.config, options);
+    if arguments.is_empty() {
+        return Err(Error::NoCommand(image.reference.familiar()));
+    }
+    let asked = options.working_directory.as_deref();
+    let directory = spec::working_directory(asked, &config.working_dir);
+    let mut labels = config.labels.clone();
+    labels.extend(options.labels.clone());
+    Ok(ContainerRecord {
+        version: RECORD_VERSION,
+        name: random_name(false)?,
+        created: now(),
+        image: image.reference.clone(),
+        image_id: image.id.clone(),
+        platform: image.platform.clone(),
+        layers: image.config.rootfs.diff_ids.clone(),
+        environment: environment(&image.config, options, &hostname),
+        arguments,
+        working_directory: directory.to_string_lossy().into_owned(),
+        user: options.user.clone().unwrap_or_else(|| config.user.clone()),
+        hostname,
+        read_only: options.read_only,
+        remove: options.remove,
+        streams: options.streams,
+        network: options.network,
+        security: options.security.clone(),
+        labels,
+        stop_signal: options
+            .stop_signal
+            .clone()
+            .or_else(|| config.stop_signal.clone())
+            .unwrap_or_else(|| "SIGTERM".to_owned()),
+        id,
+    })
+}

@@ -1,0 +1,143 @@
+//! The engine: a store, a directory that dies with a boot, and a host.
+
+use std::path::PathBuf;
+
+use carrier_runtime::Directory;
+use carrier_runtime::state::{State, StateDir, Status};
+use carrier_spec::{ContainerId, ContainerName, Platform, Reference};
+use carrier_store::{ImageRecord, Store};
+
+use crate::error::Error;
+use crate::host::{Host, runtime_dir};
+use crate::record::ContainerRecord;
+
+/// All that the use cases work on.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) store: Store,
+    pub(crate) runtime: PathBuf,
+    pub(crate) host: Host,
+}
+
+impl Engine {
+    /// Opens the caller's store, `$XDG_DATA_HOME/carrier`, and runtime directory,
+    /// `$XDG_RUNTIME_DIR/carrier`, making them where they do not exist.
+    ///
+    /// # Errors
+    /// When either cannot be made, or belongs to somebody else.
+    pub fn open() -> Result<Self, Error> {
+        let absolute = |name: &str| {
+            let value = std::env::var_os(name).map(PathBuf::from);
+            value.filter(|path| path.is_absolute())
+        };
+        let data = absolute("XDG_DATA_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+            .ok_or(Error::NoHome)?;
+        Ok(Self {
+            store: Store::open(&data.join("carrier"))?,
+            runtime: runtime_dir(absolute("XDG_RUNTIME_DIR").as_deref())?,
+            host: Host::detect()?,
+        })
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The host.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The image that `reference` means here: for `platform`, or for the host's where none is named.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn image(
+        &self,
+        reference: &Reference,
+        platform: Option<&Platform>,
+    ) -> Result<Option<ImageRecord>, Error> {
+        Ok(self.store.image(reference, platform)?)
+    }
+
+    /// What dies with a boot and belongs to container `id`.
+    pub(crate) fn state_dir(&self, id: &ContainerId) -> StateDir {
+        StateDir::new(self.runtime.join(id.as_str()))
+    }
+
+    pub(crate) fn state(&self, id: &ContainerId) -> Result<Option<State>, Error> {
+        Ok(self.state_dir(id).read()?)
+    }
+
+    pub(crate) fn runs(&self, id: &ContainerId) -> Result<bool, Error> {
+        let status = self.state(id)?.map(|state| state.status_now());
+        Ok(matches!(status, Some(Status::Created | Status::Running)))
+    }
+
+    /// The containers, the youngest first. One that is removed meanwhile is left out.
+    pub(crate) fn records(&self) -> Result<Vec<ContainerRecord>, Error> {
+        let mut records = Vec::new();
+        for id in self.store.container_ids()? {
+            records.extend(self.store.container(&id).read_record::<ContainerRecord>()?);
+        }
+        records.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
+        Ok(records)
+    }
+
+    /// Finds a container by name, id, or the beginning of its id, in this order.
+    pub(crate) fn find_container(&self, word: &str) -> Result<Option<ContainerRecord>, Error> {
+        let read = |id: &ContainerId| self.store.container(id).read_record::<ContainerRecord>();
+        if let Ok(name) = word.parse::<ContainerName>()
+            && let Some(id) = self.store.container_named(&name)?
+        {
+            return Ok(read(&id)?);
+        }
+        if word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
+        let mut ids = self.store.container_ids()?;
+        ids.retain(|id| id.as_str().starts_with(word));
+        match ids.as_slice() {
+            [] => Ok(None),
+            [id] => Ok(read(id)?),
+            several => Err(Error::AmbiguousId {
+                prefix: word.to_owned(),
+                count: several.len(),
+            }),
+        }
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |duration| duration.as_secs())
+}
+
+pub(crate) fn open_directory(path: PathBuf) -> Result<Directory, Error> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match rustix::fs::open(&path, flags, Mode::empty()) {
+        Ok(handle) => Ok(Directory { path, handle }),
+        Err(errno) => Err(Error::Open {
+            path,
+            source: errno.into(),
+        }),
+    }
+}
+
+/// Random bytes of the kernel, for ids and names.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], Error> {
+    use rustix::rand::{GetRandomFlags, getrandom};
+    let mut bytes = [0; N];
+    let failed = |errno: rustix::io::Errno| Error::Open {
+        path: PathBuf::from("/dev/urandom"),
+        source: errno.into(),
+    };
+    getrandom(&mut bytes, GetRandomFlags::empty()).map_err(failed)?;
+    Ok(bytes)
+}

@@ -1,0 +1,313 @@
+//! What can go wrong, in words of the user; and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use carrier_runtime::IdMapError;
+use carrier_spec::{ContainerId, DiffId, Platform, Reference};
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No container of that name or id.
+    #[error("no such container: {0}")]
+    NoSuchContainer(String),
+    /// Neither a container nor an image.
+    #[error("no such container or image: {0}")]
+    NoSuchObject(String),
+    /// The image is not in the store.
+    #[error("no such image: {}", .0.familiar())]
+    NoSuchImage(Reference),
+    /// The first digits of an id fit several objects.
+    #[error("{prefix:?} is the beginning of {count} ids")]
+    AmbiguousId {
+        /// What the user typed.
+        prefix: String,
+        /// How many ids begin with it.
+        count: usize,
+    },
+    /// One word names a container and an image.
+    #[error("{0:?} is a container and an image")]
+    ContainerAndImage(String),
+    /// The container runs.
+    #[error("container {0} is running")]
+    ContainerRuns(String),
+    /// Containers were made of the image.
+    #[error("image {image} is used by {}", .containers.join(", "))]
+    ImageInUse {
+        /// The image, as the user names it.
+        image: String,
+        /// Names of the containers.
+        containers: Vec<String>,
+    },
+    /// There is nothing to execute.
+    #[error("no command specified, and image {0} has none")]
+    NoCommand(String),
+    /// `--user` or the image's `USER` makes no sense.
+    #[error("{user:?} is not a user of the form user[:group]")]
+    InvalidUser {
+        /// What was asked for.
+        user: String,
+    },
+    /// The image's `/etc/passwd` has no such user.
+    #[error("unable to find user {user}: no matching entries in /etc/passwd of the image")]
+    UnknownUser {
+        /// The name.
+        user: String,
+    },
+    /// The image's `/etc/group` has no such group.
+    #[error("unable to find group {group}: no matching entries in /etc/group of the image")]
+    UnknownGroup {
+        /// The name.
+        group: String,
+    },
+    /// An id that the caller's subordinate ranges do not reach.
+    #[error("{kind} {id} is not mapped in the user namespace")]
+    UnmappedId {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The id.
+        id: u32,
+    },
+    /// A host name that no program could use.
+    #[error("{0:?} is not a host name")]
+    InvalidHostname(String),
+    /// A layer that an image needs is not in the store.
+    #[error("layer {0} of the image is missing")]
+    LayerMissing(DiffId),
+    /// A directory of the host cannot be opened.
+    #[error("cannot open {path}")]
+    Open {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// No program runs images of that platform here.
+    #[error("cannot run programs for {platform} on this host{}", .program.as_ref().map_or_else(String::new, |program| format!(": {program} is not installed")))]
+    NoEmulator {
+        /// What the image was made for.
+        platform: Platform,
+        /// The emulator that would do.
+        program: Option<String>,
+    },
+    /// The runtime directory cannot be made.
+    #[error("cannot make runtime directory {path}")]
+    RuntimeDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The runtime directory belongs to somebody else, or is open to others.
+    #[error("runtime directory {path} is not private to the caller")]
+    ForeignRuntimeDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// No directory for the store can be named.
+    #[error("neither XDG_DATA_HOME nor HOME is set to an absolute path")]
+    NoHome,
+    /// A container's files cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A terminal or the standard streams failed.
+    #[error("cannot {action}")]
+    Terminal {
+        /// What was to be done.
+        action: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Every random name was taken.
+    #[error("cannot find a free name for the container")]
+    NoFreeName,
+    /// The process that unpacks layers could not be started or did not answer.
+    #[error("cannot {action} the process that unpacks layers")]
+    Unpacker {
+        /// What was to be done.
+        action: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The container cannot be described.
+    #[error("cannot build the container's configuration")]
+    Configuration(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The program's end cannot be observed.
+    #[error("cannot wait for container {id}")]
+    Wait {
+        /// The container.
+        id: ContainerId,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] carrier_store::Error),
+    /// An image's files cannot be looked at.
+    #[error("cannot read {path} of the image")]
+    ImageFile {
+        /// The path in the image.
+        path: &'static str,
+        /// The cause.
+        source: carrier_store::ViewError,
+    },
+    /// The runtime failed.
+    #[error(transparent)]
+    Runtime(#[from] carrier_runtime::Error),
+}
+
+/// What exit codes look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// What was named does not exist.
+    NotFound,
+    /// It exists, and is in the way.
+    Conflict,
+    /// The request makes no sense.
+    Invalid,
+    /// The program of a container does not exist.
+    ProgramNotFound,
+    /// The program of a container cannot be executed.
+    ProgramNotExecutable,
+    /// Anything else.
+    Failed,
+}
+
+impl Error {
+    /// What kind of error this is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        use carrier_runtime::Error as Runtime;
+        match self {
+            Self::NoSuchContainer(_) | Self::NoSuchObject(_) | Self::NoSuchImage(_) => {
+                ErrorKind::NotFound
+            }
+            Self::AmbiguousId { .. }
+            | Self::ContainerAndImage(_)
+            | Self::ContainerRuns(_)
+            | Self::ImageInUse { .. } => ErrorKind::Conflict,
+            Self::NoCommand(_)
+            | Self::InvalidUser { .. }
+            | Self::UnknownUser { .. }
+            | Self::UnknownGroup { .. }
+            | Self::InvalidHostname(_) => ErrorKind::Invalid,
+            Self::Runtime(Runtime::ProgramNotFound { .. }) => ErrorKind::ProgramNotFound,
+            Self::Runtime(Runtime::ProgramNotExecutable { .. }) => ErrorKind::ProgramNotExecutable,
+            _ => ErrorKind::Failed,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoSuchContainer(_) | Self::NoSuchObject(_) => {
+                "`carrier ls -a` lists what there is".to_owned()
+            }
+            Self::NoSuchImage(reference) => {
+                format!("`carrier pull {}` fetches it", reference.familiar())
+            }
+            Self::AmbiguousId { .. } => "type more digits of the id".to_owned(),
+            Self::ContainerAndImage(name) => {
+                format!(
+                    "`carrier rm -c {name}` removes the container, `carrier rmi {name}` the image"
+                )
+            }
+            Self::ContainerRuns(name) => {
+                format!("end its program first, or `carrier rm --force {name}` kills it")
+            }
+            Self::ImageInUse { .. } => "remove the containers first with `carrier rm`".to_owned(),
+            Self::NoCommand(image) => {
+                format!("name a program: `carrier run {image} PROGRAM [ARGUMENT...]`")
+            }
+            Self::UnknownUser { .. } | Self::UnknownGroup { .. } => {
+                "use a number, which needs no entry".to_owned()
+            }
+            Self::UnmappedId { .. } => SUBORDINATE_IDS.to_owned(),
+            Self::LayerMissing(_) => "`carrier pull` of the image brings it back".to_owned(),
+            Self::NoEmulator {
+                program: Some(_), ..
+            } => "install the package qemu-user-static (or qemu-user)".to_owned(),
+            Self::ForeignRuntimeDirectory { path } => {
+                format!(
+                    "remove {} or set XDG_RUNTIME_DIR to a directory of your own",
+                    path.display()
+                )
+            }
+            Self::RuntimeDirectory { .. } => {
+                "set XDG_RUNTIME_DIR to a directory of your own that can be written".to_owned()
+            }
+            Self::NoHome => "set HOME, or XDG_DATA_HOME, to a directory of your own".to_owned(),
+            Self::Write { source, .. } | Self::Unpacker { source, .. } => return io_hint(source),
+            Self::Store(error) => return io_hint_of(error),
+            Self::Runtime(error) => return runtime_hint(error),
+            _ => return None,
+        })
+    }
+}
+
+const SUBORDINATE_IDS: &str = "each id above 0 needs a subordinate one: `sudo usermod \
+    --add-subuids 100000-165535 --add-subgids 100000-165535 $USER` adds 65536";
+
+fn runtime_hint(error: &carrier_runtime::Error) -> Option<String> {
+    use carrier_runtime::Error as Runtime;
+    Some(match error {
+        Runtime::IdMap(IdMapError::HelperMissing { .. }) => {
+            "install the package uidmap (shadow-utils on Fedora, shadow on Arch)".to_owned()
+        }
+        Runtime::IdMap(IdMapError::Refused { .. }) => {
+            "look for your user in /etc/subuid and /etc/subgid, and whether newuidmap has its \
+             set-user-ID bit or capability"
+                .to_owned()
+        }
+        Runtime::Clone(_) => {
+            "unprivileged user namespaces may be off: look at the sysctls user.max_user_namespaces, \
+             kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns"
+                .to_owned()
+        }
+        Runtime::Keyring(_) => {
+            "the user's keys are used up: raise the sysctl kernel.keys.maxkeys".to_owned()
+        }
+        Runtime::ProgramNotFound { .. } => {
+            "arguments behind the image are the command: check its spelling and the image's PATH"
+                .to_owned()
+        }
+        Runtime::ProgramNotExecutable { .. } => {
+            "check that the file is executable and made for this architecture (`--platform`)"
+                .to_owned()
+        }
+        Runtime::Step { source, .. } => return io_hint(&io::Error::from(*source)),
+        _ => return None,
+    })
+}
+
+/// What to do about an error of the file system that stands anywhere behind `error`.
+pub(crate) fn io_hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(hint) = error.downcast_ref().and_then(io_hint) {
+            return Some(hint);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn io_hint(error: &io::Error) -> Option<String> {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space: `carrier rm` removes containers and images"
+        }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            "set XDG_DATA_HOME to a directory that you can write"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}

@@ -1,0 +1,140 @@
+//! What the engine must know of the host, read once a command.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use carrier_runtime::IdMaps;
+
+use crate::error::Error;
+use crate::subordinate::{Caller, id_maps};
+
+/// Facts of the host.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The caller and the subordinate ids, as containers see them.
+    pub maps: IdMaps,
+    /// Whether the unified control group hierarchy can be mounted.
+    pub(crate) has_cgroup2: bool,
+    /// Each processor's counters of overheating: they tell tenants apart.
+    pub(crate) thermal_throttle: Vec<PathBuf>,
+    /// `/etc/resolv.conf`.
+    pub(crate) resolv_conf: Vec<u8>,
+    /// `/etc/hosts`.
+    pub(crate) hosts: Vec<u8>,
+}
+
+impl Host {
+    /// Looks at the host.
+    ///
+    /// # Errors
+    /// None at present: what cannot be read counts as absent.
+    pub fn detect() -> Result<Self, Error> {
+        let caller = caller();
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        Ok(Self {
+            maps: id_maps(&caller, &read("/etc/subuid"), &read("/etc/subgid")),
+            has_cgroup2: read("/proc/self/cgroup")
+                .lines()
+                .any(|line| line.starts_with("0::")),
+            thermal_throttle: thermal_throttle(),
+            resolv_conf: fs::read("/etc/resolv.conf").unwrap_or_default(),
+            hosts: fs::read("/etc/hosts").unwrap_or_default(),
+        })
+    }
+
+    /// Whether an id of a container exists on this host.
+    pub(crate) fn maps_user(&self, uid: u32) -> bool {
+        covers(&self.maps.users, uid)
+    }
+
+    /// The same for a group.
+    pub(crate) fn maps_group(&self, gid: u32) -> bool {
+        covers(&self.maps.groups, gid)
+    }
+}
+
+fn covers(ranges: &[carrier_runtime::IdRange], id: u32) -> bool {
+    ranges
+        .iter()
+        .any(|range| id >= range.inside && id - range.inside < range.count)
+}
+
+fn caller() -> Caller {
+    let uid = rustix::process::geteuid().as_raw();
+    let gid = rustix::process::getegid().as_raw();
+    // Never getpwuid(3): in a static binary it loads modules that may crash. Users of a directory
+    // service are in no file, and known by their environment.
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd
+        .lines()
+        .find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+        })
+        .or_else(|| std::env::var("USER").ok());
+    Caller { uid, gid, name }
+}
+
+fn thermal_throttle() -> Vec<PathBuf> {
+    let of = |number: u32| {
+        PathBuf::from(format!(
+            "/sys/devices/system/cpu/cpu{number}/thermal_throttle"
+        ))
+    };
+    if !of(0).exists() {
+        return Vec::new();
+    }
+    let present = fs::read_to_string("/sys/devices/system/cpu/present").unwrap_or_default();
+    let last = present
+        .trim()
+        .rsplit(['-', ','])
+        .next()
+        .and_then(|last| last.parse().ok());
+    (0..=last.unwrap_or(0)).map(of).collect()
+}
+
+/// The directory that dies with a boot: `$XDG_RUNTIME_DIR/carrier`, else one in `/tmp` that nobody
+/// else could have made.
+///
+/// # Errors
+/// When it cannot be made, or belongs to somebody else.
+pub(crate) fn runtime_dir(base: Option<&Path>) -> Result<PathBuf, Error> {
+    let uid = rustix::process::geteuid().as_raw();
+    let path = match base {
+        Some(base) => base.join("carrier"),
+        None => {
+            let login = PathBuf::from(format!("/run/user/{uid}"));
+            if private_to(&login, uid) {
+                login.join("carrier")
+            } else {
+                PathBuf::from(format!("/tmp/carrier-{uid}"))
+            }
+        }
+    };
+    let made = make_private(&path);
+    made.map_err(|source| Error::RuntimeDirectory {
+        path: path.clone(),
+        source,
+    })?;
+    if private_to(&path, uid) {
+        Ok(path)
+    } else {
+        Err(Error::ForeignRuntimeDirectory { path })
+    }
+}
+
+fn make_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether `path` is a directory, no link, that only `uid` can enter.
+fn private_to(path: &Path, uid: u32) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::symlink_metadata(path)
+        .is_ok_and(|meta| meta.is_dir() && meta.uid() == uid && meta.mode() & 0o077 == 0)
+}

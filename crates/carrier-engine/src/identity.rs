@@ -1,0 +1,211 @@
+//! Who the program is: `USER`, looked up in the image's own `/etc/passwd` and `/etc/group`.
+//!
+//! Both files are untrusted input: they are read with a limit, and a number is always a number,
+//! whatever the image's passwd calls by that name.
+
+use crate::error::Error;
+
+/// What the program will be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ResolvedUser {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Supplementary groups, the primary one included.
+    pub(crate) groups: Vec<u32>,
+    pub(crate) home: String,
+}
+
+/// 2^32 − 1 means "no id" to the kernel.
+const MAX_ID: u32 = u32::MAX - 1;
+
+/// Resolves `user[:group]`, which may be empty, as Docker does.
+pub(crate) fn resolve(user: &str, passwd: &[u8], group: &[u8]) -> Result<ResolvedUser, Error> {
+    let malformed = || Error::InvalidUser {
+        user: user.to_owned(),
+    };
+    let (user_part, group_part) = match user.split_once(':') {
+        Some((_, "")) => return Err(malformed()),
+        Some((user, group)) => (user, Some(group)),
+        None => (user, None),
+    };
+    let user_part = match (user_part, group_part) {
+        ("", None) => "0",
+        ("", Some(_)) => return Err(malformed()),
+        (part, _) => part,
+    };
+    let number = parse_id(user_part).map_err(|()| malformed())?;
+    let account = accounts(passwd).find(|account| match number {
+        Some(uid) => account.uid == uid,
+        None => account.name == user_part,
+    });
+    let uid = match (number, &account) {
+        (Some(uid), _) => uid,
+        (None, Some(account)) => account.uid,
+        (None, None) => {
+            return Err(Error::UnknownUser {
+                user: user_part.to_owned(),
+            });
+        }
+    };
+    let own_gid = account.as_ref().map_or(0, |account| account.gid);
+    let gid = match group_part {
+        None => own_gid,
+        Some(part) => match parse_id(part).map_err(|()| malformed())? {
+            Some(gid) => gid,
+            None => groups(group)
+                .find(|entry| entry.name == part)
+                .map(|entry| entry.gid)
+                .ok_or_else(|| Error::UnknownGroup {
+                    group: part.to_owned(),
+                })?,
+        },
+    };
+    let mut all = vec![gid];
+    // A group that was asked for replaces those of the account, as in Docker.
+    if let (None, Some(account)) = (group_part, &account) {
+        let member = |entry: &Group<'_>| entry.members.split(',').any(|name| name == account.name);
+        all.extend(groups(group).filter(member).map(|entry| entry.gid));
+    }
+    all.sort_unstable();
+    all.dedup();
+    let home = account
+        .map(|account| account.home)
+        .filter(|home| !home.is_empty());
+    Ok(ResolvedUser {
+        uid,
+        gid,
+        groups: all,
+        home: home.unwrap_or("/").to_owned(),
+    })
+}
+
+/// A text of digits is a number, and an error when it is out of range: never a name
+/// (CVE-2026-46680), and never root by overflow (CVE-2024-40635).
+fn parse_id(text: &str) -> Result<Option<u32>, ()> {
+    let signed = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if signed.is_empty() || !signed.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(None);
+    }
+    match text.parse::<u32>() {
+        Ok(id) if id <= MAX_ID && signed == text => Ok(Some(id)),
+        _ => Err(()),
+    }
+}
+
+struct Account<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+    home: &'a str,
+}
+
+struct Group<'a> {
+    name: &'a str,
+    gid: u32,
+    members: &'a str,
+}
+
+fn lines(file: &[u8]) -> impl Iterator<Item = &str> {
+    file.split(|byte| *byte == b'\n')
+        .filter_map(|line| std::str::from_utf8(line).ok())
+}
+
+fn accounts(file: &[u8]) -> impl Iterator<Item = Account<'_>> {
+    lines(file).filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        let uid = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        Some(Account {
+            name,
+            uid,
+            gid,
+            home: fields.nth(1).unwrap_or(""),
+        })
+    })
+}
+
+fn groups(file: &[u8]) -> impl Iterator<Item = Group<'_>> {
+    lines(file).filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        let gid = fields.nth(1)?.parse().ok()?;
+        Some(Group {
+            name,
+            gid,
+            members: fields.next().unwrap_or(""),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &[u8] = b"root:x:0:0:root:/root:/bin/sh\nann:x:1000:100::/home/ann:\n\
+        1001:x:0:0::/:\nbroken\n\xff\xfe\nwww:x:33:33::/var/www:/bin/sh";
+    const GROUP: &[u8] = b"root:x:0:\nusers:x:100:\nwheel:x:10:root,ann\nadm:x:4:ann\nwww:x:33:";
+
+    fn resolved(user: &str) -> (u32, u32, Vec<u32>, String) {
+        let user = resolve(user, PASSWD, GROUP).unwrap();
+        (user.uid, user.gid, user.groups, user.home)
+    }
+
+    #[test]
+    fn users_are_found_by_name_and_by_number() {
+        assert_eq!(resolved(""), (0, 0, vec![0, 10], "/root".into()));
+        assert_eq!(
+            resolved("ann"),
+            (1000, 100, vec![4, 10, 100], "/home/ann".into())
+        );
+        assert_eq!(
+            resolved("1000"),
+            (1000, 100, vec![4, 10, 100], "/home/ann".into())
+        );
+        assert_eq!(resolved("4242"), (4242, 0, vec![0], "/".into()));
+        assert_eq!(resolved("www"), (33, 33, vec![33], "/var/www".into()));
+    }
+
+    #[test]
+    fn a_group_that_was_asked_for_is_the_only_one() {
+        assert_eq!(
+            resolved("ann:wheel"),
+            (1000, 10, vec![10], "/home/ann".into())
+        );
+        assert_eq!(resolved("ann:7"), (1000, 7, vec![7], "/home/ann".into()));
+        assert_eq!(resolved("5:5"), (5, 5, vec![5], "/".into()));
+    }
+
+    #[test]
+    fn digits_are_never_a_name() {
+        assert_eq!(resolved("1001").0, 1001);
+    }
+
+    #[test]
+    fn odd_users_are_refused_and_never_root() {
+        for odd in [
+            "4294967296",
+            "4294967295",
+            "-1",
+            "+5",
+            "0x0",
+            "1000:",
+            ":0",
+            " 0",
+            "nobody",
+            "ann:staff",
+        ] {
+            assert!(resolve(odd, PASSWD, GROUP).is_err(), "{odd:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn an_image_without_passwd_has_root() {
+        let user = resolve("", b"", b"").unwrap();
+        assert_eq!(
+            (user.uid, user.gid, user.groups.as_slice()),
+            (0, 0, &[0][..])
+        );
+        assert!(resolve("ann", b"", b"").is_err());
+    }
+}

@@ -1,0 +1,35 @@
+//! The use cases of Carrier: run, list and remove containers, and unpack what a registry sends.
+//!
+//! Each verb takes a struct of options without a command line or HTTP in it. Pure functions turn
+//! image, options and host into a configuration; the runtime turns that into a process.
+
+mod create;
+mod embedded;
+mod emulator;
+mod engine;
+mod error;
+mod etc_files;
+mod foreground;
+mod host;
+mod identity;
+mod list;
+mod names;
+mod record;
+mod remove;
+mod run;
+mod spec;
+mod subordinate;
+mod terminal;
+mod unpacker;
+
+pub use embedded::HELLO;
+pub use engine::Engine;
+pub use error::{Error, ErrorKind};
+pub use host::Host;
+pub use list::{ContainerStatus, ContainerSummary, ImageSummary};
+pub use record::{
+    ContainerRecord, EnvironmentSetting, NetworkMode, RunOptions, SeccompChoice, SecurityOptions,
+    Streams,
+};
+pub use remove::{RemoveOptions, Removed};
+pub use unpacker::Unpacker;

@@ -1,0 +1,128 @@
+//! What there is: containers and images.
+
+use carrier_runtime::state::Status;
+use carrier_spec::{ContainerId, ContainerName, Digest, ImageId, Platform, Reference};
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::record::{ContainerRecord, ExitRecord};
+
+/// One line about a container.
+#[derive(Clone, Debug)]
+pub struct ContainerSummary {
+    /// The container.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: ContainerName,
+    /// The image, as the user named it.
+    pub image: Reference,
+    /// Words of the command.
+    pub command: Vec<String>,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// How it is.
+    pub status: ContainerStatus,
+}
+
+/// How a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContainerStatus {
+    /// Made, and never started or not yet.
+    Created,
+    /// Its program runs.
+    Running,
+    /// Its program has ended.
+    Exited {
+        /// The code that it left with; unknown when Carrier was killed too.
+        code: Option<u8>,
+        /// When, in seconds since 1970.
+        finished: Option<u64>,
+    },
+}
+
+/// One line about an image.
+#[derive(Clone, Debug)]
+pub struct ImageSummary {
+    /// The image, as the user named it.
+    pub reference: Reference,
+    /// What it runs on.
+    pub platform: Platform,
+    /// Its identity.
+    pub id: ImageId,
+    /// The digest of its manifest.
+    pub manifest: Digest,
+    /// When it was made, RFC 3339.
+    pub created: Option<String>,
+    /// Bytes of its unpacked layers.
+    pub size: u64,
+}
+
+impl Engine {
+    /// The containers, the youngest first; only those that run unless `all` are asked for.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn containers(&self, all: bool) -> Result<Vec<ContainerSummary>, Error> {
+        let mut summaries = Vec::new();
+        for record in self.records()? {
+            let status = self.status(&record)?;
+            if all || status == ContainerStatus::Running {
+                summaries.push(summary(record, status));
+            }
+        }
+        Ok(summaries)
+    }
+
+    /// The images, in the order of their names.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn images(&self) -> Result<Vec<ImageSummary>, Error> {
+        let mut images: Vec<_> = self
+            .store
+            .images()?
+            .into_iter()
+            .map(|image| ImageSummary {
+                reference: image.reference,
+                platform: image.platform,
+                id: image.id,
+                manifest: image.manifest.digest,
+                created: image.config.created,
+                size: image.size,
+            })
+            .collect();
+        images.sort_by_cached_key(|image| (image.reference.familiar(), image.platform.to_string()));
+        Ok(images)
+    }
+
+    fn status(&self, record: &ContainerRecord) -> Result<ContainerStatus, Error> {
+        let exit: Option<ExitRecord> = self.store.container(&record.id).read_exit()?;
+        if let Some(exit) = exit {
+            let finished = Some(exit.finished);
+            return Ok(ContainerStatus::Exited {
+                code: Some(exit.code),
+                finished,
+            });
+        }
+        let state = self.state(&record.id)?;
+        Ok(match state.map(|state| state.status_now()) {
+            None | Some(Status::Created) => ContainerStatus::Created,
+            Some(Status::Running) => ContainerStatus::Running,
+            Some(Status::Stopped) => ContainerStatus::Exited {
+                code: None,
+                finished: None,
+            },
+        })
+    }
+}
+
+fn summary(record: ContainerRecord, status: ContainerStatus) -> ContainerSummary {
+    ContainerSummary {
+        id: record.id,
+        name: record.name,
+        image: record.image,
+        command: record.arguments,
+        created: record.created,
+        status,
+    }
+}

@@ -1,0 +1,222 @@
+//! Running a container in the foreground.
+
+use std::borrow::Cow;
+use std::fs;
+
+use carrier_runtime::seccomp::{self, Arch, DockerHost, Instruction, KernelVersion};
+use carrier_runtime::state::{ProcessIdentity, State, StateDir, Status};
+use carrier_runtime::{Bundle, Overlay, Prepared, Ready, RootSource, Started, Stdin};
+use carrier_store::{ContainerDir, ImageRecord, LayerView};
+use carrier_sys::process::{ExitStatus, SingleThreaded};
+use oci_spec::runtime::LinuxSeccomp;
+
+use crate::emulator;
+use crate::engine::{Engine, now, open_directory};
+use crate::error::Error;
+use crate::etc_files::EtcFiles;
+use crate::foreground;
+use crate::identity::{self, ResolvedUser};
+use crate::record::{ContainerRecord, ExitRecord, RunOptions, SeccompChoice};
+use crate::spec::{self, Facts, OCI_VERSION};
+
+/// No real image has a larger one.
+const MAX_PASSWD: u64 = 1 << 20;
+
+impl Engine {
+    /// Makes a container of `image`, runs it with the caller's standard streams, and returns the
+    /// code that it left with. The container is removed when that was asked for, and also when it
+    /// could not be started.
+    ///
+    /// # Errors
+    /// When the container could not be made or started.
+    pub fn run(&self, image: &ImageRecord, options: &RunOptions) -> Result<u8, Error> {
+        let record = self.create(image, options)?;
+        let outcome = self.run_created(&record);
+        let removed = if record.remove || outcome.is_err() {
+            self.remove_files(&record)
+        } else {
+            self.remove_state(&record.id)
+        };
+        let code = outcome?;
+        removed?;
+        Ok(code)
+    }
+
+    fn run_created(&self, record: &ContainerRecord) -> Result<u8, Error> {
+        let states = self.state_dir(&record.id);
+        fs::create_dir(states.path()).map_err(|source| Error::Write {
+            path: states.path().to_owned(),
+            source,
+        })?;
+        let ready = self.prepare(record, &states)?;
+        let session = foreground::Session::open(record.streams)?;
+        write_state(&states, record, ready.pid(), Status::Created)?;
+        let started = ready.start()?;
+        write_state(&states, record, started.pid(), Status::Running)?;
+        let code = wait(started, session, record)?;
+        if !record.remove {
+            self.record_exit(record, code)?;
+        }
+        Ok(code)
+    }
+
+    /// Carries the container up to the last step before its program runs.
+    fn prepare(&self, record: &ContainerRecord, states: &StateDir) -> Result<Ready, Error> {
+        let container = self.store.container(&record.id);
+        let user = self.user(record)?;
+        let etc = EtcFiles::in_directory(states.path());
+        etc.write(record, &self.host.hosts, &self.host.resolv_conf)
+            .map_err(|source| Error::Write {
+                path: states.path().to_owned(),
+                source,
+            })?;
+        let facts = Facts {
+            record,
+            user: &user,
+            host: &self.host,
+            etc: &etc,
+        };
+        let spec = spec::build(&facts, profile(record)?)
+            .map_err(|error| Error::Configuration(error.into()))?;
+        let bundle = Bundle {
+            spec: &spec,
+            root: RootSource::Overlay(self.overlay(record, &container)?),
+            filter: filter(record)?,
+            emulator: emulator::registration(&record.platform)?,
+            stdin: if record.streams.interactive {
+                Stdin::Inherit
+            } else {
+                Stdin::Null
+            },
+        };
+        let single = SingleThreaded::check().map_err(carrier_runtime::Error::Prepare)?;
+        Ok(Prepared::new(bundle)?.spawn(&single)?.wait_ready()?)
+    }
+
+    fn overlay(
+        &self,
+        record: &ContainerRecord,
+        container: &ContainerDir,
+    ) -> Result<Overlay, Error> {
+        let mut layers = Vec::with_capacity(record.layers.len());
+        for id in record.layers.iter().rev() {
+            let opened = open_directory(self.store.layer_dir(id));
+            layers.push(opened.map_err(|_| Error::LayerMissing(id.clone()))?);
+        }
+        Ok(Overlay {
+            layers,
+            upper: open_directory(container.upper())?,
+            work: open_directory(container.work())?,
+            volatile: record.remove,
+        })
+    }
+
+    /// Looks the user up in the image, as the container will see it.
+    fn user(&self, record: &ContainerRecord) -> Result<ResolvedUser, Error> {
+        let layers = record
+            .layers
+            .iter()
+            .rev()
+            .map(|id| self.store.layer_dir(id));
+        let view = LayerView::open(layers)?;
+        let read = |path: &'static str| match view.read_file(path, MAX_PASSWD) {
+            Ok(content) => Ok(content.unwrap_or_default()),
+            Err(source) => Err(Error::ImageFile { path, source }),
+        };
+        let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
+        let user = identity::resolve(&record.user, &passwd, &group)?;
+        if !self.host.maps_user(user.uid) {
+            return Err(Error::UnmappedId {
+                kind: "user",
+                id: user.uid,
+            });
+        }
+        if !self.host.maps_group(user.gid) {
+            return Err(Error::UnmappedId {
+                kind: "group",
+                id: user.gid,
+            });
+        }
+        // Groups of the image that do not exist here would make the kernel refuse them all.
+        let groups = user
+            .groups
+            .iter()
+            .copied()
+            .filter(|gid| self.host.maps_group(*gid));
+        Ok(ResolvedUser {
+            groups: groups.collect(),
+            ..user
+        })
+    }
+
+    fn record_exit(&self, record: &ContainerRecord, code: u8) -> Result<(), Error> {
+        let container = self.store.container(&record.id);
+        Ok(container.write_exit(&ExitRecord {
+            code,
+            finished: now(),
+        })?)
+    }
+}
+
+fn wait(
+    started: Started,
+    session: foreground::Session,
+    record: &ContainerRecord,
+) -> Result<u8, Error> {
+    session
+        .serve(started)
+        .map(ExitStatus::code)
+        .map_err(|source| Error::Wait {
+            id: record.id.clone(),
+            source,
+        })
+}
+
+fn write_state(
+    states: &StateDir,
+    record: &ContainerRecord,
+    pid: u32,
+    status: Status,
+) -> Result<(), Error> {
+    let process = ProcessIdentity::of(pid).map_err(|source| Error::Wait {
+        id: record.id.clone(),
+        source,
+    })?;
+    let id = record.id.clone();
+    let state = State {
+        oci_version: OCI_VERSION.to_owned(),
+        id,
+        status,
+        process,
+    };
+    Ok(states.write(&state)?)
+}
+
+/// The filter of a container that asks for Carrier's own; profiles of others go into the
+/// configuration, as bundles have them.
+fn filter(record: &ContainerRecord) -> Result<Option<Cow<'static, [Instruction]>>, Error> {
+    match record.security.seccomp {
+        SeccompChoice::Unconfined | SeccompChoice::Profile(_) => Ok(None),
+        SeccompChoice::Default => {
+            let program = seccomp::program_for(record.security.capabilities());
+            Ok(Some(program.map_err(carrier_runtime::Error::from)?))
+        }
+    }
+}
+
+/// Reads a profile of Docker or Podman, whose parts depend on the host and the capabilities.
+fn profile(record: &ContainerRecord) -> Result<Option<LinuxSeccomp>, Error> {
+    let SeccompChoice::Profile(text) = &record.security.seccomp else {
+        return Ok(None);
+    };
+    let kernel = rustix::system::uname();
+    let release = kernel.release().to_string_lossy();
+    let unknown = || Error::Configuration(format!("{release:?} is no kernel release").into());
+    let host = DockerHost {
+        machine: Arch::NATIVE,
+        capabilities: record.security.capabilities(),
+        kernel: KernelVersion::from_release(&release).ok_or_else(unknown)?,
+    };
+    let resolved = host.resolve(text.as_bytes()).map_err(seccomp::Error::from);
+    Ok(Some(resolved.map_err(carrier_runtime::Error::from)?))
+}

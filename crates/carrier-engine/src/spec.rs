@@ -1,0 +1,230 @@
+//! From a record and a host to an OCI configuration: pure, so that a test can read all of it.
+//!
+//! The defaults are those of Docker and Podman where they agree, and the stricter of the two where
+//! they do not.
+
+mod mounts;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use carrier_runtime::{Capabilities, IdRange};
+use oci_spec::OciSpecError;
+use oci_spec::runtime::{
+    Capability, Linux, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxIdMapping,
+    LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxSeccomp,
+    Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
+};
+
+use crate::etc_files::EtcFiles;
+use crate::host::Host;
+use crate::identity::ResolvedUser;
+use crate::record::{ContainerRecord, NetworkMode};
+
+/// The version of the runtime specification that configurations are written for.
+pub(crate) const OCI_VERSION: &str = "1.2.0";
+
+/// All that a configuration is made of.
+pub(crate) struct Facts<'a> {
+    pub(crate) record: &'a ContainerRecord,
+    pub(crate) user: &'a ResolvedUser,
+    pub(crate) host: &'a Host,
+    pub(crate) etc: &'a EtcFiles,
+}
+
+/// Hidden: each tells about the host or its other tenants. What a kernel does not have is skipped.
+const MASKED: [&str; 13] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/selinux",
+];
+
+const READ_ONLY: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+/// Builds the configuration; `seccomp` is a profile that is not Carrier's own.
+pub(crate) fn build(
+    facts: &Facts<'_>,
+    seccomp: Option<LinuxSeccomp>,
+) -> Result<Spec, OciSpecError> {
+    let root = RootBuilder::default()
+        .path("rootfs")
+        .readonly(facts.record.read_only)
+        .build()?;
+    SpecBuilder::default()
+        .version(OCI_VERSION)
+        .root(root)
+        .mounts(mounts::build(facts)?)
+        .process(process(facts)?)
+        .hostname(facts.record.hostname.as_str())
+        .linux(linux(facts, seccomp)?)
+        .build()
+}
+
+fn process(facts: &Facts<'_>) -> Result<Process, OciSpecError> {
+    let record = facts.record;
+    let mut environment = record.environment.clone();
+    if !environment.iter().any(|line| line.starts_with("HOME=")) {
+        environment.push(format!("HOME={}", facts.user.home));
+    }
+    ProcessBuilder::default()
+        .terminal(record.streams.terminal)
+        .user(user(facts.user)?)
+        .args(record.arguments.clone())
+        .env(environment)
+        .cwd(record.working_directory.as_str())
+        .capabilities(capabilities(
+            record.security.capabilities(),
+            facts.user.uid,
+        )?)
+        .no_new_privileges(record.security.no_new_privileges)
+        .rlimits(Vec::new())
+        .build()
+}
+
+fn user(user: &ResolvedUser) -> Result<User, OciSpecError> {
+    UserBuilder::default()
+        .uid(user.uid)
+        .gid(user.gid)
+        .additional_gids(user.groups.clone())
+        .build()
+}
+
+/// Root holds its capabilities, any other user only may gain them; nothing is ever inherited by a
+/// program that is not root (CVE-2022-24769).
+fn capabilities(bounding: Capabilities, uid: u32) -> Result<LinuxCapabilities, OciSpecError> {
+    let set = |capabilities: Capabilities| {
+        let known = |name: String| name.trim_start_matches("CAP_").parse::<Capability>().ok();
+        capabilities
+            .names()
+            .filter_map(known)
+            .collect::<oci_spec::runtime::Capabilities>()
+    };
+    let held = if uid == 0 {
+        bounding
+    } else {
+        Capabilities::NONE
+    };
+    LinuxCapabilitiesBuilder::default()
+        .bounding(set(bounding))
+        .effective(set(held))
+        .permitted(set(held))
+        .inheritable(set(Capabilities::NONE))
+        .ambient(set(Capabilities::NONE))
+        .build()
+}
+
+fn linux(facts: &Facts<'_>, seccomp: Option<LinuxSeccomp>) -> Result<Linux, OciSpecError> {
+    let thermal = facts
+        .host
+        .thermal_throttle
+        .iter()
+        .map(|path| path.display().to_string());
+    let mut masked: Vec<String> = MASKED
+        .iter()
+        .map(ToString::to_string)
+        .chain(thermal)
+        .collect();
+    if facts.record.network == NetworkMode::Host {
+        // A bind mount of the host's /sys shows more than a mount of its own.
+        masked.push("/sys/kernel".to_owned());
+    }
+    let mut linux = LinuxBuilder::default()
+        .namespaces(namespaces(facts.record.network)?)
+        .uid_mappings(id_mappings(&facts.host.maps.users)?)
+        .gid_mappings(id_mappings(&facts.host.maps.groups)?)
+        .masked_paths(masked)
+        .readonly_paths(
+            READ_ONLY
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
+        )
+        .sysctl(sysctls(facts))
+        .build()?;
+    // The builder's defaults are a container of its own.
+    linux
+        .set_resources(None)
+        .set_seccomp(seccomp)
+        .set_devices(None);
+    linux
+        .set_rootfs_propagation(None)
+        .set_mount_label(None)
+        .set_personality(None);
+    Ok(linux)
+}
+
+fn namespaces(network: NetworkMode) -> Result<Vec<LinuxNamespace>, OciSpecError> {
+    let mut kinds = vec![
+        LinuxNamespaceType::User,
+        LinuxNamespaceType::Mount,
+        LinuxNamespaceType::Pid,
+        LinuxNamespaceType::Ipc,
+        LinuxNamespaceType::Uts,
+        LinuxNamespaceType::Cgroup,
+    ];
+    if network != NetworkMode::Host {
+        kinds.push(LinuxNamespaceType::Network);
+    }
+    kinds
+        .into_iter()
+        .map(|kind| LinuxNamespaceBuilder::default().typ(kind).build())
+        .collect()
+}
+
+fn id_mappings(ranges: &[IdRange]) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
+    let mapping = |range: &IdRange| {
+        LinuxIdMappingBuilder::default()
+            .container_id(range.inside)
+            .host_id(range.outside)
+            .size(range.count)
+            .build()
+    };
+    ranges.iter().map(mapping).collect()
+}
+
+/// Kernel parameters that containers of Docker have; and no further user namespaces, which most
+/// exploits of the kernel begin with.
+fn sysctls(facts: &Facts<'_>) -> HashMap<String, String> {
+    let mut sysctls = HashMap::from([("user.max_user_namespaces".to_owned(), "0".to_owned())]);
+    if facts.record.network != NetworkMode::Host {
+        let last_group = facts
+            .host
+            .maps
+            .groups
+            .iter()
+            .map(|range| range.count)
+            .sum::<u32>()
+            - 1;
+        sysctls.insert(
+            "net.ipv4.ping_group_range".to_owned(),
+            format!("0 {last_group}"),
+        );
+        sysctls.insert(
+            "net.ipv4.ip_unprivileged_port_start".to_owned(),
+            "0".to_owned(),
+        );
+    }
+    sysctls
+}
+
+/// Where the working directory is when nobody says: the root.
+pub(crate) fn working_directory(asked: Option<&str>, image: &str) -> PathBuf {
+    let asked = asked.filter(|path| !path.is_empty());
+    PathBuf::from("/").join(image).join(asked.unwrap_or(""))
+}

@@ -1,0 +1,147 @@
+//! Work in the caller's user namespace: unpacking layers, and deleting files of other ids.
+//!
+//! Layers come from strangers, and are unpacked by processes that have no network, no credentials
+//! and no terminal: one that is cloned before the first byte comes in, and a child of it for each
+//! layer. They learn what to do over a socket, and delete what they made when nobody tells them to
+//! keep it, so that a pull that is killed leaves nothing.
+
+mod protocol;
+mod worker;
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use carrier_runtime::IdMaps;
+use carrier_spec::Compression;
+use carrier_store::Store;
+use carrier_sys::process::{Child, ChildToken, ExitStatus, Namespaces, SingleThreaded, clone_into};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::error::Error;
+
+/// The process that unpacks layers; it ends when this is dropped and its layers are done.
+#[derive(Debug)]
+pub struct Unpacker {
+    /// Closed first: the end of file ends the process.
+    jobs: Option<OwnedFd>,
+    process: Option<Child>,
+}
+
+/// Where one layer goes in, and what becomes of it comes out.
+#[derive(Debug)]
+pub struct LayerChannel {
+    /// The write end of a pipe for the compressed layer.
+    pub input: OwnedFd,
+    /// A socket: one line of JSON, a `carrier_store::UnpackReport`, comes; a byte `k` goes back when
+    /// the layer is to be kept.
+    pub control: OwnedFd,
+}
+
+impl Unpacker {
+    /// Starts the process. To be called before the program has threads.
+    ///
+    /// # Errors
+    /// When namespaces or ids cannot be had.
+    pub fn start(maps: &IdMaps) -> Result<Self, Error> {
+        let failed = |errno: rustix::io::Errno| Error::Unpacker {
+            action: "start",
+            source: errno.into(),
+        };
+        let flags = SocketFlags::CLOEXEC;
+        let (jobs, served) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).map_err(failed)?;
+        let namespaces =
+            Namespaces::USER | Namespaces::MOUNT | Namespaces::NETWORK | Namespaces::IPC;
+        let parents_end = rustix::io::fcntl_dupfd_cloexec(&jobs, 0).map_err(failed)?;
+        let process = spawn(maps, namespaces, move |_token| {
+            // Its own copy of the parent's end would keep it from ever seeing the end of file.
+            drop(parents_end);
+            worker::serve(&served)
+        })?;
+        Ok(Self {
+            jobs: Some(jobs),
+            process: Some(process),
+        })
+    }
+
+    /// Starts unpacking a layer into `directory`.
+    ///
+    /// # Errors
+    /// When the process is gone, or descriptors are used up.
+    pub fn begin(
+        &self,
+        directory: BorrowedFd<'_>,
+        compression: Compression,
+    ) -> io::Result<LayerChannel> {
+        let jobs = self.jobs.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        let (source, input) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (control, reports) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let descriptors = [directory, source.as_fd(), reports.as_fd()];
+        protocol::send(jobs.as_fd(), compression, &descriptors)?;
+        Ok(LayerChannel { input, control })
+    }
+}
+
+impl Drop for Unpacker {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(process) = self.process.take() {
+            // It has deleted what nobody wanted by then.
+            let _ = process.wait();
+        }
+    }
+}
+
+/// Sweeps the staging directory as root of the user namespace, whose ids the files there have.
+pub(crate) fn sweep_in_namespace(store: &Store, maps: &IdMaps) -> Result<(), Error> {
+    let child = spawn(maps, Namespaces::USER, |_token| {
+        u8::from(store.sweep().is_err())
+    })?;
+    let failed = |source| Error::Unpacker {
+        action: "wait for",
+        source,
+    };
+    match child.wait().map_err(failed)? {
+        ExitStatus::Exited(0) => Ok(()),
+        _ => Err(failed(io::Error::other(
+            "files of other ids could not be deleted",
+        ))),
+    }
+}
+
+/// Runs `work` as root of a user namespace with the caller's ids.
+fn spawn(
+    maps: &IdMaps,
+    namespaces: Namespaces,
+    work: impl FnOnce(ChildToken) -> u8,
+) -> Result<Child, Error> {
+    let failed = |source| Error::Unpacker {
+        action: "start",
+        source,
+    };
+    let single = SingleThreaded::check().map_err(failed)?;
+    let (gate, opener) = pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
+    let mut opener = Some(opener);
+    let child = clone_into(namespaces, &single, |token| {
+        drop(opener.take());
+        let mut byte = [0];
+        // Nobody opened the gate: the parent could not write the maps, and has told why.
+        match rustix::io::read(&gate, &mut byte) {
+            Ok(1) => work(token),
+            _ => 1,
+        }
+    })
+    .map_err(carrier_runtime::Error::Clone)?;
+    maps.write(child.pid())
+        .map_err(carrier_runtime::Error::from)?;
+    if let Some(opener) = opener {
+        rustix::io::write(&opener, b"g").map_err(|errno| failed(errno.into()))?;
+    }
+    Ok(child)
+}

@@ -1,0 +1,257 @@
+//! What can go wrong with a registry. Secrets are in none of these errors.
+
+use std::io;
+
+use carrier_spec::{Digest, ImageError, Reference};
+
+/// What a server may tell us at most: its text is not ours.
+const LONGEST_MESSAGE: usize = 200;
+
+/// An error of the client.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The registry has no such repository, tag or digest; some say so of private ones too.
+    #[error("image {} not found{}", .reference.familiar(), said(.message))]
+    NotFound {
+        /// The image.
+        reference: Reference,
+        /// What the registry said.
+        message: String,
+    },
+    /// The registry wants other credentials, or any.
+    #[error("access to {} denied{}", .reference.familiar(), said(.message))]
+    Unauthorized {
+        /// The image.
+        reference: Reference,
+        /// What the registry said.
+        message: String,
+    },
+    /// The server cannot be reached.
+    #[error("cannot connect to registry {host}: {reason}")]
+    Unreachable {
+        /// Host and perhaps port.
+        host: String,
+        /// The cause, in words of the system.
+        reason: String,
+    },
+    /// The server did not answer in time.
+    #[error("registry {host} did not answer in time")]
+    Timeout {
+        /// Host and perhaps port.
+        host: String,
+    },
+    /// The connection broke.
+    #[error("connection to registry {host} broke: {reason}")]
+    Broken {
+        /// Host and perhaps port.
+        host: String,
+        /// The cause.
+        reason: String,
+    },
+    /// An answer that makes no sense.
+    #[error("registry {host} answered {status}{}", said(.message))]
+    Status {
+        /// Host and perhaps port.
+        host: String,
+        /// The HTTP status.
+        status: u16,
+        /// What the server said.
+        message: String,
+    },
+    /// An answer that breaks the protocol, or that would be dangerous to follow.
+    #[error("registry {host} broke the protocol: {reason}")]
+    Protocol {
+        /// Host and perhaps port.
+        host: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Bytes that do not hash to what was asked for.
+    #[error("{what} has digest {actual}, not {expected} as promised")]
+    WrongDigest {
+        /// What they are.
+        what: &'static str,
+        /// What was asked for.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+    /// Fewer bytes than promised.
+    #[error("layer {digest} ended after {actual} of {expected} bytes")]
+    Truncated {
+        /// The layer.
+        digest: Digest,
+        /// What was promised.
+        expected: u64,
+        /// What came.
+        actual: u64,
+    },
+    /// A document of another size than promised.
+    #[error("{what} has {actual} bytes, not {expected} as promised")]
+    WrongSize {
+        /// What it is.
+        what: &'static str,
+        /// What was promised.
+        expected: u64,
+        /// What came.
+        actual: u64,
+    },
+    /// More bytes than promised or allowed.
+    #[error("{what} is larger than {max} bytes")]
+    TooLarge {
+        /// `manifest`, `image configuration` or a layer.
+        what: String,
+        /// The limit.
+        max: u64,
+    },
+    /// No image for the platform.
+    #[error("image {image} is not available for {wanted}: it is for {}", .offered.join(", "))]
+    NoPlatform {
+        /// The image.
+        image: String,
+        /// What was wanted.
+        wanted: String,
+        /// What there is.
+        offered: Vec<String>,
+    },
+    /// A manifest or configuration that cannot be used.
+    #[error("image {image} cannot be used")]
+    Image {
+        /// The image.
+        image: String,
+        /// What is wrong.
+        source: ImageError,
+    },
+    /// The unpacking process refused a layer.
+    #[error("layer {digest}: {reason}")]
+    Unpack {
+        /// The layer.
+        digest: Digest,
+        /// What it said.
+        reason: String,
+    },
+    /// Talking to the unpacking process failed.
+    #[error("cannot reach the process that unpacks layers")]
+    Unpacker(#[source] io::Error),
+    /// The client could not be set up.
+    #[error("cannot set up the registry client: {0}")]
+    Client(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] carrier_store::Error),
+}
+
+impl Error {
+    /// Whether the same request may well succeed a moment later.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Broken { .. } | Self::Truncated { .. } | Self::Timeout { .. } => true,
+            Self::Status { status, .. } => is_transient_status(*status),
+            _ => false,
+        }
+    }
+
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotFound { reference, .. } if reference.registry() == "docker.io" => {
+                "check the spelling; a private image needs credentials in ~/.docker/config.json"
+                    .to_owned()
+            }
+            Self::NotFound { .. } => {
+                "check the registry, the repository and the tag for spelling".to_owned()
+            }
+            Self::Unauthorized { reference, .. } => format!(
+                "put credentials for {} into ~/.docker/config.json, for example with `docker login`",
+                reference.registry()
+            ),
+            Self::Unreachable { .. } => {
+                "check the registry's host and port, your network and the proxy variables"
+                    .to_owned()
+            }
+            Self::Timeout { .. } | Self::Broken { .. } | Self::Truncated { .. } => {
+                "try again: what was complete is kept".to_owned()
+            }
+            Self::Status { status: 429, .. } => {
+                "the registry limits how much it serves: wait, or log in".to_owned()
+            }
+            Self::WrongDigest { .. } | Self::WrongSize { .. } => {
+                "the registry or something before it changes what it serves: do not trust it"
+                    .to_owned()
+            }
+            Self::NoPlatform { offered, .. } => match offered.first() {
+                Some(first) => format!("choose one with --platform, for example {first}"),
+                None => return None,
+            },
+            Self::Unpack { reason, .. } if reason.contains("not mapped") => {
+                "the image has files of several owners, which takes subordinate ids: `sudo usermod \
+                 --add-subuids 100000-165535 --add-subgids 100000-165535 $USER`"
+                    .to_owned()
+            }
+            Self::Unpack { reason, .. } if is_full(reason) => FREE_SPACE.to_owned(),
+            Self::Unpack { .. } | Self::Image { .. } => {
+                "the image is broken: tell its author".to_owned()
+            }
+            Self::Store(error) => return store_hint(error),
+            _ => return None,
+        })
+    }
+}
+
+const FREE_SPACE: &str = "free some space: `carrier rm` removes containers and images";
+
+fn is_full(text: &str) -> bool {
+    text.contains("No space left") || text.contains("quota")
+}
+
+fn store_hint(error: &carrier_store::Error) -> Option<String> {
+    match error {
+        carrier_store::Error::Io { source, .. } => match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Some(FREE_SPACE.to_owned())
+            }
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                Some("set XDG_DATA_HOME to a directory that you can write".to_owned())
+            }
+            _ => None,
+        },
+        carrier_store::Error::LayerMissing(_) => Some("pull again".to_owned()),
+        _ => None,
+    }
+}
+
+/// 408, 429, and what gateways answer for servers that are restarting.
+pub(crate) fn is_transient_status(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+fn said(message: &str) -> String {
+    if message.is_empty() {
+        String::new()
+    } else {
+        format!(": {message}")
+    }
+}
+
+/// The message of a registry's error document, distribution-spec "Error codes": cut, and without
+/// power over the terminal.
+pub(crate) fn server_message(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Document {
+        errors: Vec<Entry>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        #[serde(default)]
+        message: String,
+    }
+    let document: Option<Document> = serde_json::from_slice(body).ok();
+    let message = document.and_then(|document| document.errors.into_iter().next());
+    let text = message.map_or(String::new(), |entry| entry.message);
+    text.chars()
+        .take(LONGEST_MESSAGE)
+        .collect::<String>()
+        .escape_debug()
+        .to_string()
+}

@@ -1,0 +1,89 @@
+//! A client of the OCI distribution specification: pulls images from any registry.
+//!
+//! Layers are hashed and unpacked as they arrive: what comes over the network goes to the store and,
+//! at the same time, into a pipe to a confined process. Nothing is visible before all of it was
+//! verified. This is the only crate with an async runtime, which exists for the time of one call.
+
+mod auth;
+mod client;
+mod error;
+mod layer;
+mod origin;
+mod pull;
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use carrier_spec::{Compression, Digest, Platform};
+use carrier_store::ImageRecord;
+
+pub use error::Error;
+pub use pull::pull;
+
+/// What to pull, and how.
+#[derive(Clone, Debug)]
+pub struct PullOptions {
+    /// What the image shall run on.
+    pub platform: Platform,
+    /// Whether the user named that platform: an image for another one is an error then.
+    pub platform_requested: bool,
+    /// Speak plain HTTP, or HTTPS without checking the certificate. Loopback needs no such word.
+    pub insecure: bool,
+}
+
+/// What was pulled.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    /// The image, as it is in the store now.
+    pub record: ImageRecord,
+    /// What the reference meant to the registry: the digest of an index or a manifest.
+    pub digest: Digest,
+    /// Whether anything was downloaded.
+    pub downloaded: bool,
+    /// What the user should know.
+    pub warning: Option<String>,
+}
+
+/// Where layers are unpacked: a process that has neither network nor credentials.
+pub trait LayerSink {
+    /// Starts unpacking a layer into `directory`.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    fn begin(
+        &self,
+        directory: BorrowedFd<'_>,
+        compression: Compression,
+    ) -> io::Result<LayerChannel>;
+}
+
+/// Where one layer goes in, and what becomes of it comes out.
+#[derive(Debug)]
+pub struct LayerChannel {
+    /// The write end of a pipe for the compressed layer; closing it ends the layer.
+    pub input: OwnedFd,
+    /// A socket: one line of JSON, a `carrier_store::UnpackReport`, comes; a byte `k` goes back when
+    /// the layer is to be kept.
+    pub control: OwnedFd,
+}
+
+/// Whoever shows how a pull goes on.
+pub trait Progress {
+    /// Something happened to the layer `digest` of `size` bytes.
+    fn layer(&self, digest: &Digest, size: u64, event: LayerEvent);
+}
+
+/// What happens to a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerEvent {
+    /// It will be downloaded.
+    Waiting,
+    /// It is here from an earlier pull.
+    AlreadyExists,
+    /// So many bytes have come.
+    Downloaded(u64),
+    /// All bytes have come.
+    Unpacking,
+    /// It is unpacked and verified.
+    Complete,
+}

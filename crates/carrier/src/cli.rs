@@ -1,0 +1,228 @@
+//! The grammar of the command line. Spellings and meanings are Docker's where Docker has them.
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// A rootless, daemonless container engine.
+#[derive(Debug, Parser)]
+#[command(
+    name = "carrier",
+    version,
+    propagate_version = false,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub(crate) enum Verb {
+    /// Run a program in a new container
+    Run(Box<RunArgs>),
+    /// Fetch an image from a registry
+    Pull(PullArgs),
+    /// List images and running containers
+    #[command(visible_alias = "list")]
+    Ls(ListArgs),
+    /// Remove containers or images
+    Rm(RemoveArgs),
+    /// Remove images
+    Rmi(RemoveImagesArgs),
+}
+
+#[derive(Args, Debug)]
+#[command(
+    disable_help_flag = true,
+    override_usage = "carrier run [OPTIONS] IMAGE [COMMAND [ARGUMENT]...]"
+)]
+pub(crate) struct RunArgs {
+    /// Remove the container when its program has ended
+    #[arg(long)]
+    pub(crate) rm: bool,
+    /// Let the program read standard input
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Give the program a terminal
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Name the container
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Set NAME=VALUE in the environment; NAME alone takes the caller's value
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<String>,
+    /// Read environment settings from a file, a line each
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<String>,
+    /// Start in this directory, which is made when it does not exist
+    #[arg(short, long, value_name = "DIRECTORY")]
+    pub(crate) workdir: Option<String>,
+    /// Run as this user and group, names or numbers
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+    /// Run this instead of the image's entry point; "" clears it
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<String>,
+    /// Set the host name
+    #[arg(short = 'h', long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+    /// Choose the image's platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    /// When to pull the image
+    #[arg(long, value_enum, default_value_t = PullPolicy::Missing, value_name = "POLICY")]
+    pub(crate) pull: PullPolicy,
+    /// Print nothing about the pull
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Make the root file system read-only
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Add a capability, or ALL
+    #[arg(long, value_name = "CAPABILITY")]
+    pub(crate) cap_add: Vec<String>,
+    /// Drop a capability, or ALL
+    #[arg(long, value_name = "CAPABILITY")]
+    pub(crate) cap_drop: Vec<String>,
+    /// seccomp=FILE, seccomp=unconfined, no-new-privileges[=false]
+    #[arg(long, value_name = "OPTION")]
+    pub(crate) security_opt: Vec<String>,
+    /// What the container can reach: none (itself) or host
+    #[arg(
+        long,
+        visible_alias = "net",
+        value_name = "MODE",
+        default_value = "none"
+    )]
+    pub(crate) network: String,
+    /// Label the container
+    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    pub(crate) label: Vec<String>,
+    /// The signal that asks the program to end
+    #[arg(long, value_name = "SIGNAL")]
+    pub(crate) stop_signal: Option<String>,
+    /// Speak plain HTTP to the registry, or HTTPS without checking its certificate
+    #[arg(long)]
+    pub(crate) insecure_registry: bool,
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+    /// The image, then the program and its arguments: nothing behind the image is ours
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        value_name = "IMAGE [COMMAND]"
+    )]
+    pub(crate) image_and_command: Vec<String>,
+}
+
+/// When `run` pulls the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PullPolicy {
+    /// Each time.
+    Always,
+    /// When it is not here.
+    Missing,
+    /// Never: an image that is not here is an error.
+    Never,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PullArgs {
+    /// Choose the image's platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    /// Print only the image's name
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Speak plain HTTP to the registry, or HTTPS without checking its certificate
+    #[arg(long)]
+    pub(crate) insecure_registry: bool,
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {
+    /// Only images
+    #[arg(short, long)]
+    pub(crate) images: bool,
+    /// Only containers
+    #[arg(short, long)]
+    pub(crate) containers: bool,
+    /// Also containers that do not run
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Print only ids
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RemoveArgs {
+    /// Kill containers that run, and forget images that containers use
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Only containers: without a name, all of them
+    #[arg(short, long = "all-containers", visible_alias = "containers")]
+    pub(crate) containers: bool,
+    /// Containers by name or id, images by reference or id
+    #[arg(value_name = "NAME|ID|IMAGE", required_unless_present = "containers")]
+    pub(crate) words: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RemoveImagesArgs {
+    /// Forget images that containers use
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Images by reference or id
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) words: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn run(words: &[&str]) -> RunArgs {
+        let words = ["carrier", "run"].iter().chain(words);
+        match Cli::try_parse_from(words).unwrap().command {
+            Verb::Run(args) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        let mut command = Cli::command();
+        command.build();
+        command.debug_assert();
+    }
+
+    #[test]
+    fn what_stands_behind_the_image_is_not_ours() {
+        let args = run(&["-it", "--rm", "busybox", "ls", "-it", "--rm", "--", "-h"]);
+        assert!(args.interactive && args.tty && args.rm);
+        assert_eq!(
+            args.image_and_command,
+            ["busybox", "ls", "-it", "--rm", "--", "-h"]
+        );
+    }
+
+    #[test]
+    fn h_is_the_host_name_as_in_docker() {
+        assert_eq!(
+            run(&["-h", "web", "busybox"]).hostname.as_deref(),
+            Some("web")
+        );
+    }
+
+    #[test]
+    fn unknown_options_are_refused() {
+        assert!(Cli::try_parse_from(["carrier", "run", "--frobnicate", "busybox"]).is_err());
+    }
+}

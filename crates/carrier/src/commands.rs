@@ -1,0 +1,34 @@
+//! The verbs, one file each.
+
+mod ls;
+mod pull;
+mod rm;
+mod run;
+
+use std::io::Write as _;
+
+use crate::cli::Verb;
+use crate::report::Failure;
+
+/// Carries a verb out and returns the exit code.
+pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
+    match verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Pull(args) => pull::pull(&args),
+        Verb::Ls(args) => ls::ls(&args),
+        Verb::Rm(args) => rm::rm(&args),
+        Verb::Rmi(args) => rm::rmi(&args),
+    }
+}
+
+/// Prints results; a reader that has gone away is told nothing more, and is no error of ours.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::File {
+            action: "write",
+            path: "standard output".to_owned(),
+            source: error,
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,259 @@
+//! `carrier run`
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use carrier_engine::{
+    Engine, EnvironmentSetting, HELLO, NetworkMode, RunOptions, SeccompChoice, SecurityOptions,
+    Streams,
+};
+use carrier_runtime::Capabilities;
+use carrier_spec::Reference;
+use carrier_store::ImageRecord;
+use rustix::termios::isatty;
+
+use super::pull::{Request, fetch, platform};
+use crate::cli::{PullPolicy, RunArgs};
+use crate::progress;
+use crate::report::Failure;
+
+pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
+    let (word, options) = options(args)?;
+    if args.interactive && args.tty && !isatty(rustix::stdio::stdin()) {
+        return Err(Failure::with_hint(
+            "the input device is not a terminal",
+            "leave -t out when standard input is a pipe or a file",
+        ));
+    }
+    let engine = Engine::open()?;
+    let image = image(&engine, args, &word)?;
+    Ok(engine.run(&image, &options)?)
+}
+
+/// Finds the image, or fetches it.
+fn image(engine: &Engine, args: &RunArgs, word: &str) -> Result<ImageRecord, Failure> {
+    let reference: Reference = word.parse().map_err(Failure::usage)?;
+    let platform = platform(args.platform.as_deref())?;
+    if args.pull != PullPolicy::Always {
+        if word == HELLO {
+            return Ok(engine.hello_image()?);
+        }
+        if let Some(image) = engine.image(&reference, platform.as_ref())? {
+            return Ok(image);
+        }
+    }
+    if args.pull == PullPolicy::Never {
+        return Err(carrier_engine::Error::NoSuchImage(reference).into());
+    }
+    if !args.quiet {
+        progress::note(&format!(
+            "Unable to find image '{}' locally",
+            reference.familiar()
+        ));
+    }
+    let request = Request {
+        reference,
+        platform,
+        insecure: args.insecure_registry,
+    };
+    Ok(fetch(engine, &request, args.quiet)?.record)
+}
+
+/// Turns the command line into what the engine wants.
+fn options(args: &RunArgs) -> Result<(String, RunOptions), Failure> {
+    let mut words = args.image_and_command.iter().cloned();
+    let image = words.next().unwrap_or_default();
+    let options = RunOptions {
+        command: words.collect(),
+        name: args
+            .name
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(Failure::usage)?,
+        remove: args.rm,
+        streams: Streams {
+            interactive: args.interactive,
+            terminal: args.tty,
+        },
+        environment: environment(args)?,
+        working_directory: working_directory(args.workdir.as_deref())?,
+        user: args.user.clone(),
+        entrypoint: args.entrypoint.as_deref().map(entrypoint),
+        hostname: args.hostname.clone(),
+        read_only: args.read_only,
+        network: network(&args.network)?,
+        security: security(args)?,
+        labels: labels(&args.label),
+        stop_signal: args.stop_signal.clone(),
+    };
+    Ok((image, options))
+}
+
+/// An empty word clears the entry point.
+fn entrypoint(word: &str) -> Vec<String> {
+    if word.is_empty() {
+        Vec::new()
+    } else {
+        vec![word.to_owned()]
+    }
+}
+
+fn working_directory(path: Option<&str>) -> Result<Option<String>, Failure> {
+    match path {
+        Some(path) if !path.starts_with('/') => Err(Failure::with_hint(
+            format!("the working directory {path:?} is not an absolute path"),
+            "begin it with a slash",
+        )),
+        path => Ok(path.map(str::to_owned)),
+    }
+}
+
+fn network(mode: &str) -> Result<NetworkMode, Failure> {
+    match mode {
+        "none" => Ok(NetworkMode::None),
+        "host" => Ok(NetworkMode::Host),
+        other => Err(Failure::with_hint(
+            format!("network mode {other:?} is not available"),
+            "use --network none or --network host",
+        )),
+    }
+}
+
+fn labels(texts: &[String]) -> BTreeMap<String, String> {
+    let pair = |text: &String| {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        (key.to_owned(), value.to_owned())
+    };
+    texts.iter().map(pair).collect()
+}
+
+/// Files first, then options, as Docker does.
+fn environment(args: &RunArgs) -> Result<Vec<EnvironmentSetting>, Failure> {
+    let mut settings = Vec::new();
+    for path in &args.env_file {
+        let text = fs::read_to_string(path).map_err(|source| Failure::File {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?;
+        let lines = text.lines().map(str::trim_start);
+        for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            settings.push(setting(line)?);
+        }
+    }
+    for text in &args.env {
+        settings.push(setting(text)?);
+    }
+    Ok(settings)
+}
+
+fn setting(text: &str) -> Result<EnvironmentSetting, Failure> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, std::env::var(text).ok()),
+    };
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err(Failure::usage(format!(
+            "{text:?} is not an environment setting"
+        )));
+    }
+    Ok(match value {
+        Some(value) => EnvironmentSetting::Set(name.to_owned(), value),
+        None => EnvironmentSetting::Unset(name.to_owned()),
+    })
+}
+
+fn security(args: &RunArgs) -> Result<SecurityOptions, Failure> {
+    let capabilities = capabilities(&args.cap_add, &args.cap_drop)?;
+    let mut security = SecurityOptions::default().with_capabilities(capabilities);
+    for option in &args.security_opt {
+        // Docker also takes a colon.
+        let (key, value) = match option.split_once(['=', ':']) {
+            Some((key, value)) => (key, Some(value)),
+            None => (option.as_str(), None),
+        };
+        match (key, value) {
+            ("no-new-privileges", None | Some("true")) => security.no_new_privileges = true,
+            ("no-new-privileges", Some("false")) => security.no_new_privileges = false,
+            ("seccomp", Some("unconfined")) => security.seccomp = SeccompChoice::Unconfined,
+            ("seccomp", Some("default" | "builtin")) => security.seccomp = SeccompChoice::Default,
+            ("seccomp", Some(path)) => {
+                let text = fs::read_to_string(path).map_err(|source| Failure::File {
+                    action: "read",
+                    path: path.to_owned(),
+                    source,
+                })?;
+                security.seccomp = SeccompChoice::Profile(text);
+            }
+            _ => {
+                return Err(Failure::with_hint(
+                    format!("security option {option:?} is not available"),
+                    "available are seccomp=FILE, seccomp=unconfined and no-new-privileges[=false]",
+                ));
+            }
+        }
+    }
+    Ok(security)
+}
+
+/// What is dropped is gone, whatever is added: except that ALL comes first on either side.
+fn capabilities(add: &[String], drop: &[String]) -> Result<Capabilities, Failure> {
+    let is_all = |name: &String| name.eq_ignore_ascii_case("all");
+    let named = |names: &[String]| {
+        names
+            .iter()
+            .filter(|name| !is_all(name))
+            .try_fold(Capabilities::NONE, |set, name| {
+                let hint = "capabilities(7) lists the names; CAP_ in front may be left out";
+                let one = Capabilities::named(name);
+                one.map(|one| set.with(one))
+                    .map_err(|error| Failure::with_hint(error, hint))
+            })
+    };
+    let (added, dropped) = (named(add)?, named(drop)?);
+    let base = match (add.iter().any(is_all), drop.iter().any(is_all)) {
+        (true, _) => Capabilities::ALL,
+        (false, true) => Capabilities::NONE,
+        (false, false) => Capabilities::DEFAULT,
+    };
+    Ok(base.without(dropped).with(added))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mask(add: &[&str], drop: &[&str]) -> u64 {
+        let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+        capabilities(&words(add), &words(drop)).unwrap().bits()
+    }
+
+    #[test]
+    fn capabilities_combine_as_in_docker() {
+        assert_eq!(mask(&[], &[]), 0x8004_05fb);
+        assert_eq!(mask(&[], &["all"]), 0);
+        assert_eq!(mask(&["CHOWN"], &["ALL"]), 1);
+        assert_eq!(mask(&["net_admin"], &[]), 0x8004_15fb);
+        assert_eq!(mask(&[], &["CAP_CHOWN"]), 0x8004_05fa);
+        assert_eq!(mask(&["ALL"], &["CHOWN"]) & 1, 0);
+    }
+
+    #[test]
+    fn a_setting_needs_a_name() {
+        assert_eq!(
+            setting("A=b=c").unwrap(),
+            EnvironmentSetting::Set("A".into(), "b=c".into())
+        );
+        assert_eq!(
+            setting("A=").unwrap(),
+            EnvironmentSetting::Set("A".into(), String::new())
+        );
+        let absent = "CARRIER_TEST_NOBODY_SETS_THIS";
+        assert_eq!(
+            setting(absent).unwrap(),
+            EnvironmentSetting::Unset(absent.into())
+        );
+        assert!(setting("=x").is_err() && setting("a b=x").is_err());
+    }
+}
