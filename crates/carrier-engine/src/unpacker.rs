@@ -53,16 +53,13 @@ impl Unpacker {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).map_err(failed)?;
         let namespaces =
             Namespaces::USER | Namespaces::MOUNT | Namespaces::NETWORK | Namespaces::IPC;
-        let parents_end = rustix::io::fcntl_dupfd_cloexec(&jobs, 0).map_err(failed)?;
-        let process = spawn(maps, namespaces, move |_token| {
-            // Its own copy of the parent's end would keep it from ever seeing the end of file.
-            drop(parents_end);
+        let mut jobs = Some(jobs);
+        let process = spawn(maps, namespaces, |_token| {
+            // The child's copy of the parent's end would keep it from ever seeing the end of file.
+            drop(jobs.take());
             worker::serve(&served)
         })?;
-        Ok(Self {
-            jobs: Some(jobs),
-            process: Some(process),
-        })
+        Ok(Self { jobs, process: Some(process) })
     }
 
     /// Starts unpacking a layer into `directory`.
