@@ -34,6 +34,7 @@ pub(crate) enum Verb {
 #[derive(Args, Debug)]
 #[command(
     disable_help_flag = true,
+    args_override_self = true,
     override_usage = "carrier run [OPTIONS] IMAGE [COMMAND [ARGUMENT]...]"
 )]
 pub(crate) struct RunArgs {
@@ -219,6 +220,12 @@ mod tests {
             run(&["-h", "web", "busybox"]).hostname.as_deref(),
             Some("web")
         );
+    }
+
+    #[test]
+    fn the_last_of_two_values_wins_as_in_docker() {
+        assert_eq!(run(&["--name", "a", "--name", "b", "x"]).name.as_deref(), Some("b"));
+        assert_eq!(run(&["-e", "A=1", "-e", "B=2", "x"]).env, ["A=1", "B=2"]);
     }
 
     #[test]

@@ -1,0 +1,58 @@
+# `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+
+HOST := $(shell rustc -vV | sed -n 's/^host: //p')
+RELEASE := target/$(HOST)/release/carrier
+PREFIX ?= /usr/local
+DESTDIR ?=
+SKIPS := $(CURDIR)/target/skipped-tests
+LOG := target/test-summaries
+
+.PHONY: build demo test check unit e2e bench install clean help
+
+build: ## the release binary
+	cargo build --release --locked -p carrier
+
+demo: ## set-up, release build, and a first container
+	scripts/setup.sh
+	$(MAKE) build
+	$(RELEASE) run --rm hello
+
+test: ## everything that CI runs
+	scripts/setup.sh --test --test-host
+	rm -f $(SKIPS) $(LOG)
+	$(MAKE) check
+	$(MAKE) unit 2>&1 | tee -a $(LOG)
+	$(MAKE) build
+	$(MAKE) e2e 2>&1 | tee -a $(LOG)
+	scripts/summary.sh $(LOG) $(SKIPS)
+
+check: ## formatting, lints, dependency rules, documentation
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo deny --locked check bans licenses sources
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+	scripts/house-rules.sh
+
+unit: ## unit tests, in seconds
+	cargo nextest run --locked --workspace --exclude carrier-e2e
+	cargo test --locked --workspace --exclude carrier-e2e --doc --quiet
+
+e2e: ## end-to-end tests of the release binary; T=FILTER chooses some
+	CARRIER_SKIP_LOG=$(SKIPS) CARRIER_BIN=$(CURDIR)/$(RELEASE) \
+		cargo nextest run --locked -p carrier-e2e $(T)
+
+bench: build ## start-up time beside podman, crun, bubblewrap and bare system calls
+	scripts/setup.sh --test-host --bench
+	CARRIER_BIN=$(CURDIR)/$(RELEASE) bench/run.sh
+
+install: ## the binary below PREFIX
+	install -D -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/carrier
+
+clean: ## removes what was built
+	cargo clean
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | expand -t 12

@@ -1,0 +1,312 @@
+//! One test's world.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::outcome::Outcome;
+use crate::registry::Registry;
+
+const TEST_USER: &str = "carrier-test";
+const TIMEOUT: &str = "60";
+
+/// Marks the processes of a test in their environment.
+const MARK: &str = "CARRIER_E2E";
+
+/// A store and a runtime directory of a test's own, and a user who has no rights.
+#[derive(Debug)]
+pub struct Cx {
+    root: PathBuf,
+    mark: String,
+    registry: Option<Registry>,
+}
+
+impl Default for Cx {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Cx {
+    /// A world without a registry.
+    #[must_use]
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mark = format!("{}-{number}", std::process::id());
+        let root = PathBuf::from(format!("/var/tmp/carrier-e2e-{mark}"));
+        fs::create_dir_all(&root).unwrap();
+        for name in ["home", "run", "bin"] {
+            fs::create_dir(root.join(name)).unwrap();
+        }
+        fs::copy(binary(), root.join("bin/carrier")).unwrap();
+        if is_root() {
+            let owner = format!("{TEST_USER}:{TEST_USER}");
+            run(Command::new("chown").args(["-R", &owner]).arg(&root));
+        }
+        fs::set_permissions(root.join("run"), fs::Permissions::from_mode(0o700)).unwrap();
+        Self {
+            root,
+            mark,
+            registry: None,
+        }
+    }
+
+    /// A world with the registry that holds the fixtures.
+    #[must_use]
+    pub fn with_registry() -> Self {
+        let mut cx = Self::new();
+        cx.registry = Some(Registry::of_fixtures());
+        cx
+    }
+
+    /// The reference of a fixture.
+    #[must_use]
+    pub fn image(&self, name: &str) -> String {
+        self.registry
+            .as_ref()
+            .expect("a world with a registry")
+            .reference(name)
+    }
+
+    /// A fixture that was pulled.
+    #[must_use]
+    pub fn pulled(&self, name: &str) -> String {
+        let image = self.image(name);
+        self.carrier(["pull", "-q", &image]).succeeds();
+        image
+    }
+
+    /// The registry's log of requests.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        self.registry.as_ref().expect("a world with a registry")
+    }
+
+    /// Runs Carrier to its end.
+    pub fn carrier<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Outcome {
+        self.carrier_with_input(arguments, "")
+    }
+
+    /// Runs Carrier to its end, with something to read.
+    pub fn carrier_with_input<'a>(
+        &self,
+        arguments: impl IntoIterator<Item = &'a str>,
+        input: &str,
+    ) -> Outcome {
+        let arguments: Vec<&str> = arguments.into_iter().collect();
+        let mut command = self.command(&["timeout", "-s", "KILL", TIMEOUT, &self.program()]);
+        command.args(&arguments);
+        self.finish(command, &arguments.join(" "), input)
+    }
+
+    /// Runs a shell script as the ordinary user; `carrier` is in its `PATH`.
+    pub fn script(&self, script: &str) -> Outcome {
+        let command = self.command(&["timeout", "-s", "KILL", TIMEOUT, "sh", "-c", script]);
+        self.finish(command, script, "")
+    }
+
+    /// Runs a script as root in a mount namespace of its own, where it may change how the host looks
+    /// to the commands that it starts as the ordinary user.
+    pub fn host_script(&self, script: &str) -> Outcome {
+        let words = [
+            "timeout", "-s", "KILL", TIMEOUT, "unshare", "-m", "sh", "-c", script,
+        ];
+        self.finish(self.plain_command(&words), script, "")
+    }
+
+    fn finish(&self, mut command: Command, shown: &str, input: &str) -> Outcome {
+        let piped = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        // A program that reads nothing closes the pipe early.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        Outcome::new(shown.to_owned(), &child.wait_with_output().unwrap())
+    }
+
+    /// Starts Carrier and leaves it running.
+    pub fn start<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Child {
+        let mut command = self.command(&[&self.program()]);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    /// A command as the ordinary user.
+    #[must_use]
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut all: Vec<&str> = Vec::new();
+        if is_root() {
+            all.extend([
+                "setpriv",
+                "--reuid",
+                TEST_USER,
+                "--regid",
+                TEST_USER,
+                "--init-groups",
+            ]);
+        }
+        all.extend(words);
+        self.plain_command(&all)
+    }
+
+    /// A command as whoever runs the tests, in the environment of the test.
+    #[must_use]
+    pub fn plain_command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(words[0]);
+        let path = format!(
+            "{}:/usr/sbin:/usr/bin:/sbin:/bin",
+            self.root.join("bin").display()
+        );
+        command
+            .args(&words[1..])
+            .env_clear()
+            .envs([
+                ("PATH", path.as_str()),
+                ("TERM", "xterm"),
+                (MARK, &self.mark),
+            ])
+            .env("HOME", self.home())
+            .env("XDG_RUNTIME_DIR", self.root.join("run"))
+            .current_dir(&self.root);
+        command
+    }
+
+    /// The binary under test, where the ordinary user can execute it.
+    #[must_use]
+    pub fn program(&self) -> String {
+        self.root.join("bin/carrier").display().to_string()
+    }
+
+    /// The user's home directory.
+    #[must_use]
+    pub fn home(&self) -> PathBuf {
+        self.root.join("home")
+    }
+
+    /// The user's store.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.home().join(".local/share/carrier")
+    }
+
+    /// Makes a file that the ordinary user can read.
+    #[must_use]
+    pub fn file(&self, name: &str, content: &str) -> String {
+        let path = self.root.join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+
+    /// Looks for processes, mounts and files that should be gone; containers must have been removed.
+    #[track_caller]
+    pub fn assert_nothing_is_left(&self) {
+        let processes = until_empty(|| self.processes());
+        assert!(processes.is_empty(), "processes are left: {processes:?}");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let root = self.root.display().to_string();
+        assert!(!mounts.contains(&root), "mounts are left: {mounts}");
+        let places = ["containers", "names", "staging"].map(|name| self.store().join(name));
+        for place in places.into_iter().chain([self.root.join("run/carrier")]) {
+            let left = names_in(&place);
+            assert!(left.is_empty(), "{} has {left:?}", place.display());
+        }
+    }
+
+    /// Processes that carry the mark of this test in their environment.
+    fn processes(&self) -> Vec<String> {
+        let wanted = format!("{MARK}={}", self.mark);
+        let all = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let marked = all.filter_map(|entry| {
+            let environment = fs::read(entry.path().join("environ")).ok()?;
+            let mut lines = environment.split(|byte| *byte == 0);
+            lines.any(|line| line == wanted.as_bytes()).then(|| {
+                let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&command).replace('\0', " ")
+            })
+        });
+        marked.filter(|command| !command.is_empty()).collect()
+    }
+}
+
+impl Drop for Cx {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_nothing_is_left();
+        }
+        // Layers may have files of other ids, which an ordinary user deletes by way of Carrier.
+        if !is_root() {
+            let images = self.carrier(["ls", "-i", "-q"]);
+            for image in images.text().lines() {
+                self.carrier(["rmi", "--force", image]);
+            }
+        }
+        let _ = Command::new("rm").arg("-rf").arg(&self.root).status();
+    }
+}
+
+/// Ends a test that cannot run here: `return skip("name", "reason")`.
+pub fn skip(test: &str, reason: &str) {
+    println!("skipped {test}: {reason}");
+    if let Some(path) = std::env::var_os("CARRIER_SKIP_LOG") {
+        let log = fs::File::options().create(true).append(true).open(path);
+        log.unwrap()
+            .write_all(format!("{test}\t{reason}\n").as_bytes())
+            .unwrap();
+    }
+}
+
+/// Whether the tests may arrange what only root can.
+#[must_use]
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("CARRIER_BIN") {
+        return path.into();
+    }
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    target.join(format!(
+        "{}-unknown-linux-gnu/release/carrier",
+        std::env::consts::ARCH
+    ))
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+/// The kernel ends processes of a namespace a moment after their first one.
+fn until_empty(look: impl Fn() -> Vec<String>) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let found = look();
+        if found.is_empty() || Instant::now() > deadline {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[track_caller]
+pub(crate) fn run(command: &mut Command) {
+    let status = command.status().unwrap();
+    assert!(status.success(), "{command:?} ended with {status}");
+}

@@ -1,0 +1,24 @@
+//! The harness of the end-to-end tests: an ordinary user, a store of the test's own, real registries
+//! and real images.
+//!
+//! Started as root, the tests run Carrier as the user `carrier-test`; started by an ordinary user,
+//! as that user. Each test looks at the end for anything that it left behind.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on panics"
+)]
+
+mod context;
+mod faulty;
+mod fixtures;
+mod image;
+mod outcome;
+mod registry;
+pub mod terminal;
+
+pub use context::{Cx, is_root, skip};
+pub use faulty::{Fault, FaultyRegistry};
+pub use image::{Image, Layer};
+pub use outcome::Outcome;
+pub use registry::Registry;

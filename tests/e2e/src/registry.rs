@@ -1,0 +1,155 @@
+//! A real registry on loopback: Debian's `docker-registry`.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::fixtures;
+
+/// A running registry; it ends with the test.
+#[derive(Debug)]
+pub struct Registry {
+    process: Child,
+    host: String,
+    log: PathBuf,
+    /// Directories to remove.
+    scratch: Vec<PathBuf>,
+}
+
+impl Registry {
+    /// The registry with the images that all tests share.
+    #[must_use]
+    pub fn of_fixtures() -> Self {
+        Self::start(&fixtures::storage(), "")
+    }
+
+    /// An empty registry of the test's own.
+    #[must_use]
+    pub fn empty() -> Self {
+        let storage = scratch("storage");
+        fs::create_dir_all(&storage).unwrap();
+        Self::start(&storage, "").owning(storage)
+    }
+
+    /// An empty registry that knows one user, with the password `secret`.
+    #[must_use]
+    pub fn with_password(user: &str) -> Self {
+        let storage = scratch("storage");
+        fs::create_dir_all(&storage).unwrap();
+        let made = Command::new("htpasswd")
+            .args(["-Bbn", user, "secret"])
+            .output()
+            .unwrap();
+        let file = storage.join("htpasswd");
+        fs::write(&file, made.stdout).unwrap();
+        let auth = format!(
+            "auth: {{htpasswd: {{realm: test, path: {}}}}}",
+            file.display()
+        );
+        Self::start(&storage, &auth).owning(storage)
+    }
+
+    pub(crate) fn start(storage: &Path, extra: &str) -> Self {
+        let host = format!("127.0.0.1:{}", free_port());
+        let scratch = scratch("registry");
+        fs::create_dir_all(&scratch).unwrap();
+        let configuration = scratch.join("config.yml");
+        let text = format!(
+            "version: 0.1\nhttp: {{addr: \"{host}\"}}\n\
+             storage: {{filesystem: {{rootdirectory: {}}}}}\n{extra}\n",
+            storage.display()
+        );
+        fs::write(&configuration, text).unwrap();
+        let log = scratch.join("log");
+        let output = fs::File::create(&log).unwrap();
+        // Not even a test that is killed leaves its registry behind.
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "docker-registry", "serve"])
+            .arg(&configuration)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        let registry = Self {
+            process,
+            host,
+            log,
+            scratch: vec![scratch],
+        };
+        registry.await_start();
+        registry
+    }
+
+    fn owning(mut self, storage: PathBuf) -> Self {
+        self.scratch.push(storage);
+        self
+    }
+
+    fn await_start(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(&self.host).is_err() {
+            assert!(
+                Instant::now() < deadline,
+                "the registry did not start: {}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Host and port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The reference of a repository in this registry.
+    #[must_use]
+    pub fn reference(&self, name: &str) -> String {
+        format!("{}/{name}", self.host)
+    }
+
+    /// What was asked of the registry.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// How many blobs were asked for.
+    #[must_use]
+    pub fn blob_requests(&self) -> usize {
+        let log = self.log();
+        log.lines()
+            .filter(|line| line.contains("\"GET /v2/") && line.contains("/blobs/"))
+            .count()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = Command::new("rm").arg("-rf").args(&self.scratch).status();
+    }
+}
+
+/// A port that nobody listened on a moment ago.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+fn scratch(name: &str) -> PathBuf {
+    PathBuf::from(format!(
+        "/var/tmp/carrier-e2e-{name}-{}-{}",
+        std::process::id(),
+        free_port()
+    ))
+}

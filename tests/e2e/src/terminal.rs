@@ -1,0 +1,93 @@
+//! A real terminal, driven by keys: tmux.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::Cx;
+
+/// A terminal with a shell of the ordinary user in it.
+#[derive(Debug)]
+pub struct Terminal<'a> {
+    cx: &'a Cx,
+    socket: String,
+}
+
+impl<'a> Terminal<'a> {
+    /// Opens a terminal of 100 columns and 30 rows.
+    #[must_use]
+    pub fn open(cx: &'a Cx) -> Self {
+        let socket = cx.home().join("tmux").display().to_string();
+        let terminal = Self { cx, socket };
+        terminal.tmux(&[
+            "-f",
+            "/dev/null",
+            "new-session",
+            "-d",
+            "-x",
+            "100",
+            "-y",
+            "30",
+            "sh",
+        ]);
+        terminal.enter("PS1='ready$ '");
+        terminal.waits_for("ready$");
+        terminal
+    }
+
+    /// Types a line and the return key.
+    pub fn enter(&self, line: &str) {
+        self.keys(&["-l", line]);
+        self.keys(&["Enter"]);
+    }
+
+    /// Presses keys by tmux's names, such as `C-c`.
+    pub fn keys(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys"], keys].concat());
+        // Programs tell the escape key from an escape sequence by the pause behind it.
+        std::thread::sleep(Duration::from_millis(300));
+    }
+
+    /// Changes the size.
+    pub fn resize(&self, columns: u16, rows: u16) {
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        self.tmux(&["resize-window", "-x", &columns, "-y", &rows]);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+
+    /// Waits until `text` is on the screen.
+    #[track_caller]
+    pub fn waits_for(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.screen().contains(text) {
+            assert!(
+                Instant::now() < deadline,
+                "{text:?} is not on the screen:\n{}",
+                self.screen()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What is on the screen.
+    #[must_use]
+    pub fn screen(&self) -> String {
+        let output = self.command(&["capture-pane", "-p"]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn tmux(&self, arguments: &[&str]) {
+        let output = self.command(arguments).output().unwrap();
+        assert!(output.status.success(), "tmux {arguments:?}: {output:?}");
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let words = [&["tmux", "-S", &self.socket], arguments].concat();
+        self.cx.command(&words)
+    }
+}
+
+impl Drop for Terminal<'_> {
+    fn drop(&mut self) {
+        let _ = self.command(&["kill-server"]).output();
+    }
+}

@@ -1,0 +1,103 @@
+//! `carrier ls`, `carrier rm`, `carrier rmi`.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test explains itself by its name"
+)]
+
+use carrier_e2e::Cx;
+
+#[test]
+fn containers_that_ended_are_listed_and_removed_by_name_and_id() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    cx.carrier(["run", "--name", "one", &image, "sh", "-c", "exit 7"])
+        .exits_with(7);
+    cx.carrier(["run", "--name", "two", &image, "true"])
+        .succeeds();
+    cx.carrier(["ls"])
+        .succeeds()
+        .shows("REPOSITORY")
+        .shows("CONTAINER ID")
+        .hides("one");
+    cx.carrier(["ls", "-c", "-a"])
+        .succeeds()
+        .shows("Exited (7)")
+        .shows("one")
+        .hides("REPOSITORY");
+    cx.carrier(["run", "--name", "one", &image, "true"])
+        .exits_with(125)
+        .complains("in use");
+    cx.carrier(["rm", "one"]).succeeds().prints("one");
+    let id = cx
+        .carrier(["ls", "-c", "-a", "-q"])
+        .succeeds()
+        .text()
+        .to_owned();
+    cx.carrier(["rm", &id[..5]]).succeeds();
+    cx.carrier(["ls", "-c", "-a", "-q"]).succeeds().prints("");
+}
+
+#[test]
+fn an_image_in_use_is_refused_with_the_names_of_its_users() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    cx.carrier(["run", "--name", "user", &image, "true"])
+        .succeeds();
+    cx.carrier(["rm", &image])
+        .exits_with(1)
+        .complains("used by user");
+    cx.carrier(["rm", "user"]).succeeds();
+    cx.carrier(["rm", &image]).succeeds();
+    cx.carrier(["ls", "-i", "-q"]).succeeds().prints("");
+    cx.carrier(["rm", &image])
+        .exits_with(1)
+        .complains("no such container or image");
+}
+
+#[test]
+fn a_word_that_names_both_is_refused() {
+    let cx = Cx::new();
+    cx.carrier(["run", "--name", "hello", "hello"]).succeeds();
+    cx.carrier(["rm", "hello"])
+        .exits_with(1)
+        .complains("a container and an image");
+    cx.carrier(["rm", "-c", "hello"]).succeeds().prints("hello");
+    cx.carrier(["rmi", "hello"]).succeeds();
+}
+
+#[test]
+fn all_containers_go_at_once_and_running_ones_by_force() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    cx.carrier(["run", "--name", "ended", &image, "true"])
+        .succeeds();
+    let mut running = cx.start(["run", "--name", "running", &image, "sleep", "60"]);
+    cx.script("until carrier ls -c -q | grep -q .; do sleep 0.05; done")
+        .succeeds();
+    cx.carrier(["ls", "-c"])
+        .succeeds()
+        .shows("Up ")
+        .shows("running")
+        .hides("ended");
+    cx.carrier(["rm", "running"])
+        .exits_with(1)
+        .complains("is running");
+    cx.carrier(["rm", "-c", "--force"]).succeeds();
+    assert_eq!(running.wait().unwrap().code(), Some(137));
+    cx.carrier(["ls", "-c", "-a", "-q"]).succeeds().prints("");
+}
+
+#[test]
+fn files_of_other_ids_are_removed_too() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let script = "mkdir -p /a/b && touch /a/b/c && chown -R 1000 /a && chmod 700 /a";
+    cx.carrier(["run", "--name", "x", &image, "sh", "-c", script])
+        .succeeds();
+    cx.carrier(["rm", "x"]).succeeds();
+    cx.carrier(["run", "--rm", &image, "sh", "-c", script])
+        .succeeds();
+    cx.carrier(["rm", &image]).succeeds();
+}

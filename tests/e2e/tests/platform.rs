@@ -1,0 +1,62 @@
+//! Images of other architectures.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test explains itself by its name"
+)]
+
+use carrier_e2e::{Cx, skip};
+
+#[test]
+fn an_arm64_program_runs_under_an_emulator_of_its_own() {
+    const NAME: &str = "an_arm64_program_runs_under_an_emulator_of_its_own";
+    if cfg!(not(target_arch = "x86_64")) {
+        return skip(NAME, "the emulator would be the processor");
+    }
+    let cx = Cx::with_registry();
+    let image = cx.image("busybox");
+    let pulled = cx.carrier(["pull", "--platform", "linux/arm64", &image]);
+    if pulled.errors().contains("not available") {
+        return skip(
+            NAME,
+            "the package busybox-static:arm64 could not be downloaded",
+        );
+    }
+    pulled.succeeds();
+    let run = [
+        "run",
+        "--rm",
+        "--platform",
+        "linux/arm64",
+        &image,
+        "uname",
+        "-m",
+    ];
+    cx.carrier(run).succeeds().prints("aarch64");
+    cx.carrier(["run", "--rm", &image, "uname", "-m"])
+        .succeeds()
+        .prints("aarch64");
+    cx.carrier(["pull", "-q", "--platform", "linux/amd64", &image])
+        .succeeds();
+    cx.carrier(["run", "--rm", &image, "uname", "-m"])
+        .succeeds()
+        .prints("x86_64");
+    cx.carrier(run).succeeds().prints("aarch64");
+    cx.carrier(["ls", "-i"])
+        .succeeds()
+        .shows("linux/arm64")
+        .shows("linux/amd64");
+}
+
+#[test]
+fn a_platform_that_is_not_offered_is_an_error_that_lists_the_others() {
+    let cx = Cx::with_registry();
+    let image = cx.image("busybox");
+    cx.carrier(["run", "--rm", "--platform", "linux/s390x", &image, "true"])
+        .exits_with(125)
+        .complains("it is for linux/amd64");
+    cx.carrier(["pull", "--platform", "a/b/c/d", &image])
+        .exits_with(125)
+        .complains("platform");
+}

@@ -1,0 +1,151 @@
+//! What a container can see and do. Names begin with the threat where there is one.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test explains itself by its name"
+)]
+
+use carrier_e2e::Cx;
+
+fn shell(cx: &Cx, options: &[&str], script: &str) -> String {
+    let image = cx.pulled("busybox");
+    let head = ["run", "--rm"].iter().chain(options).copied();
+    let words = head.chain([image.as_str(), "sh", "-c", script]);
+    cx.carrier(words).succeeds().text().to_owned()
+}
+
+#[test]
+fn p03_capabilities_are_the_eleven_and_no_user_but_root_has_them() {
+    let cx = Cx::with_registry();
+    let script = "grep -E 'Cap|NoNew|Seccomp:' /proc/self/status | tr '\\t\\n' ' ;'";
+    let all = |inherited, permitted, bounding| {
+        format!(
+            "CapInh: {inherited:016x};CapPrm: {permitted:016x};CapEff: {permitted:016x};\
+             CapBnd: {bounding:016x};CapAmb: {:016x};NoNewPrivs: 1;Seccomp: 2;",
+            0
+        )
+    };
+    let default = 0x8004_05fb_u64;
+    assert_eq!(shell(&cx, &[], script), all(0, default, default));
+    assert_eq!(shell(&cx, &["-u", "app"], script), all(0, 0, default));
+    assert_eq!(shell(&cx, &["--cap-drop", "all"], script), all(0, 0, 0));
+    let added = default | 1 << 12;
+    assert_eq!(
+        shell(&cx, &["--cap-add", "net_admin"], script),
+        all(0, added, added)
+    );
+}
+
+#[test]
+fn n06_devices_are_the_standard_ones() {
+    let cx = Cx::with_registry();
+    assert_eq!(
+        shell(
+            &cx,
+            &[],
+            "ls -m /dev | tr -d '\\n'; mknod /tmp/m c 1 11 2>/dev/null || echo ' refused'"
+        ),
+        "core, fd, full, mqueue, null, ptmx, pts, random, shm, stderr, stdin, stdout, tty, urandom, \
+         zero refused"
+    );
+}
+
+#[test]
+fn n02_masked_and_read_only_paths_are_closed() {
+    let cx = Cx::with_registry();
+    let script = "for f in interrupts kcore keys timer_list sched_debug; do \
+        [ ! -e /proc/$f ] || [ $(cat /proc/$f 2>/dev/null | wc -c) = 0 ] || echo /proc/$f; done; \
+        for d in /proc/acpi /proc/scsi /proc/asound /sys/firmware; do \
+        [ ! -d $d ] || [ -z \"$(ls $d)\" ] || echo $d; done; \
+        for f in sys/kernel/domainname sysrq-trigger sys/vm/drop_caches; do \
+        (echo x > /proc/$f) 2>/dev/null && echo wrote $f; done; \
+        umount /proc/keys 2>/dev/null && echo unmasked; \
+        for d in / /proc /proc/sys /sys /sys/fs/cgroup; do mount -o remount,rw $d 2>/dev/null && echo remounted $d; done; \
+        find /sys -xdev -type f -writable 2>/dev/null | head -0; echo done";
+    assert_eq!(shell(&cx, &[], script), "done");
+}
+
+#[test]
+fn f07_the_mount_table_tells_nothing_of_the_host() {
+    let cx = Cx::with_registry();
+    let mounts = shell(&cx, &[], "cat /proc/self/mountinfo");
+    let home = cx.home().display().to_string();
+    assert!(!mounts.contains(&home), "{mounts}");
+    let kinds: Vec<&str> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .collect();
+    assert_eq!(kinds.first(), Some(&"/"));
+    assert!(
+        kinds.iter().all(|place| ["/proc", "/dev", "/sys", "/etc/"]
+            .iter()
+            .any(|known| place.starts_with(known))
+            || *place == "/"),
+        "{mounts}"
+    );
+}
+
+#[test]
+fn n07_no_namespaces_are_made_inside() {
+    let cx = Cx::with_registry();
+    let script =
+        "unshare -U true 2>/dev/null || echo refused; unshare -m true 2>/dev/null || echo refused";
+    assert_eq!(shell(&cx, &[], script), "refused\nrefused");
+    let open = shell(
+        &cx,
+        &["--security-opt", "seccomp=unconfined"],
+        "unshare -U true 2>&1",
+    );
+    assert!(open.contains("No space left"), "{open}");
+}
+
+#[test]
+fn each_namespace_is_the_containers_own() {
+    let cx = Cx::with_registry();
+    let look = "for n in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$n; done";
+    let (inside, outside) = (shell(&cx, &[], look), cx.script(look).text().to_owned());
+    for (inside, outside) in inside.lines().zip(outside.lines()) {
+        assert_ne!(inside, outside);
+    }
+    let shared = shell(&cx, &["--network", "host"], "readlink /proc/self/ns/net");
+    assert!(outside.contains(&shared));
+}
+
+#[test]
+fn w_a_container_without_network_has_loopback_only() {
+    let cx = Cx::with_registry();
+    let script = "ls /sys/class/net; ping -c1 -w2 127.0.0.1 >/dev/null && echo answers";
+    assert_eq!(shell(&cx, &[], script), "lo\nanswers");
+}
+
+#[test]
+fn p02_no_descriptor_of_the_host_leaks() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let run = format!("exec 7</ 8</etc 9</proc; carrier run --rm {image} ls /proc/self/fd");
+    cx.script(&run).succeeds().prints("0\n1\n2\n3");
+}
+
+#[test]
+fn p10_the_callers_environment_stays_outside() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let run = format!("CANARY=1 http_proxy=http://secret carrier run --rm {image} env");
+    cx.script(&run).succeeds().hides("CANARY").hides("secret");
+}
+
+#[test]
+fn the_id_map_is_the_users_own_and_his_subordinate_ids() {
+    let cx = Cx::with_registry();
+    let map = shell(&cx, &[], "cat /proc/self/uid_map");
+    let mut lines = map
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let uid = cx.script("id -u").text().to_owned();
+    assert_eq!(lines.next(), Some(vec!["0", uid.as_str(), "1"]));
+    assert_eq!(
+        lines.next().map(|line| line[0].to_owned()),
+        Some("1".to_owned())
+    );
+}
