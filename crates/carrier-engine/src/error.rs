@@ -245,6 +245,9 @@ impl Error {
             }
             Self::NoHome => "set HOME, or XDG_DATA_HOME, to a directory of your own".to_owned(),
             Self::Write { source, .. } | Self::Unpacker { source, .. } => return io_hint(source),
+            Self::Store(carrier_store::Error::NameTaken { name, .. }) => {
+                format!("choose another name, or remove that container: `carrier rm {name}`")
+            }
             Self::Store(error) => return io_hint_of(error),
             Self::Runtime(error) => return runtime_hint(error),
             _ => return None,

@@ -151,10 +151,15 @@ impl Engine {
 
     fn record_exit(&self, record: &ContainerRecord, code: u8) -> Result<(), Error> {
         let container = self.store.container(&record.id);
-        Ok(container.write_exit(&ExitRecord {
+        let exit = ExitRecord {
             code,
             finished: now(),
-        })?)
+        };
+        match container.write_exit(&exit) {
+            // Somebody has removed the container by force.
+            Err(_) if !container.path().exists() => Ok(()),
+            other => Ok(other?),
+        }
     }
 }
 

@@ -59,7 +59,10 @@ impl Unpacker {
             drop(jobs.take());
             worker::serve(&served)
         })?;
-        Ok(Self { jobs, process: Some(process) })
+        Ok(Self {
+            jobs,
+            process: Some(process),
+        })
     }
 
     /// Starts unpacking a layer into `directory`.

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 
 use carrier_spec::{Descriptor, DiffId};
 use carrier_store::{LayerSummary, StagedLayer, Store, UnpackReport, VerifiedBlob};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Sender;
 
@@ -67,20 +67,35 @@ impl Context<'_> {
             .begin(layer.directory(), compression)
             .map_err(Error::Unpacker)?;
         let mut feed = Feed::new(channel, descriptor)?;
+        match self.feed(&mut feed, descriptor, expected).await {
+            Ok((blob, summary)) => Ok(Fetched {
+                blob,
+                layer,
+                summary,
+            }),
+            Err(error) => {
+                feed.abandon().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn feed(
+        &self,
+        feed: &mut Feed<'_>,
+        descriptor: &Descriptor,
+        expected: &DiffId,
+    ) -> Result<(Option<VerifiedBlob>, LayerSummary), Error> {
         let blob = if self.store.has_blob(&descriptor.digest)? {
-            self.feed_from_store(&mut feed, descriptor).await?;
+            self.feed_from_store(feed, descriptor).await?;
             None
         } else {
-            Some(self.feed_from_network(&mut feed, descriptor).await?)
+            Some(self.feed_from_network(feed, descriptor).await?)
         };
         self.report(descriptor, LayerEvent::Unpacking);
         let summary = feed.finish(expected).await?;
         self.report(descriptor, LayerEvent::Complete);
-        Ok(Fetched {
-            blob,
-            layer,
-            summary,
-        })
+        Ok((blob, summary))
     }
 
     async fn feed_from_store(
@@ -165,8 +180,7 @@ impl Context<'_> {
     }
 }
 
-/// The way into the unpacking process, and its answer. Dropped before [`Feed::finish`] has
-/// succeeded, it makes that process delete the layer.
+/// The way into the unpacking process, and its answer.
 struct Feed<'a> {
     descriptor: &'a Descriptor,
     input: Option<Sender>,
@@ -209,7 +223,7 @@ impl<'a> Feed<'a> {
     }
 
     /// Ends the layer; has it kept when it is what it should be.
-    async fn finish(mut self, expected: &DiffId) -> Result<LayerSummary, Error> {
+    async fn finish(&mut self, expected: &DiffId) -> Result<LayerSummary, Error> {
         self.input = None;
         let summary = match self.report().await? {
             UnpackReport::Ok(summary) => summary,
@@ -227,6 +241,17 @@ impl<'a> Feed<'a> {
             .await
             .map_err(Error::Unpacker)?;
         Ok(summary)
+    }
+
+    /// Has what was unpacked deleted, and waits for that: the directory is ours to remove then.
+    async fn abandon(mut self) {
+        self.input = None;
+        let control = self.control.get_mut();
+        if control.shutdown().await.is_ok() {
+            let mut rest = Vec::new();
+            // However the process ends, it has ended.
+            let _ = self.control.read_to_end(&mut rest).await;
+        }
     }
 
     async fn report(&mut self) -> Result<UnpackReport, Error> {

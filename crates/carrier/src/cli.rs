@@ -224,7 +224,10 @@ mod tests {
 
     #[test]
     fn the_last_of_two_values_wins_as_in_docker() {
-        assert_eq!(run(&["--name", "a", "--name", "b", "x"]).name.as_deref(), Some("b"));
+        assert_eq!(
+            run(&["--name", "a", "--name", "b", "x"]).name.as_deref(),
+            Some("b")
+        );
         assert_eq!(run(&["-e", "A=1", "-e", "B=2", "x"]).env, ["A=1", "B=2"]);
     }
 

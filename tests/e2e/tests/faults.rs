@@ -145,7 +145,7 @@ fn a_full_disk_leaves_nothing_half_done() {
     let cx = Cx::with_registry();
     let image = cx.image("debian-redis");
     let small = "mount -t tmpfs -o size=20m,mode=777 none $HOME";
-    let look = "find .local/share/carrier/staging .local/share/carrier/layers -mindepth 1";
+    let look = "find .local/share/carrier/staging -mindepth 1";
     let script = format!(
         "{small} && cd && {{ setpriv --reuid carrier-test --regid carrier-test \
          --init-groups carrier pull {image}; code=$?; {look}; exit $code; }}"

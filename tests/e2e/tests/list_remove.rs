@@ -94,9 +94,9 @@ fn files_of_other_ids_are_removed_too() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     let script = "mkdir -p /a/b && touch /a/b/c && chown -R 1000 /a && chmod 700 /a";
-    cx.carrier(["run", "--name", "x", &image, "sh", "-c", script])
+    cx.carrier(["run", "--name", "owned", &image, "sh", "-c", script])
         .succeeds();
-    cx.carrier(["rm", "x"]).succeeds();
+    cx.carrier(["rm", "owned"]).succeeds();
     cx.carrier(["run", "--rm", &image, "sh", "-c", script])
         .succeeds();
     cx.carrier(["rm", &image]).succeeds();

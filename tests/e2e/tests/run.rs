@@ -92,8 +92,8 @@ fn names_working_directories_and_users_are_as_asked() {
     .prints("web\nweb\n1");
     run(&["-u", "app"], "id; echo $HOME")
         .prints("uid=1000(app) gid=1000(app) groups=1000(app),2000(extra)\n/home/app");
-    run(&["-u", "1000:10"], "id").prints("uid=1000(app) gid=10(wheel)");
-    run(&["-u", "4242"], "id; echo $HOME").prints("uid=4242 gid=0(root)\n/");
+    run(&["-u", "1000:10"], "id").prints("uid=1000(app) gid=10(wheel) groups=10(wheel)");
+    run(&["-u", "4242"], "id; echo $HOME").prints("uid=4242 gid=0(root) groups=0(root)\n/");
     run(&[], "id").prints("uid=0(root) gid=0(root) groups=0(root),10(wheel)");
 }
 

@@ -44,10 +44,9 @@ fn n06_devices_are_the_standard_ones() {
         shell(
             &cx,
             &[],
-            "ls -m /dev | tr -d '\\n'; mknod /tmp/m c 1 11 2>/dev/null || echo ' refused'"
+            "ls /dev | tr '\\n' ' '; mknod /tmp/m c 1 11 2>/dev/null || echo refused"
         ),
-        "core, fd, full, mqueue, null, ptmx, pts, random, shm, stderr, stdin, stdout, tty, urandom, \
-         zero refused"
+        "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero refused"
     );
 }
 
@@ -95,7 +94,7 @@ fn n07_no_namespaces_are_made_inside() {
     let open = shell(
         &cx,
         &["--security-opt", "seccomp=unconfined"],
-        "unshare -U true 2>&1",
+        "unshare -U true 2>&1 || true",
     );
     assert!(open.contains("No space left"), "{open}");
 }
@@ -115,8 +114,8 @@ fn each_namespace_is_the_containers_own() {
 #[test]
 fn w_a_container_without_network_has_loopback_only() {
     let cx = Cx::with_registry();
-    let script = "ls /sys/class/net; ping -c1 -w2 127.0.0.1 >/dev/null && echo answers";
-    assert_eq!(shell(&cx, &[], script), "lo\nanswers");
+    let script = "ls /sys/class/net; ip addr show lo | grep -o 'inet 127.0.0.1'";
+    assert_eq!(shell(&cx, &[], script), "lo\ninet 127.0.0.1");
 }
 
 #[test]
