@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use carrier_spec::{ContainerId, ContainerName};
+use rustix::fs::FlockOperation;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -82,18 +83,11 @@ impl Store {
         name: &ContainerName,
         record: &T,
     ) -> Result<ContainerDir, Error> {
-        let container = self.container(id);
         let staged = Staged::new(self)?;
-        let made = self.fill_container(&staged.path, id, name, record);
-        let published = made.and_then(|()| {
-            let publish = fs::rename(&staged.path, container.path());
-            publish.map_err(|error| {
-                self.release_name(id, name);
-                Error::io("make", container.path())(error)
-            })
-        });
+        let published = fill_container(&staged.path, record)
+            .and_then(|()| self.publish(&staged.path, id, name));
         match published {
-            Ok(()) => Ok(container),
+            Ok(()) => Ok(self.container(id)),
             Err(error) => {
                 // A sweep takes what stays.
                 let _ = staged.discard();
@@ -102,54 +96,56 @@ impl Store {
         }
     }
 
-    fn fill_container<T: Serialize>(
-        &self,
-        directory: &Path,
-        id: &ContainerId,
-        name: &ContainerName,
-        record: &T,
-    ) -> Result<(), Error> {
-        let make = |path: PathBuf| fs::create_dir(&path).map_err(Error::io("make", path));
-        make(directory.join("upper"))?;
-        make(directory.join("work"))?;
-        let path = directory.join(RECORD);
-        // The directory has no name yet: nobody can see the file half written.
-        serde_json::to_vec(record)
-            .map_err(io::Error::from)
-            .and_then(|bytes| fs::write(&path, bytes))
-            .map_err(Error::io("write", &path))?;
-        self.take_name(id, name)
+    /// Takes the name, then gives the container its place.
+    ///
+    /// A crash between the two leaves a name of nothing. Whoever makes a container holds a shared
+    /// lock meanwhile, so that with the exclusive lock such a name is known to be a crash's, and
+    /// nobody else takes it over at the same time.
+    fn publish(&self, made: &Path, id: &ContainerId, name: &ContainerName) -> Result<(), Error> {
+        let shared = self.lock_names(FlockOperation::LockShared)?;
+        if self.take_name(id, name)? {
+            return self.place(made, id, name);
+        }
+        drop(shared);
+        let _exclusive = self.lock_names(FlockOperation::LockExclusive)?;
+        let path = self.name_path(name);
+        let owner = self.read_name(&path)?;
+        match owner.filter(|owner| self.container(owner).path().exists()) {
+            Some(by) => {
+                return Err(Error::NameTaken {
+                    name: name.clone(),
+                    by,
+                });
+            }
+            None => remove_if_exists(&path)?,
+        }
+        self.take_name(id, name)?;
+        self.place(made, id, name)
     }
 
-    /// A link is made with its content in one step, and only where no name is.
-    fn take_name(&self, id: &ContainerId, name: &ContainerName) -> Result<(), Error> {
+    fn place(&self, made: &Path, id: &ContainerId, name: &ContainerName) -> Result<(), Error> {
+        let container = self.container(id);
+        fs::rename(made, container.path()).map_err(|error| {
+            self.release_name(id, name);
+            Error::io("make", container.path())(error)
+        })
+    }
+
+    /// A link is made with its content in one step, and only where no name is: false where one is.
+    fn take_name(&self, id: &ContainerId, name: &ContainerName) -> Result<bool, Error> {
         let path = self.name_path(name);
-        loop {
-            match std::os::unix::fs::symlink(id.as_str(), &path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                other => return other.map_err(Error::io("write", &path)),
-            }
-            // A crash between the name and the container leaves a name of nothing.
-            match self.read_name(&path)? {
-                Some(by) if self.container(&by).path().exists() || self.was_just_taken(&path) => {
-                    return Err(Error::NameTaken {
-                        name: name.clone(),
-                        by,
-                    });
-                }
-                Some(_) => fs::remove_file(&path).map_err(Error::io("remove", &path))?,
-                None => {}
-            }
+        match std::os::unix::fs::symlink(id.as_str(), &path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(Error::io("write", path)(error)),
         }
     }
 
-    /// Whether a name without a container is so young that its container may still come: the two
-    /// are made one right after the other.
-    fn was_just_taken(&self, path: &Path) -> bool {
-        const PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
-        std::thread::sleep(PATIENCE);
-        let owner = self.read_name(path).ok().flatten();
-        owner.is_some_and(|owner| self.container(&owner).path().exists())
+    fn lock_names(&self, operation: FlockOperation) -> Result<fs::File, Error> {
+        let path = self.path("names");
+        let file = fs::File::open(&path).map_err(Error::io("open", &path))?;
+        rustix::fs::flock(&file, operation).map_err(Error::errno("lock", &path))?;
+        Ok(file)
     }
 
     /// The container called `name`.
@@ -211,6 +207,25 @@ impl Store {
     }
 }
 
+/// Fills a directory that has no place yet: nobody can see the record half written.
+fn fill_container<T: Serialize>(directory: &Path, record: &T) -> Result<(), Error> {
+    let make = |path: PathBuf| fs::create_dir(&path).map_err(Error::io("make", path));
+    make(directory.join("upper"))?;
+    make(directory.join("work"))?;
+    let path = directory.join(RECORD);
+    serde_json::to_vec(record)
+        .map_err(io::Error::from)
+        .and_then(|bytes| fs::write(&path, bytes))
+        .map_err(Error::io("write", &path))
+}
+
+fn remove_if_exists(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(Error::io("remove", path)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,5 +275,37 @@ mod tests {
         std::os::unix::fs::symlink(id(9).as_str(), store.name_path(&name)).unwrap();
         store.create_container(&id(1), &name, &1).unwrap();
         assert_eq!(store.container_named(&name).unwrap(), Some(id(1)));
+    }
+
+    #[test]
+    fn a_damaged_name_is_taken_over() {
+        let (_home, store) = store();
+        let name: ContainerName = "web".parse().unwrap();
+        std::os::unix::fs::symlink("../nonsense", store.name_path(&name)).unwrap();
+        store.create_container(&id(1), &name, &1).unwrap();
+        assert_eq!(store.container_named(&name).unwrap(), Some(id(1)));
+    }
+
+    #[test]
+    fn of_many_who_want_a_name_that_a_crash_left_one_gets_it() {
+        let (_home, store) = store();
+        let name: ContainerName = "web".parse().unwrap();
+        for round in 0..20 {
+            let dead = ContainerId::from_random([200 + round; 32]);
+            std::os::unix::fs::symlink(dead.as_str(), store.name_path(&name)).unwrap();
+            let winners = std::thread::scope(|scope| {
+                let create = |n: u8| store.create_container(&id(n), &name, &n).is_ok();
+                let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || create(n))).collect();
+                let results = threads.into_iter().map(|thread| thread.join().unwrap());
+                results.filter(|won| *won).count()
+            });
+            assert_eq!(winners, 1);
+            let winner = store.container_named(&name).unwrap().unwrap();
+            assert_eq!(
+                store.container_ids().unwrap(),
+                std::slice::from_ref(&winner)
+            );
+            assert!(store.remove_container(&winner, &name).unwrap());
+        }
     }
 }

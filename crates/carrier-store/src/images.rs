@@ -21,6 +21,7 @@ use crate::store::Store;
 use crate::tree::RemoveError;
 
 const DIRECTORY: &str = "images";
+const INDEX: &str = "index.json";
 
 /// Registries refuse larger manifests, distribution-spec.
 const MAX_MANIFEST: u64 = 4 << 20;
@@ -44,10 +45,11 @@ pub struct ImageRecord {
 
 impl Store {
     /// The image that `reference` means for `platform`; where none is named, for the host, else for
-    /// whichever platform it was pulled.
+    /// whichever platform it was pulled. A damaged record counts as none, so that the image is pulled
+    /// anew.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Damaged`].
+    /// [`Error::Io`].
     pub fn image(
         &self,
         reference: &Reference,
@@ -56,7 +58,7 @@ impl Store {
         let wanted = platform.cloned().unwrap_or_else(Platform::host);
         let directory = self.image_dir(reference);
         let exact = directory.join(file_name(&wanted));
-        if let Some(record) = read_json(&exact)? {
+        if let Some(record) = read_record(&exact)? {
             return Ok(Some(record));
         }
         let others = records_in(&directory)?;
@@ -65,10 +67,11 @@ impl Store {
         Ok(others.into_iter().find(fits))
     }
 
-    /// All images.
+    /// All images. One whose record is damaged is not among them: it must not hide the others, nor
+    /// keep them from being changed, and pulling it again writes its record anew.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Damaged`].
+    /// [`Error::Io`].
     pub fn images(&self) -> Result<Vec<ImageRecord>, Error> {
         let mut records = Vec::new();
         for directory in entries(&self.path(DIRECTORY))? {
@@ -118,28 +121,46 @@ impl Store {
             record,
             Durability::Synced,
         )?;
-        self.write_index()
+        self.refresh_index();
+        Ok(())
     }
 
     /// Forgets an image, with the layers and blobs that then nobody needs; `in_use` are the layers
     /// of containers. Returns whether all files could be deleted: those of other ids are left to a
-    /// sweep in the user namespace.
+    /// sweep in the user namespace. Needs no space on the disk.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Damaged`].
+    /// [`Error::Io`].
     pub fn remove_image(
         &self,
         record: &ImageRecord,
         in_use: impl Fn() -> Result<Vec<DiffId>, Error>,
     ) -> Result<bool, Error> {
-        let _lock = self.lock()?;
+        let lock = self.lock()?;
         let directory = self.image_dir(&record.reference);
         let file = directory.join(file_name(&record.platform));
         fs::remove_file(&file).map_err(Error::io("remove", &file))?;
         // Fails while the reference has other platforms.
         let _ = fs::remove_dir(&directory);
-        self.write_index()?;
-        let mut layers: HashSet<DiffId> = in_use()?.into_iter().collect();
+        let garbage = self.collect_garbage(record, in_use()?)?;
+        self.refresh_index();
+        // Deleting takes long; the names are gone already.
+        drop(lock);
+        let mut clean = true;
+        for layer in garbage {
+            clean &= discard(&layer)?;
+        }
+        Ok(clean)
+    }
+
+    /// Deletes the blobs and takes the layers out of sight that only the image of `record`, which
+    /// was just forgotten, had needed.
+    fn collect_garbage(
+        &self,
+        record: &ImageRecord,
+        in_use: Vec<DiffId>,
+    ) -> Result<Vec<Staged>, Error> {
+        let mut layers: HashSet<DiffId> = in_use.into_iter().collect();
         let mut blobs = HashSet::new();
         for image in self.images()? {
             layers.extend(image.config.rootfs.diff_ids.iter().cloned());
@@ -152,30 +173,10 @@ impl Store {
                 other => other.map_err(Error::io("remove", &path))?,
             }
         }
-        let mut clean = true;
-        for id in record
-            .config
-            .rootfs
-            .diff_ids
-            .iter()
-            .filter(|id| !layers.contains(id))
-        {
-            clean &= self.remove_layer(id)?;
-        }
-        Ok(clean)
-    }
-
-    fn remove_layer(&self, id: &DiffId) -> Result<bool, Error> {
-        let staged = Staged::take(self, &self.layer_path(id))?;
-        match staged.map_or(Ok(()), |staged| staged.discard()) {
-            Ok(()) => Ok(true),
-            Err(RemoveError::Foreign { .. }) => Ok(false),
-            Err(RemoveError::Io { path, source }) => Err(Error::Io {
-                action: "remove",
-                path,
-                source,
-            }),
-        }
+        let unused = record.config.rootfs.diff_ids.iter();
+        let unused = unused.filter(|id| !layers.contains(id));
+        let taken = unused.map(|id| Staged::take(self, &self.layer_path(id)));
+        taken.filter_map(Result::transpose).collect()
     }
 
     /// Every blob that the image consists of; a damaged manifest tells of none but itself.
@@ -187,6 +188,14 @@ impl Store {
             blobs.extend(manifest.layers.into_iter().map(|layer| layer.digest));
         }
         Ok(blobs)
+    }
+
+    /// Brings `index.json` up to date. A full disk may forbid that, but not the change of an image: no
+    /// list is better than a wrong one then.
+    fn refresh_index(&self) {
+        if self.write_index().is_err() {
+            let _ = fs::remove_file(self.path(INDEX));
+        }
     }
 
     /// Writes `index.json`, image-spec `image-layout.md`, for other tools: Carrier never reads it.
@@ -202,7 +211,7 @@ impl Store {
         };
         let manifests: Vec<_> = self.images()?.into_iter().map(entry).collect();
         let index = json!({ "schemaVersion": 2, "manifests": manifests });
-        write_json(&self.path("index.json"), &index, Durability::Cached)
+        write_json(&self.path(INDEX), &index, Durability::Cached)
     }
 
     /// References hold characters that file names do not.
@@ -212,8 +221,29 @@ impl Store {
     }
 }
 
+/// Says whether all files could be deleted.
+fn discard(layer: &Staged) -> Result<bool, Error> {
+    match layer.discard() {
+        Ok(()) => Ok(true),
+        Err(RemoveError::Foreign { .. }) => Ok(false),
+        Err(RemoveError::Io { path, source }) => Err(Error::Io {
+            action: "remove",
+            path,
+            source,
+        }),
+    }
+}
+
 fn file_name(platform: &Platform) -> String {
     format!("{}.json", platform.file_stem())
+}
+
+/// A damaged record means nothing, as a missing one does.
+fn read_record(path: &Path) -> Result<Option<ImageRecord>, Error> {
+    match read_json(path) {
+        Err(Error::Damaged { .. }) => Ok(None),
+        record => record,
+    }
 }
 
 /// The records of one reference; whatever its platforms, the host's are asked for by name.
@@ -224,7 +254,7 @@ fn records_in(directory: &Path) -> Result<Vec<ImageRecord>, Error> {
             .file_name()
             .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if !hidden {
-            records.extend(read_json(&path)?);
+            records.extend(read_record(&path)?);
         }
     }
     Ok(records)
@@ -345,5 +375,54 @@ mod tests {
         let a = image(&store, "a", "linux/amd64", std::slice::from_ref(&base));
         store.remove_image(&a, || Ok(Vec::new())).unwrap();
         assert!(matches!(store.put_image(&a), Err(Error::LayerMissing(id)) if id == base));
+    }
+
+    #[test]
+    fn a_damaged_record_harms_no_other_image() {
+        let (_home, store) = store();
+        let base = layer(&store, "base");
+        let a = image(&store, "a", "linux/amd64", std::slice::from_ref(&base));
+        let b = image(&store, "b", "linux/amd64", std::slice::from_ref(&base));
+        let record = store.image_dir(&a.reference).join(file_name(&a.platform));
+        for damage in [&b""[..], b"{", b"{}", b"\xff\xfe"] {
+            fs::write(&record, damage).unwrap();
+            assert_eq!(store.image(&a.reference, None).unwrap(), None);
+            assert_eq!(store.images().unwrap(), std::slice::from_ref(&b));
+        }
+        store.put_image(&a).unwrap();
+        assert_eq!(store.images().unwrap().len(), 2);
+        fs::write(&record, b"").unwrap();
+        assert!(store.remove_image(&b, || Ok(Vec::new())).unwrap());
+        assert!(store.images().unwrap().is_empty());
+    }
+
+    /// A small file system; nothing where this process may not mount one.
+    fn small_disk() -> Option<(tempfile::TempDir, Store)> {
+        use rustix::mount::{MountFlags, mount};
+        let home = tempfile::tempdir().unwrap();
+        let options = c"size=1m,mode=0700";
+        if mount("small", home.path(), "tmpfs", MountFlags::empty(), options).is_err() {
+            println!("skipped: only root can mount a small file system");
+            return None;
+        }
+        let store = Store::open(&home.path().join("store")).unwrap();
+        Some((home, store))
+    }
+
+    #[test]
+    fn an_image_can_be_removed_from_a_full_disk() {
+        let Some((home, store)) = small_disk() else {
+            return;
+        };
+        let base = layer(&store, "base");
+        let a = image(&store, "a", "linux/amd64", std::slice::from_ref(&base));
+        let b = image(&store, "b", "linux/amd64", std::slice::from_ref(&base));
+        let mut filler = fs::File::create(home.path().join("filler")).unwrap();
+        while filler.write_all(&[0; 512]).is_ok() {}
+        assert!(store.remove_image(&a, || Ok(Vec::new())).unwrap());
+        assert!(store.remove_image(&b, || Ok(Vec::new())).unwrap());
+        assert!(!store.has_layer(&base));
+        let flags = rustix::mount::UnmountFlags::DETACH;
+        rustix::mount::unmount(home.path(), flags).unwrap();
     }
 }

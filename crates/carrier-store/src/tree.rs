@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 /// Why a tree is still there, at least in part.
@@ -147,7 +147,9 @@ fn open_or_unlink(directory: BorrowedFd<'_>, name: &CStr) -> Result<Option<Owned
 
 fn open(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+    // What somebody mounted in the tree is not part of it.
+    let below = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    let opened = rustix::fs::openat2(directory, name, flags, Mode::empty(), below)?;
     // Being readable is not enough to delete from it, or to move it away.
     let mode = rustix::fs::fstat(&opened)?.st_mode;
     if mode & 0o700 == 0o700 {

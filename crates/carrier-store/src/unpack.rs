@@ -1,12 +1,14 @@
 //! Unpacking a layer: from a compressed tar stream to a directory in overlay's format.
 //!
 //! The stream comes from a stranger. Every entry is placed relative to a descriptor of its parent
-//! directory, which was opened below the layer's root with every link refused; nothing is followed,
-//! not even once. Whiteouts become overlay's marks (image-spec `layer.md`). Overlay's own marks in a
+//! directory, which was opened with the layer's root for its root, so that no link leads out; the entry itself
+//! is never followed. Whiteouts become overlay's marks (image-spec `layer.md`). Overlay's own marks in a
 //! stream are dropped: they would let a layer show one thing to a scanner and another to a container.
 
 mod archive;
+mod attributes;
 mod entry;
+mod header;
 mod pax;
 mod place;
 mod stream;
@@ -46,7 +48,7 @@ pub enum Ownership {
 pub struct Limits {
     /// Bytes of the decompressed stream.
     pub bytes: u64,
-    /// Entries.
+    /// Headers of the archive, extended ones too.
     pub entries: u64,
 }
 
@@ -144,17 +146,11 @@ pub fn unpack(
 ) -> Result<LayerSummary, UnpackError> {
     let stream =
         TarStream::new(stream, compression, options.limits.bytes).map_err(UnpackError::Stream)?;
-    let mut archive = Archive::new(stream);
-    let mut extractor = Extractor::new(directory, options.ownership);
+    let mut archive = Archive::new(stream, options.limits.entries);
+    let mut extractor = Extractor::new(directory, options.ownership)?;
     let mut entries = 0;
     while let Some(entry) = archive.next_entry()? {
         entries += 1;
-        if entries > options.limits.entries {
-            return Err(UnpackError::TooLarge {
-                what: "entries",
-                max: options.limits.entries,
-            });
-        }
         extractor.extract(&entry, &mut archive)?;
     }
     let totals = extractor.finish()?;

@@ -5,11 +5,11 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::Error;
@@ -177,12 +177,6 @@ fn read_regular(entry: &OwnedFd, max: u64) -> Result<Vec<u8>, ViewError> {
     }
 }
 
-/// Opens `path` below `root` with every link refused: for the store's own trees.
-pub(crate) fn open_beneath(root: impl AsFd, path: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-    rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,5 +258,89 @@ mod tests {
             Err(ViewError::TooLarge(100))
         ));
         assert!(matches!(layers.read("/etc"), Err(ViewError::NotRegular)));
+    }
+
+    /// Three layers with everything that overlayfs merges; nothing where this process may not mount.
+    fn mounted(layers: &Layers) -> Option<PathBuf> {
+        use rustix::mount::{MountFlags, mount};
+        let merged = layers.path("merged");
+        fs::create_dir(&merged).unwrap();
+        let lower = ["top", "middle", "low"].map(|layer| layers.path(layer).display().to_string());
+        let options = format!("userxattr,lowerdir={}", lower.join(":"));
+        let options = std::ffi::CString::new(options).unwrap();
+        let made = mount(
+            "overlay",
+            &merged,
+            "overlay",
+            MountFlags::empty(),
+            &*options,
+        );
+        if let Err(errno) = made {
+            println!("skipped: overlayfs cannot be mounted here: {errno}");
+            return None;
+        }
+        Some(merged)
+    }
+
+    #[test]
+    fn the_view_is_what_overlayfs_shows() {
+        let layers = Layers::new();
+        let whiteout = |path: &str| {
+            let kind = FileType::CharacterDevice;
+            rustix::fs::mknodat(rustix::fs::CWD, layers.path(path), kind, Mode::empty(), 0)
+        };
+        for (path, content) in [
+            ("low/etc/a", "low"),
+            ("low/etc/gone", "low"),
+            ("low/etc/back", "low"),
+            ("low/d/hidden", "low"),
+            ("low/d/sub/deep", "low"),
+            ("low/f/x", "low"),
+            ("middle/etc/back", "middle"),
+            ("middle/d/shown", "middle"),
+            ("middle/f", "a file"),
+            ("top/etc/a", "top"),
+            ("top/d/sub/above", "top"),
+            ("top/f/y", "top"),
+        ] {
+            fs::create_dir_all(layers.path(path).parent().unwrap()).unwrap();
+            fs::write(layers.path(path), content).unwrap();
+        }
+        symlink("/etc/back", layers.path("top/link")).unwrap();
+        symlink("d/sub", layers.path("middle/through")).unwrap();
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(layers.path("middle/d"), OPAQUE, b"y", flags).unwrap();
+        if let Err(errno) = whiteout("top/etc/gone").and_then(|()| whiteout("middle/etc/back2")) {
+            println!("skipped: whiteouts cannot be made here: {errno}");
+            return;
+        }
+        let Some(merged) = mounted(&layers) else {
+            return;
+        };
+        let view = ["top", "middle", "low"].map(|layer| layers.path(layer));
+        let view = LayerView::open(view).unwrap();
+        for path in [
+            "etc/a",
+            "etc/gone",
+            "etc/back",
+            "etc/back2",
+            "d/hidden",
+            "d/shown",
+            "d/sub/deep",
+            "d/sub/above",
+            "f/x",
+            "f/y",
+            "through/deep",
+            "through/above",
+            "etc/a/b",
+            "none",
+        ] {
+            let expected = fs::read(merged.join(path)).ok();
+            assert_eq!(view.read_file(path, 100).unwrap(), expected, "{path}");
+        }
+        // Outside of a chroot, only the view takes an absolute link for one of its own.
+        let linked = view.read_file("link", 100).unwrap();
+        assert_eq!(linked, fs::read(merged.join("etc/back")).ok());
+        rustix::mount::unmount(&merged, rustix::mount::UnmountFlags::DETACH).unwrap();
     }
 }

@@ -32,7 +32,7 @@ fn the_container_dies_with_carrier_and_the_next_command_cleans_up() {
         "carrier run --rm --name gone {image} sleep 1000 & pid=$!
          until carrier ls -c -q | grep -q .; do sleep 0.05; done
          kill -KILL $pid; wait $pid
-         until ! pgrep -x sleep -u $(id -u) -f 'sleep 1000' >/dev/null; do sleep 0.05; done
+         sleep 1
          carrier ls -c -a -q"
     );
     cx.script(&script).succeeds().prints("");
@@ -47,7 +47,7 @@ fn a_killed_container_that_was_to_stay_is_listed_as_ended() {
         "carrier run --name stays {image} sleep 1001 & pid=$!
          until carrier ls -c -q | grep -q .; do sleep 0.05; done
          kill -KILL $pid; wait $pid
-         until ! pgrep -u $(id -u) -f 'sleep 1001' >/dev/null; do sleep 0.05; done
+         sleep 1
          carrier ls -c -a"
     );
     cx.script(&script)

@@ -21,7 +21,7 @@ pub(super) fn serve(jobs: &OwnedFd) -> u8 {
             return 1;
         };
         // A child that cannot be had is noticed by the feeder, whose pipe and socket close.
-        if let Ok(child) = clone_into(Namespaces::empty(), &single, |_token| work(&job)) {
+        if let Ok(child) = clone_into(Namespaces::empty(), &single, |_token| work(job)) {
             children.push(child);
         }
     }
@@ -33,29 +33,28 @@ pub(super) fn serve(jobs: &OwnedFd) -> u8 {
 }
 
 /// Unpacks a layer, says how it went, and deletes it unless told to keep it.
-fn work(job: &Job) -> u8 {
-    let (Ok(input), Ok(control)) = (job.input.try_clone(), job.control.try_clone()) else {
-        return 1;
-    };
-    let mut control = File::from(control);
+fn work(job: Job) -> u8 {
+    let Job {
+        compression,
+        directory,
+        input,
+        control,
+    } = job;
     let options = UnpackOptions::default();
-    let result = unpack(
-        File::from(input),
-        job.compression,
-        job.directory.as_fd(),
-        &options,
-    );
+    // The input is closed by then, so that nobody goes on feeding a layer that was refused.
+    let result = unpack(File::from(input), compression, directory.as_fd(), &options);
     let report = match result {
         Ok(summary) => UnpackReport::Ok(summary),
         Err(error) => UnpackReport::Error(error.to_string()),
     };
+    let mut control = File::from(control);
     let told = serde_json::to_vec(&report).is_ok_and(|mut line| {
         line.push(b'\n');
         control.write_all(&line).is_ok()
     });
     let mut verdict = [0];
     let keep = told && control.read_exact(&mut verdict).is_ok() && verdict == *b"k";
-    if !keep && tree::empty(job.directory.as_fd()).is_err() {
+    if !keep && tree::empty(directory.as_fd()).is_err() {
         return 1;
     }
     0

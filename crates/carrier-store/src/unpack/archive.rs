@@ -3,13 +3,10 @@
 //! One parser decides that for everything: where two sources speak of a size and differ, a scanner
 //! and Carrier could see different files (CVE-2025-62518), and the archive is refused.
 
-use tar::{EntryType, Header};
-
 use super::UnpackError;
-use super::pax::Extensions;
+use super::header::{BLOCK, Header};
+use super::pax::{self, Extensions};
 use super::stream::TarStream;
-
-const BLOCK: usize = 512;
 
 /// No name is longer than a path can be, and no file has more attributes than this.
 const MAX_EXTENSION: u64 = 1 << 20;
@@ -41,16 +38,20 @@ pub(super) struct Entry {
 
 pub(super) struct Archive<'a> {
     stream: TarStream<'a>,
+    headers: u64,
+    max_headers: u64,
     /// Bytes of the current entry's content that were not read yet.
     content: u64,
     /// Bytes that fill the last block of the current entry.
-    padding: u64,
+    padding: usize,
 }
 
 impl<'a> Archive<'a> {
-    pub(super) fn new(stream: TarStream<'a>) -> Self {
+    pub(super) fn new(stream: TarStream<'a>, max_headers: u64) -> Self {
         Self {
             stream,
+            headers: 0,
+            max_headers,
             content: 0,
             padding: 0,
         }
@@ -65,13 +66,11 @@ impl<'a> Archive<'a> {
         let wanted = usize::try_from(self.content)
             .unwrap_or(usize::MAX)
             .min(buffer.len());
-        if wanted == 0 {
+        let buffer = buffer.get_mut(..wanted).unwrap_or_default();
+        if buffer.is_empty() {
             return Ok(0);
         }
-        match self
-            .stream
-            .read(buffer.get_mut(..wanted).unwrap_or_default())?
-        {
+        match self.stream.read(buffer)? {
             0 => Err(UnpackError::Stream(
                 std::io::ErrorKind::UnexpectedEof.into(),
             )),
@@ -84,122 +83,44 @@ impl<'a> Archive<'a> {
 
     /// Goes on to the next entry; nothing at the archive's end.
     pub(super) fn next_entry(&mut self) -> Result<Option<Entry>, UnpackError> {
-        let mut extensions = Extensions::default();
+        let mut pending = Pending::default();
+        let mut block = [0; BLOCK];
         loop {
             self.skip_rest()?;
-            let Some(header) = self.read_header()? else {
-                return Ok(None);
-            };
-            let size = self.size(&header, &extensions)?;
-            self.content = size;
-            self.padding = size.next_multiple_of(BLOCK as u64) - size;
-            match header.entry_type() {
-                EntryType::XHeader => {
-                    let records = self.read_extension()?;
-                    extensions
-                        .parse(&records)
-                        .map_err(|reason| self.malformed(reason))?;
+            let offset = self.stream.offset();
+            if !self.read_header(&mut block)? {
+                return match pending.is_empty() {
+                    true => Ok(None),
+                    false => Err(malformed(offset)("an extended header has no entry")),
+                };
+            }
+            let header = Header::new(&block).map_err(malformed(offset))?;
+            match header.kind() {
+                kind @ (b'x' | b'g' | b'L' | b'K') => {
+                    let data = self.read_extension(&header, offset)?;
+                    pending.take(kind, data).map_err(malformed(offset))?;
                 }
-                EntryType::XGlobalHeader => self.check_global_header()?,
-                EntryType::GNULongName => extensions.path = Some(self.read_name()?),
-                EntryType::GNULongLink => extensions.link = Some(self.read_name()?),
-                kind => return self.entry(kind, &header, extensions).map(Some),
+                _ => {
+                    let (entry, size) = pending.describe(&header).map_err(malformed(offset))?;
+                    self.expect(size);
+                    return Ok(Some(entry));
+                }
             }
         }
     }
 
-    fn entry(
-        &self,
-        kind: EntryType,
-        header: &Header,
-        extensions: Extensions,
-    ) -> Result<Entry, UnpackError> {
-        let id = |field: std::io::Result<u64>, extended: Option<u64>, what| {
-            let id = extended
-                .map_or(field, Ok)
-                .ok()
-                .and_then(|id| u32::try_from(id).ok());
-            id.filter(|id| *id != u32::MAX)
-                .ok_or_else(|| self.malformed(what))
-        };
-        let path = extensions
-            .path
-            .unwrap_or_else(|| header.path_bytes().into_owned());
-        let in_header = || header.link_name_bytes().map(std::borrow::Cow::into_owned);
-        let kind = match kind {
-            EntryType::Directory => Kind::Directory,
-            // Before POSIX, a directory was a file whose name ends with a slash.
-            EntryType::Regular | EntryType::Continuous if path.ends_with(b"/") => Kind::Directory,
-            EntryType::Regular | EntryType::Continuous => Kind::File,
-            EntryType::Symlink => Kind::Symlink,
-            EntryType::Link => Kind::HardLink,
-            EntryType::Fifo => Kind::Fifo,
-            EntryType::Block | EntryType::Char => Kind::Device,
-            EntryType::GNUSparse => return Err(self.malformed("sparse entries are not supported")),
-            _ => return Err(self.malformed("an entry has an unknown type")),
-        };
-        if kind != Kind::File && self.content > 0 {
-            return Err(self.malformed("an entry that is no file has content"));
-        }
-        let seconds = header
-            .mtime()
-            .ok()
-            .and_then(|time| i64::try_from(time).ok());
-        Ok(Entry {
-            path,
-            link: extensions.link.or_else(in_header).unwrap_or_default(),
-            kind,
-            mode: header
-                .mode()
-                .map_err(|_| self.malformed("an entry has no mode"))?
-                & 0o7777,
-            uid: id(
-                header.uid(),
-                extensions.uid,
-                "an entry has a user id out of range",
-            )?,
-            gid: id(
-                header.gid(),
-                extensions.gid,
-                "an entry has a group id out of range",
-            )?,
-            mtime: extensions.mtime.unwrap_or((seconds.unwrap_or(0), 0)),
-            xattrs: extensions.xattrs,
-        })
-    }
-
-    fn size(&self, header: &Header, extensions: &Extensions) -> Result<u64, UnpackError> {
-        let size = header
-            .entry_size()
-            .map_err(|_| self.malformed("an entry has no size"))?;
-        let describes_entry = !matches!(
-            header.entry_type(),
-            EntryType::XHeader
-                | EntryType::XGlobalHeader
-                | EntryType::GNULongName
-                | EntryType::GNULongLink
-        );
-        match extensions.size.filter(|_| describes_entry) {
-            Some(extended) if size != 0 && size != extended => {
-                Err(self.malformed("an entry has two different sizes"))
-            }
-            Some(extended) => Ok(extended),
-            None => Ok(size),
-        }
+    fn expect(&mut self, size: u64) {
+        self.content = size;
+        self.padding =
+            usize::try_from(size % BLOCK as u64).map_or(0, |over| (BLOCK - over) % BLOCK);
     }
 
     fn skip_rest(&mut self) -> Result<(), UnpackError> {
         let mut buffer = [0; 8 * BLOCK];
         while self.read(&mut buffer)? > 0 {}
-        let padding = usize::try_from(self.padding).unwrap_or(0);
-        self.padding = 0;
-        let Some(padding) = buffer
-            .get_mut(..padding)
-            .filter(|padding| !padding.is_empty())
-        else {
-            return Ok(());
-        };
-        if self.stream.read_whole(padding)? {
+        let padding = std::mem::take(&mut self.padding);
+        let padding = buffer.get_mut(..padding).unwrap_or_default();
+        if padding.is_empty() || self.stream.read_whole(padding)? {
             Ok(())
         } else {
             Err(UnpackError::Stream(
@@ -208,79 +129,149 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// Reads a header block; nothing at the first empty block, or where the stream ends.
-    fn read_header(&mut self) -> Result<Option<Header>, UnpackError> {
-        let mut header = Header::new_old();
-        if !self.stream.read_whole(header.as_mut_bytes())? {
-            return Ok(None);
+    /// False at the end: two empty blocks, or just no more blocks.
+    fn read_header(&mut self, block: &mut [u8; BLOCK]) -> Result<bool, UnpackError> {
+        let offset = self.stream.offset();
+        if !self.stream.read_whole(block)? {
+            return Ok(false);
         }
-        let bytes = header.as_bytes();
-        if bytes.iter().all(|byte| *byte == 0) {
-            return Ok(None);
+        if is_empty(block) {
+            if self.stream.read_whole(block)? && !is_empty(block) {
+                // Some readers stop at the first empty block, others go on behind it.
+                return Err(malformed(offset)("a lone empty block"));
+            }
+            return Ok(false);
         }
-        // The sum is taken with its own eight bytes as spaces.
-        let sum: u32 = bytes
-            .iter()
-            .enumerate()
-            .map(|(place, byte)| {
-                if (148..156).contains(&place) {
-                    32
-                } else {
-                    u32::from(*byte)
-                }
-            })
-            .sum();
-        if header.cksum().ok() == Some(sum) {
-            Ok(Some(header))
-        } else {
-            Err(self.malformed("a header has a wrong checksum"))
+        self.headers += 1;
+        if self.headers > self.max_headers {
+            return Err(UnpackError::TooLarge {
+                what: "entries",
+                max: self.max_headers,
+            });
         }
+        Ok(true)
     }
 
-    fn read_extension(&mut self) -> Result<Vec<u8>, UnpackError> {
-        if self.content > MAX_EXTENSION {
-            return Err(self.malformed("an extended header is too large"));
+    fn read_extension(&mut self, header: &Header<'_>, offset: u64) -> Result<Vec<u8>, UnpackError> {
+        let size = header.size().map_err(malformed(offset))?;
+        if size > MAX_EXTENSION {
+            return Err(malformed(offset)("an extended header is too large"));
         }
-        let mut bytes = vec![0; usize::try_from(self.content).unwrap_or(0)];
+        self.expect(size);
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             filled += self.read(rest)?;
         }
         Ok(bytes)
     }
+}
 
-    /// GNU's long names end with a null byte.
-    fn read_name(&mut self) -> Result<Vec<u8>, UnpackError> {
-        let mut name = self.read_extension()?;
-        let end = name
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(name.len());
-        name.truncate(end);
-        if name.is_empty() {
-            Err(self.malformed("a long name is empty"))
-        } else {
-            Ok(name)
-        }
+fn is_empty(block: &[u8; BLOCK]) -> bool {
+    block.iter().all(|byte| *byte == 0)
+}
+
+fn malformed(offset: u64) -> impl Fn(&'static str) -> UnpackError {
+    move |reason| UnpackError::Malformed {
+        offset,
+        reason: reason.to_owned(),
+    }
+}
+
+/// What extended headers said since the last entry.
+#[derive(Default)]
+struct Pending {
+    pax: Option<Extensions>,
+    gnu_path: Option<Vec<u8>>,
+    gnu_link: Option<Vec<u8>>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.pax.is_none() && self.gnu_path.is_none() && self.gnu_link.is_none()
     }
 
-    /// A global header may hold comments; names and sizes for all entries at once make no sense.
-    fn check_global_header(&mut self) -> Result<(), UnpackError> {
-        let mut global = Extensions::default();
-        let records = self.read_extension()?;
-        global
-            .parse(&records)
-            .map_err(|reason| self.malformed(reason))?;
-        if global.path.is_some() || global.link.is_some() || global.size.is_some() {
-            return Err(self.malformed("a global header names an entry"));
+    fn take(&mut self, kind: u8, data: Vec<u8>) -> Result<(), &'static str> {
+        let repeated = match kind {
+            b'x' => self.pax.replace(Extensions::parse(&data)?).is_some(),
+            b'L' => self.gnu_path.replace(gnu_name(data)?).is_some(),
+            b'K' => self.gnu_link.replace(gnu_name(data)?).is_some(),
+            _ => return pax::check_global(&data),
+        };
+        if repeated {
+            return Err("two extended headers of one kind describe an entry");
         }
         Ok(())
     }
 
-    fn malformed(&self, reason: &str) -> UnpackError {
-        UnpackError::Malformed {
-            offset: self.stream.offset(),
-            reason: reason.to_owned(),
+    /// The entry of `header`, and the size of its content.
+    fn describe(self, header: &Header<'_>) -> Result<(Entry, u64), &'static str> {
+        let pax = self.pax.unwrap_or_default();
+        let path = agreed(pax.path, self.gnu_path)?.unwrap_or_else(|| header.name());
+        let link = agreed(pax.link, self.gnu_link)?.unwrap_or_else(|| header.link());
+        let kind = kind(header.kind(), &path)?;
+        let size = agreed_size(header.size()?, pax.size)?;
+        if kind != Kind::File && size > 0 {
+            // Some readers skip that content, others take it for headers.
+            return Err("an entry that is no file has content");
         }
+        let id = |id: i64| {
+            // The highest one means "unchanged" to chown(2).
+            let id = u32::try_from(id).ok().filter(|id| *id != u32::MAX);
+            id.ok_or("an entry has an owner out of range")
+        };
+        let entry = Entry {
+            path,
+            link,
+            kind,
+            mode: header.mode()?,
+            uid: id(pax.uid.map_or_else(|| header.uid(), Ok)?)?,
+            gid: id(pax.gid.map_or_else(|| header.gid(), Ok)?)?,
+            mtime: match pax.mtime {
+                Some(mtime) => mtime,
+                None => (header.mtime()?, 0),
+            },
+            xattrs: pax.xattrs,
+        };
+        Ok((entry, size))
     }
+}
+
+fn kind(flag: u8, path: &[u8]) -> Result<Kind, &'static str> {
+    Ok(match flag {
+        // Before POSIX, a directory was a file whose name ends with a slash.
+        0 | b'0' | b'7' if path.ends_with(b"/") => Kind::Directory,
+        0 | b'0' | b'7' => Kind::File,
+        b'1' => Kind::HardLink,
+        b'2' => Kind::Symlink,
+        b'3' | b'4' => Kind::Device,
+        b'5' => Kind::Directory,
+        b'6' => Kind::Fifo,
+        b'S' => return Err("sparse entries are not supported"),
+        _ => return Err("an entry has an unknown type"),
+    })
+}
+
+/// The extended header wins; a header that names another size, other than none at all, is a trap.
+fn agreed_size(header: u64, pax: Option<u64>) -> Result<u64, &'static str> {
+    match pax {
+        Some(pax) if header != 0 && header != pax => Err("an entry has two different sizes"),
+        pax => Ok(pax.unwrap_or(header)),
+    }
+}
+
+fn agreed(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, &'static str> {
+    match (pax, gnu) {
+        (Some(pax), Some(gnu)) if pax != gnu => Err("an entry has two different names"),
+        (pax, gnu) => Ok(pax.or(gnu)),
+    }
+}
+
+/// GNU's long names end with a null byte.
+fn gnu_name(mut name: Vec<u8>) -> Result<Vec<u8>, &'static str> {
+    while name.pop_if(|byte| *byte == 0).is_some() {}
+    if name.is_empty() || name.contains(&0) {
+        return Err("a long name is empty or contains a null byte");
+    }
+    Ok(name)
 }

@@ -1,22 +1,21 @@
 //! Making what an entry describes.
 
+use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use super::archive::{Archive, Entry, Kind};
+use super::attributes::{Birth, set_attributes, times};
 use super::place::{
-    Existing, Location, Places, by_descriptor, clear, make_directory, make_opaque, open_child,
-    what_is,
+    Existing, Location, OPAQUE_WHITEOUT, Places, WHITEOUT, clear, make_directory, make_opaque,
+    open_child, reopen, what_is,
 };
 use super::{Ownership, UnpackError, printable};
-
-const WHITEOUT: &[u8] = b".wh.";
-const OPAQUE_WHITEOUT: &[u8] = b".wh..wh..opq";
 
 const BUFFER: usize = 128 * 1024;
 
@@ -30,7 +29,10 @@ pub(super) struct Totals {
 pub(super) struct Extractor<'a> {
     places: Places<'a>,
     ownership: Ownership,
+    birth: Birth,
     totals: Totals,
+    /// Places of devices that were left out: links to them are left out too.
+    devices: HashSet<Vec<u8>>,
     /// Directories get their modes and times last: until then they must take their entries, and
     /// each entry changes the time.
     directories: Vec<(Location, u32, (i64, u32))>,
@@ -38,14 +40,16 @@ pub(super) struct Extractor<'a> {
 }
 
 impl<'a> Extractor<'a> {
-    pub(super) fn new(root: BorrowedFd<'a>, ownership: Ownership) -> Self {
-        Self {
+    pub(super) fn new(root: BorrowedFd<'a>, ownership: Ownership) -> Result<Self, UnpackError> {
+        Ok(Self {
             places: Places::new(root),
             ownership,
+            birth: Birth::observe(root).map_err(|errno| refused(b"/", errno))?,
             totals: Totals::default(),
+            devices: HashSet::new(),
             directories: Vec::new(),
             buffer: vec![0; BUFFER],
-        }
+        })
     }
 
     pub(super) fn extract(
@@ -59,6 +63,12 @@ impl<'a> Extractor<'a> {
         };
         let location =
             Location::parse(&entry.path).ok_or_else(|| bad("the name leads out of the layer"))?;
+        if location.is_aufs_metadata() {
+            return Ok(());
+        }
+        if location.is_below_whiteout() {
+            return Err(bad("a whiteout is no directory"));
+        }
         if location.is_root() {
             if entry.kind != Kind::Directory {
                 return Err(bad("the root of a layer is a directory"));
@@ -75,7 +85,7 @@ impl<'a> Extractor<'a> {
             Kind::HardLink => self.make_hard_link(entry, &location),
             Kind::Fifo => self.make_fifo(entry, &location),
             Kind::Device => {
-                self.totals.skipped_devices += 1;
+                self.skip_device(&location);
                 Ok(())
             }
         }
@@ -87,17 +97,22 @@ impl<'a> Extractor<'a> {
             let path = location.path();
             let settle = || {
                 // A later entry may have put something else there.
-                let directory = match self.places.open(&path) {
+                let directory = match self.places.open_itself(&path) {
                     Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
                     other => other?,
                 };
-                let handle = by_descriptor(&directory);
-                rustix::fs::chmod(&handle, Mode::from_raw_mode(mode))?;
-                rustix::fs::utimensat(rustix::fs::CWD, &handle, &times(mtime), AtFlags::empty())
+                rustix::fs::fchmod(&directory, Mode::from_raw_mode(mode))?;
+                rustix::fs::futimens(&directory, &times(mtime))
             };
             settle().map_err(|source| refused(&path, source))?;
         }
         Ok(self.totals)
+    }
+
+    /// Only the host's root may make devices; a container gets its own from the runtime.
+    fn skip_device(&mut self, location: &Location) {
+        self.devices.insert(location.path());
+        self.totals.skipped_devices += 1;
     }
 
     fn make_root(&mut self, entry: &Entry) -> Result<(), UnpackError> {
@@ -126,15 +141,9 @@ impl<'a> Extractor<'a> {
             rustix::fs::chownat(&made, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
                 .map_err(|errno| ownership_refused(entry, errno))?;
         }
-        let handle = by_descriptor(&made);
-        for (name, value) in attributes(entry) {
-            tolerate(rustix::fs::setxattr(
-                &handle,
-                &*name,
-                value,
-                XattrFlags::empty(),
-            ))
-            .map_err(|errno| refused(&entry.path, errno))?;
+        if !entry.xattrs.is_empty() {
+            let directory = reopen(&made).map_err(|errno| refused(&entry.path, errno))?;
+            set_attributes(directory.as_fd(), entry)?;
         }
         self.directories.push((location, entry.mode, entry.mtime));
         Ok(())
@@ -147,7 +156,7 @@ impl<'a> Extractor<'a> {
         archive: &mut Archive<'_>,
     ) -> Result<(), UnpackError> {
         let refused = |errno| refused(&entry.path, errno);
-        let mut file = File::from(self.create(location).map_err(refused)?);
+        let mut file = File::from(self.create(location, entry.mode).map_err(refused)?);
         loop {
             let count = archive.read(&mut self.buffer)?;
             if count == 0 {
@@ -162,25 +171,19 @@ impl<'a> Extractor<'a> {
             rustix::fs::fchown(&file, Some(uid), Some(gid))
                 .map_err(|errno| ownership_refused(entry, errno))?;
         }
-        for (name, value) in attributes(entry) {
-            tolerate(rustix::fs::fsetxattr(
-                &file,
-                &*name,
-                value,
-                XattrFlags::empty(),
-            ))
-            .map_err(refused)?;
-        }
         // After the owner: a change of owner clears the set-user-ID bit.
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(refused)?;
+        if entry.mode != self.birth.mode(entry.mode) {
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(refused)?;
+        }
+        set_attributes(file.as_fd(), entry)?;
         rustix::fs::futimens(&file, &times(entry.mtime)).map_err(refused)
     }
 
-    fn create(&mut self, location: &Location) -> Result<OwnedFd, Errno> {
+    fn create(&mut self, location: &Location, mode: u32) -> Result<OwnedFd, Errno> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let name = location.c_name()?;
         self.replace(location, |parent| {
-            rustix::fs::openat(parent, &name, flags, Mode::from_raw_mode(0o600))
+            rustix::fs::openat(parent, &name, flags, Mode::from_raw_mode(mode & 0o777))
         })
     }
 
@@ -198,15 +201,21 @@ impl<'a> Extractor<'a> {
     fn make_fifo(&mut self, entry: &Entry, location: &Location) -> Result<(), UnpackError> {
         let refused = |errno| refused(&entry.path, errno);
         let name = location.c_name().map_err(refused)?;
-        let mode = Mode::from_raw_mode(entry.mode & 0o777);
-        self.replace(location, |parent| {
-            rustix::fs::mknodat(parent, &name, FileType::Fifo, mode, 0)
-        })
-        .map_err(refused)?;
+        // Its owner must be able to open it: modes are not changed by name.
+        let mode = entry.mode & 0o777 | 0o400;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fifo = self.replace(location, |parent| {
+            rustix::fs::mknodat(parent, &name, FileType::Fifo, Mode::from_raw_mode(mode), 0)?;
+            rustix::fs::openat(parent, &name, flags, Mode::empty())
+        });
+        let fifo = fifo.map_err(refused)?;
+        if entry.mode != self.birth.mode(mode) {
+            rustix::fs::fchmod(&fifo, Mode::from_raw_mode(entry.mode)).map_err(refused)?;
+        }
         self.settle_leaf(entry, location, &name)
     }
 
-    /// Owner and time of something that cannot be opened.
+    /// Owner and time of something that has no content.
     fn settle_leaf(
         &mut self,
         entry: &Entry,
@@ -241,6 +250,10 @@ impl<'a> Extractor<'a> {
         if source == *location {
             return Err(bad("the link leads to itself"));
         }
+        if self.devices.contains(&source.path()) {
+            self.skip_device(location);
+            return Ok(());
+        }
         let mut link = || {
             let directory = self.places.open(&source.parent)?;
             let source_name = source.c_name()?;
@@ -273,7 +286,7 @@ impl<'a> Extractor<'a> {
             .strip_prefix(WHITEOUT)
             .unwrap_or_default()
             .to_vec();
-        if matches!(hidden.as_slice(), b"" | b"." | b"..") || hidden.starts_with(WHITEOUT) {
+        if matches!(hidden.as_slice(), b"" | b"." | b"..") {
             let name = printable(&entry.path);
             return Err(UnpackError::BadEntry {
                 name,
@@ -318,43 +331,14 @@ impl<'a> Extractor<'a> {
 
     /// The owner to set; nothing where a new file has it already.
     fn owner(&self, entry: &Entry) -> Option<(Uid, Gid)> {
-        let wanted = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-        let ours = (rustix::process::geteuid(), rustix::process::getegid());
-        (self.ownership == Ownership::Exact && wanted != ours).then_some(wanted)
+        let wanted = (entry.uid, entry.gid);
+        let differs = self.ownership == Ownership::Exact && wanted != self.birth.owner;
+        differs.then(|| (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid)))
     }
 }
 
-/// Attributes that mean the same in every store. Overlay's own and those of security modules do not,
-/// and would let a layer show one thing to a scanner and another to a container.
-fn attributes(entry: &Entry) -> impl Iterator<Item = (CString, &[u8])> {
-    entry.xattrs.iter().filter_map(|(name, value)| {
-        let user = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
-        let wanted = user || name == b"security.capability";
-        let name = CString::new(name.as_slice()).ok().filter(|_| wanted)?;
-        Some((name, value.as_slice()))
-    })
-}
-
-/// File systems without attributes, and namespaces without the right to set them, do without.
-fn tolerate(result: Result<(), Errno>) -> Result<(), Errno> {
-    match result {
-        Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
-        other => other,
-    }
-}
-
-fn times((seconds, nanos): (i64, u32)) -> Timestamps {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: nanos.into(),
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
-}
-
-fn refused(name: &[u8], source: Errno) -> UnpackError {
+/// For an entry that the file system refused.
+pub(super) fn refused(name: &[u8], source: Errno) -> UnpackError {
     UnpackError::Entry {
         name: printable(name),
         source,

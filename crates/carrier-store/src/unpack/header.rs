@@ -136,7 +136,10 @@ mod tests {
             (b"\x80\0\0\0\0\0\x01\0", Some(256)),
             (b"\xff\xff\xff\xff\xff\xff\xff\xff", Some(-1)),
             (b"\xff\xff\xff\xff\xff\xff\xff\0", Some(-256)),
-            (b"\xbf\xff\xff\xff\xff\xff\xff\xff", Some(0x3fff_ffff_ffff_ffff)),
+            (
+                b"\xbf\xff\xff\xff\xff\xff\xff\xff",
+                Some(0x3fff_ffff_ffff_ffff),
+            ),
             (b"\xbf\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", None),
             (b"", Some(0)),
         ];

@@ -1,13 +1,13 @@
 //! Extended headers, POSIX.1-2017 `pax`, section "pax Extended Header".
 
 /// What extended headers say about the next entry.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Extensions {
     pub(super) path: Option<Vec<u8>>,
     pub(super) link: Option<Vec<u8>>,
     pub(super) size: Option<u64>,
-    pub(super) uid: Option<u64>,
-    pub(super) gid: Option<u64>,
+    pub(super) uid: Option<i64>,
+    pub(super) gid: Option<i64>,
     pub(super) mtime: Option<(i64, u32)>,
     /// Name and value of extended attributes, in order.
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
@@ -17,7 +17,8 @@ const XATTR: &[u8] = b"SCHILY.xattr.";
 
 impl Extensions {
     /// Reads records of the form `LENGTH KEY=VALUE\n`.
-    pub(super) fn parse(&mut self, mut records: &[u8]) -> Result<(), &'static str> {
+    pub(super) fn parse(mut records: &[u8]) -> Result<Self, &'static str> {
+        let mut extensions = Self::default();
         while !records.is_empty() {
             let (record, rest) = split_record(records).ok_or("a pax record has a wrong length")?;
             let equals = record.iter().position(|byte| *byte == b'=');
@@ -25,28 +26,45 @@ impl Extensions {
                 Some(equals) => record.split_at(equals),
                 None => return Err("a pax record has no value"),
             };
-            self.set(key, value.strip_prefix(b"=").unwrap_or(value))?;
+            extensions.set(key, value.strip_prefix(b"=").unwrap_or(value))?;
             records = rest;
         }
-        Ok(())
+        Ok(extensions)
     }
 
     fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), &'static str> {
         match key {
-            b"path" => self.path = Some(name(value)?),
-            b"linkpath" => self.link = Some(name(value)?),
-            b"size" => self.size = Some(number(value)?),
-            b"uid" => self.uid = Some(number(value)?),
-            b"gid" => self.gid = Some(number(value)?),
-            b"mtime" => self.mtime = Some(time(value)?),
-            _ if key.starts_with(b"GNU.sparse.") => return Err("sparse entries are not supported"),
+            b"path" => once(&mut self.path, name(value)?),
+            b"linkpath" => once(&mut self.link, name(value)?),
+            b"size" => once(&mut self.size, number(value)?),
+            b"uid" => once(&mut self.uid, id(value)?),
+            b"gid" => once(&mut self.gid, id(value)?),
+            b"mtime" => once(&mut self.mtime, time(value)?),
+            _ if key.starts_with(b"GNU.sparse.") => Err("sparse entries are not supported"),
             _ => {
                 if let Some(attribute) = key.strip_prefix(XATTR) {
                     self.xattrs.push((attribute.to_vec(), value.to_vec()));
                 }
+                Ok(())
             }
         }
+    }
+}
+
+/// A global header may comment on the archive. Engines differ in whether they heed more: the same
+/// archive would hold one thing for a scanner and another for a container.
+pub(super) fn check_global(records: &[u8]) -> Result<(), &'static str> {
+    if Extensions::parse(records)? == Extensions::default() {
         Ok(())
+    } else {
+        Err("a global header describes entries")
+    }
+}
+
+fn once<T>(place: &mut Option<T>, value: T) -> Result<(), &'static str> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err("a pax record occurs twice"),
     }
 }
 
@@ -72,6 +90,10 @@ fn number(value: &[u8]) -> Result<u64, &'static str> {
         .ok_or("a number in a pax record is malformed")
 }
 
+fn id(value: &[u8]) -> Result<i64, &'static str> {
+    i64::try_from(number(value)?).map_err(|_| "an entry has an owner out of range")
+}
+
 /// Seconds, perhaps negative, perhaps with a fraction.
 fn time(value: &[u8]) -> Result<(i64, u32), &'static str> {
     const BAD: &str = "a time in a pax record is malformed";
@@ -84,7 +106,13 @@ fn time(value: &[u8]) -> Result<(i64, u32), &'static str> {
     let nanos = format!("{fraction:0<9}")
         .get(..9)
         .and_then(|nanos| nanos.parse().ok());
-    Ok((seconds, nanos.ok_or(BAD)?))
+    let (seconds, nanos): (i64, u32) = (seconds, nanos.ok_or(BAD)?);
+    if text.starts_with('-') && nanos > 0 {
+        // The kernel counts the fraction from the second before.
+        Ok((seconds.checked_sub(1).ok_or(BAD)?, 1_000_000_000 - nanos))
+    } else {
+        Ok((seconds, nanos))
+    }
 }
 
 #[cfg(test)]
@@ -92,8 +120,7 @@ mod tests {
     use super::*;
 
     fn parse(records: &[u8]) -> Result<Extensions, &'static str> {
-        let mut extensions = Extensions::default();
-        extensions.parse(records).map(|()| extensions)
+        Extensions::parse(records)
     }
 
     /// Puts the length, which counts its own digits, in front of a record.
@@ -113,7 +140,7 @@ mod tests {
         let parsed = parse(&records.map(record).concat()).unwrap();
         assert_eq!(parsed.path.as_deref(), Some(&b"a b=c"[..]));
         assert_eq!(parsed.size, Some(1234));
-        assert_eq!(parsed.mtime, Some((-12, 500_000_000)));
+        assert_eq!(parsed.mtime, Some((-13, 500_000_000)));
         assert_eq!(parsed.xattrs, [(b"user.x".to_vec(), b"1\n2".to_vec())]);
     }
 
@@ -127,6 +154,8 @@ mod tests {
             b"4 a\n",
             b"10 size=-1\n",
             b"8 path=\n",
+            b"8 uid=1\n8 uid=1\n",
+            b"+6 a=b\n",
         ] {
             assert!(parse(bad).is_err(), "{bad:?} was accepted");
         }

@@ -1,16 +1,26 @@
-//! Where an entry goes: a parent directory, opened without following anything, and a name.
+//! Where an entry goes: a parent directory, opened inside the layer, and a name.
+//!
+//! The kernel resolves the parent with the layer's root for its root: links of this layer that lead
+//! to directories are followed, as every engine does (`lib -> usr/lib`), but cannot lead out, whatever
+//! they say. What is missing is made, and what else is in the way makes room.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags};
 use rustix::io::Errno;
 
 use crate::tree;
-use crate::view::open_beneath;
 
 const OPAQUE: &CStr = c"user.overlay.opaque";
+
+/// Image-spec `layer.md`, section "Whiteouts".
+pub(super) const WHITEOUT: &[u8] = b".wh.";
+pub(super) const OPAQUE_WHITEOUT: &[u8] = b".wh..wh..opq";
+
+/// AUFS's own files, which builders of old left in layers.
+const AUFS_METADATA: &[u8] = b".wh..wh.";
 
 /// The root of a layer, and the parent directory that was opened last: archives list the entries of
 /// a directory one after the other.
@@ -49,6 +59,22 @@ impl Location {
 
     pub(super) fn is_root(&self) -> bool {
         self.name.is_empty()
+    }
+
+    /// Whether every engine skips the entry.
+    pub(super) fn is_aufs_metadata(&self) -> bool {
+        let is_metadata = |name: &[u8]| name.starts_with(AUFS_METADATA) && name != OPAQUE_WHITEOUT;
+        self.parents()
+            .chain([self.name.as_slice()])
+            .any(is_metadata)
+    }
+
+    pub(super) fn is_below_whiteout(&self) -> bool {
+        self.parents().any(|name| name.starts_with(WHITEOUT))
+    }
+
+    fn parents(&self) -> impl Iterator<Item = &[u8]> {
+        self.parent.split(|byte| *byte == b'/')
     }
 
     pub(super) fn path(&self) -> Vec<u8> {
@@ -100,28 +126,59 @@ impl<'a> Places<'a> {
     fn open_parent(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         match self.open(path) {
             // Missing, or something else than a directory is in the way.
-            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {}
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
             other => return other,
         }
         let mut parent = rustix::io::fcntl_dupfd_cloexec(self.root, 0)?;
+        let mut end = 0;
         for name in path.split(|byte| *byte == b'/') {
-            let name = CString::new(name).map_err(|_| Errno::INVAL)?;
-            make_directory(parent.as_fd(), &name)?;
-            parent = open_child(parent.as_fd(), &name)?;
+            end += name.len();
+            let so_far = path.get(..end).unwrap_or_default();
+            parent = self.enter(parent.as_fd(), name, so_far)?;
+            end += 1;
         }
         Ok(parent)
     }
 
+    /// Opens, or makes, the directory `name` in `parent`; `path` leads to it from the root.
+    fn enter(&self, parent: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<OwnedFd, Errno> {
+        let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+        match open_child(parent, &name) {
+            Err(Errno::NOTDIR) => match self.open(path) {
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                other => return other,
+            },
+            Err(Errno::NOENT) => {}
+            other => return other,
+        }
+        make_directory(parent, &name)?;
+        open_child(parent, &name)
+    }
+
     /// Opens a directory that an entry has made.
     pub(super) fn open(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
-        if path.is_empty() {
-            return rustix::io::fcntl_dupfd_cloexec(self.root, 0);
-        }
-        open_beneath(
-            self.root,
-            OsStr::from_bytes(path),
-            OFlags::PATH | OFlags::DIRECTORY,
-        )
+        self.resolve(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC)
+    }
+
+    /// Opens a directory that an entry has made, and not one that a link at `path` leads to, so that
+    /// its attributes can be changed.
+    pub(super) fn open_itself(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.resolve(path, flags)
+    }
+
+    fn resolve(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT
+            .union(ResolveFlags::NO_MAGICLINKS)
+            .union(ResolveFlags::NO_XDEV);
+        // With `..` in a link the kernel gives up when anything anywhere is renamed meanwhile.
+        const TRIES: usize = 128;
+        let path = if path.is_empty() { b"." } else { path };
+        let path = OsStr::from_bytes(path);
+        let open = || rustix::fs::openat2(self.root, path, flags, Mode::empty(), INSIDE);
+        let mut tries = std::iter::repeat_with(open).take(TRIES);
+        let settled = tries.find(|result| !matches!(result, Err(Errno::AGAIN)));
+        settled.unwrap_or(Err(Errno::AGAIN))
     }
 }
 
@@ -187,13 +244,13 @@ pub(super) fn clear(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
 /// Makes a directory hide what lies below it, overlayfs.rst, section "whiteouts and opaque
 /// directories".
 pub(super) fn make_opaque(directory: &OwnedFd) -> Result<(), Errno> {
-    rustix::fs::setxattr(by_descriptor(directory), OPAQUE, b"y", XattrFlags::empty())
+    rustix::fs::fsetxattr(reopen(directory)?, OPAQUE, b"y", XattrFlags::empty())
 }
 
-/// A path for calls that take no `O_PATH` descriptor.
-pub(super) fn by_descriptor(file: &OwnedFd) -> String {
-    use std::os::fd::AsRawFd as _;
-    format!("/proc/self/fd/{}", file.as_raw_fd())
+/// Opens the directory behind an `O_PATH` descriptor, which most calls do not take.
+pub(super) fn reopen(directory: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, c".", flags, Mode::empty())
 }
 
 #[cfg(test)]

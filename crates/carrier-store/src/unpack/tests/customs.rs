@@ -1,0 +1,90 @@
+//! What other engines make of odd layers, and what they disagree about.
+
+use super::*;
+
+#[test]
+fn u02_links_to_directories_of_the_layer_are_followed() {
+    let scene = Scene::new();
+    let layer = Layer::default()
+        .dir("usr/lib")
+        .symlink("lib", "usr/lib")
+        .file("lib/a", "a")
+        .symlink("abs", "/usr/lib")
+        .file("abs/b", "b")
+        .symlink("usr/up", "../../../../lib")
+        .file("usr/up/c", "c")
+        .hard_link("twin", "lib/a");
+    scene.unpack(&layer).unwrap();
+    for name in ["lib", "abs", "usr/up"] {
+        assert!(scene.layer(name).is_symlink(), "{name}");
+    }
+    for name in ["a", "b", "c"] {
+        let path = scene.layer("usr/lib").join(name);
+        assert_eq!(fs::read(path).unwrap(), name.as_bytes());
+    }
+    assert_eq!(fs::metadata(scene.layer("twin")).unwrap().nlink(), 2);
+}
+
+#[test]
+fn u02_loops_of_links_are_refused_by_name() {
+    let layer = Layer::default()
+        .symlink("one", "two")
+        .symlink("two", "one")
+        .file("one/f", "bad");
+    let error = Scene::new().unpack(&layer).unwrap_err();
+    assert!(error.to_string().contains("one/f"), "{error}");
+}
+
+#[test]
+fn u06_aufs_metadata_is_skipped_as_by_every_engine() {
+    let scene = Scene::new();
+    let layer = Layer::default()
+        .file(".wh..wh.aufs", "")
+        .dir(".wh..wh.plnk")
+        .file(".wh..wh.plnk/1.2", "x")
+        .file("d/.wh..wh..plnk", "");
+    scene.unpack(&layer).unwrap();
+    assert_eq!(fs::read_dir(scene.layer("")).unwrap().count(), 0);
+}
+
+#[test]
+fn u08_devices_and_links_to_them_are_left_out() {
+    let scene = Scene::new();
+    let layer = Layer::default()
+        .add(EntryType::Char, "dev/null", "", b"")
+        .hard_link("dev/zero", "dev/null")
+        .add_with_mode(EntryType::Fifo, "pipe", "", b"", 0o622);
+    assert_eq!(scene.unpack(&layer).unwrap().skipped_devices, 2);
+    let pipe = fs::symlink_metadata(scene.layer("pipe")).unwrap();
+    assert_eq!(pipe.mode() & 0o7777, 0o622);
+    assert!(!scene.layer("dev").exists());
+}
+
+#[test]
+fn u10_what_readers_take_differently_is_refused() {
+    let twice = Layer::default().pax("path=a").pax("path=b").file("f", "");
+    let names = Layer::default()
+        .add(EntryType::GNULongName, "L", "", b"long\0")
+        .pax("path=other")
+        .file("f", "");
+    let orphan = Layer::default().pax("path=a");
+    let mut lone = Layer::default().file("f", "").0;
+    lone.resize(lone.len() + 512, 0);
+    let lone = Layer([lone, Layer::default().file("g", "").0].concat());
+    let nul = Layer::default()
+        .add(EntryType::GNULongName, "L", "", b"a\0b\0")
+        .file("f", "");
+    for (what, layer) in [
+        ("two pax headers", twice),
+        ("two names", names),
+        ("no entry", orphan),
+        ("lone empty block", lone),
+        ("null byte", nul),
+    ] {
+        let result = Scene::new().unpack(&layer);
+        assert!(
+            matches!(result, Err(UnpackError::Malformed { .. })),
+            "{what}"
+        );
+    }
+}
