@@ -140,16 +140,18 @@ impl StateDir {
     }
 }
 
-/// Field 22 of `/proc/PID/stat`, proc_pid_stat(5).
+/// Field 22 of `/proc/PID/stat`, proc_pid_stat(5). A process that has ended counts as gone, whether
+/// or not its new parent has reaped it.
 fn start_time(pid: u32) -> io::Result<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name in field 2 may hold spaces and parentheses; what follows the last one does not.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let field = fields
-        .split_ascii_whitespace()
-        .nth(19)
-        .and_then(|field| field.parse().ok());
-    field.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let mut fields = fields.split_ascii_whitespace();
+    if matches!(fields.next(), Some("Z" | "X")) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let time = fields.nth(18).and_then(|field| field.parse().ok());
+    time.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn boot_id() -> io::Result<String> {
@@ -180,6 +182,17 @@ mod tests {
             }
             .is_alive()
         );
+    }
+
+    #[test]
+    fn a_process_that_was_not_reaped_is_gone() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let path = format!("/proc/{}/stat", child.id());
+        while !fs::read_to_string(&path).unwrap().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        assert!(ProcessIdentity::of(child.id()).is_err());
+        child.wait().unwrap();
     }
 
     #[test]
