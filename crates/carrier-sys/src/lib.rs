@@ -13,6 +13,7 @@ pub mod fd;
 pub mod keyring;
 pub mod mount;
 pub mod net;
+mod nss;
 pub mod process;
 pub mod seccomp;
 pub mod signal;

@@ -43,3 +43,15 @@ fn a_cached_start_takes_three_clones_and_no_thread() {
     names.sort_unstable();
     assert_eq!(names, ["carrier", "newgidmap", "newuidmap", "true"]);
 }
+
+#[test]
+fn the_binary_is_static_and_loads_no_modules_of_the_c_library() {
+    let cx = Cx::new();
+    let program = std::fs::read(cx.program()).unwrap();
+    for absent in ["libnss_", "/etc/nsswitch.conf", "ld-linux"] {
+        let found = program
+            .windows(absent.len())
+            .any(|bytes| bytes == absent.as_bytes());
+        assert!(!found, "{absent} is in the binary");
+    }
+}
