@@ -48,11 +48,14 @@ impl Engine {
             path: states.path().to_owned(),
             source,
         })?;
-        let ready = self.prepare(record, &states)?;
+        // First of all: a signal that comes during the set-up is the program's.
         let session = foreground::Session::open(record.streams)?;
-        write_state(&states, record, ready.pid(), Status::Created)?;
+        let ready = self.prepare(record, &states)?;
+        let mut state = state_of(record, ready.pid())?;
+        states.write(&state)?;
         let started = ready.start()?;
-        write_state(&states, record, started.pid(), Status::Running)?;
+        state.status = Status::Running;
+        states.write(&state)?;
         let code = wait(started, session, record)?;
         if !record.remove {
             self.record_exit(record, code)?;
@@ -177,24 +180,19 @@ fn wait(
         })
 }
 
-fn write_state(
-    states: &StateDir,
-    record: &ContainerRecord,
-    pid: u32,
-    status: Status,
-) -> Result<(), Error> {
+/// Identifies the container's process while it waits: once it runs, it may be gone at any time.
+fn state_of(record: &ContainerRecord, pid: u32) -> Result<State, Error> {
+    let id = record.id.clone();
     let process = ProcessIdentity::of(pid).map_err(|source| Error::Wait {
         id: record.id.clone(),
         source,
     })?;
-    let id = record.id.clone();
-    let state = State {
+    Ok(State {
         oci_version: OCI_VERSION.to_owned(),
         id,
-        status,
+        status: Status::Created,
         process,
-    };
-    Ok(states.write(&state)?)
+    })
 }
 
 /// The filter of a container that asks for Carrier's own; profiles of others go into the

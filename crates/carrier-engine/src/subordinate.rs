@@ -121,7 +121,11 @@ mod tests {
 
     #[test]
     fn root_has_a_range_of_its_own() {
-        let maps = id_maps(&caller(0), "ann:100000:65536", "ann:100000:65536");
+        let root = Caller {
+            name: Some("root".to_owned()),
+            ..caller(0)
+        };
+        let maps = id_maps(&root, "ann:100000:65536", "ann:100000:65536");
         assert_eq!(
             triples(&maps.groups),
             [(0, 0, 1), (1, 1_879_048_192, 65_536)]
