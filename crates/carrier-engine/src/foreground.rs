@@ -36,14 +36,17 @@ const FORWARDED: [Signal; 14] = [
 
 /// The caller's side of a foreground container.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub struct Session {
     streams: Streams,
     signals: SignalStream,
 }
 
 impl Session {
     /// Holds signals back from now on: they are forwarded once the program runs.
-    pub(crate) fn open(streams: Streams) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// When the kernel has no descriptor left.
+    pub fn open(streams: Streams) -> Result<Self, Error> {
         let signals = FORWARDED.map(Signal::as_raw);
         let signals = SignalStream::new(&signals).map_err(|source| Error::Terminal {
             action: "collect signals",
@@ -53,7 +56,10 @@ impl Session {
     }
 
     /// Serves the program until it has ended and all that it wrote is out.
-    pub(crate) fn serve(self, mut started: Started) -> io::Result<ExitStatus> {
+    ///
+    /// # Errors
+    /// Those of the caller's terminal and of waitid(2).
+    pub fn serve(self, mut started: Started) -> io::Result<ExitStatus> {
         match started.take_terminal() {
             None => self.serve_signals(&started)?,
             Some(controller) => self.serve_terminal(&started, &controller)?,

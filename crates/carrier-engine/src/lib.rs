@@ -25,6 +25,7 @@ mod unpacker;
 pub use embedded::HELLO;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};
+pub use foreground::Session;
 pub use host::Host;
 pub use list::{ContainerStatus, ContainerSummary, ImageSummary};
 pub use record::{

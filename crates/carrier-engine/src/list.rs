@@ -107,7 +107,7 @@ impl Engine {
         let state = self.state(&record.id)?;
         Ok(match state.map(|state| state.status_now()) {
             None | Some(Status::Created) => ContainerStatus::Created,
-            Some(Status::Running) => ContainerStatus::Running,
+            Some(Status::Running | Status::Paused) => ContainerStatus::Running,
             Some(Status::Stopped) => ContainerStatus::Exited {
                 code: None,
                 finished: None,

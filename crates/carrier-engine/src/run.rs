@@ -5,7 +5,7 @@ use std::fs;
 
 use carrier_runtime::seccomp::{self, Arch, DockerHost, Instruction, KernelVersion};
 use carrier_runtime::state::{ProcessIdentity, State, StateDir, Status};
-use carrier_runtime::{Bundle, Overlay, Prepared, Ready, RootSource, Started, Stdin};
+use carrier_runtime::{Bundle, Launch, Overlay, Prepared, Ready, RootSource, Started, Stdin};
 use carrier_store::{ContainerDir, ImageRecord, LayerView};
 use carrier_sys::process::{ExitStatus, SingleThreaded};
 use oci_spec::runtime::LinuxSeccomp;
@@ -86,10 +86,13 @@ impl Engine {
             root: RootSource::Overlay(self.overlay(record, &container)?),
             filter: filter(record)?,
             emulator: emulator::registration(&record.platform)?,
-            stdin: if record.streams.interactive {
-                Stdin::Inherit
-            } else {
-                Stdin::Null
+            launch: Launch {
+                stdin: if record.streams.interactive {
+                    Stdin::Inherit
+                } else {
+                    Stdin::Null
+                },
+                ..Launch::default()
             },
         };
         let single = SingleThreaded::check().map_err(carrier_runtime::Error::Prepare)?;

@@ -6,17 +6,22 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
 const READY: u32 = 1;
 const FAILED: u32 = 2;
 const TERMINAL: u32 = 3;
+const HOOKS: u32 = 4;
+const LISTENER: u32 = 5;
+const SPAWNED: u32 = 6;
 
 const RECORD: usize = 12;
 
@@ -29,6 +34,12 @@ pub(crate) enum Report {
     Failed { step: usize, errno: Errno },
     /// The controlling side of the container's terminal.
     Terminal(OwnedFd),
+    /// It is time for the hooks that run before the change of roots.
+    Hooks,
+    /// Where the notifications of the seccomp filter come.
+    Listener(OwnedFd),
+    /// A helper has cloned the container's process.
+    Spawned { pid: u32, pidfd: OwnedFd },
     /// The channel is closed: the program runs, or the child has died.
     Closed,
 }
@@ -46,7 +57,39 @@ pub(crate) fn pair() -> Result<(ParentEnd, ChildEnd), Errno> {
     Ok((ParentEnd(parent), ChildEnd(child)))
 }
 
+/// Calls `act` with a path to the same place that is short enough for a socket, unix(7).
+pub(crate) fn with_short_path<T>(
+    path: &Path,
+    act: impl FnOnce(&Path) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Errno::INVAL);
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = rustix::fs::open(parent, flags, Mode::empty())?;
+    let short = Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string());
+    act(&short.join(name))
+}
+
+/// A gate at `path`: the child waits there until [`ParentEnd::knock`].
+pub(crate) fn gate(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, 1)?;
+    Ok(socket)
+}
+
 impl ParentEnd {
+    /// Goes to a gate; whoever waits behind it goes on, and reports here.
+    pub(crate) fn knock(path: &Path) -> Result<Self, Errno> {
+        let flags = SocketFlags::CLOEXEC;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+        Ok(Self(socket))
+    }
+
     /// Lets the child go on.
     pub(crate) fn go(&self) -> Result<(), Errno> {
         rustix::net::send(&self.0, b"g", SendFlags::NOSIGNAL).map(drop)
@@ -71,6 +114,10 @@ impl ParentEnd {
             RecvAncillaryMessage::ScmRights(rights) => Some(rights),
             _ => None,
         });
+        let mut descriptor = || {
+            let first = descriptors.next().and_then(|mut rights| rights.next());
+            first.ok_or(Errno::PROTO)
+        };
         let [what, step, errno] = decode(record);
         match what {
             READY => Ok(Report::Ready),
@@ -78,10 +125,10 @@ impl ParentEnd {
                 step: step as usize,
                 errno: Errno::from_raw_os_error(errno.cast_signed()),
             }),
-            TERMINAL => {
-                let terminal = descriptors.next().and_then(|mut rights| rights.next());
-                terminal.map(Report::Terminal).ok_or(Errno::PROTO)
-            }
+            HOOKS => Ok(Report::Hooks),
+            TERMINAL => descriptor().map(Report::Terminal),
+            LISTENER => descriptor().map(Report::Listener),
+            SPAWNED => descriptor().map(|pidfd| Report::Spawned { pid: step, pidfd }),
             _ => Err(Errno::PROTO),
         }
     }
@@ -99,6 +146,28 @@ impl ChildEnd {
             encode([FAILED, step, errno.raw_os_error().cast_unsigned()]),
             &[],
         );
+    }
+
+    pub(crate) fn report_hooks(&self) -> Result<(), Errno> {
+        self.send(encode([HOOKS, 0, 0]), &[])
+    }
+
+    pub(crate) fn send_listener(&self, notifications: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.send(encode([LISTENER, 0, 0]), &[notifications])
+    }
+
+    pub(crate) fn send_spawned(&self, pid: u32, pidfd: BorrowedFd<'_>) -> Result<(), Errno> {
+        self.send(encode([SPAWNED, pid, 0]), &[pidfd])
+    }
+
+    /// Waits for somebody at the gate. Allocates nothing.
+    pub(crate) fn accept(gate: &OwnedFd) -> Result<Self, Errno> {
+        loop {
+            match rustix::net::accept_with(gate, SocketFlags::CLOEXEC) {
+                Err(Errno::INTR) => {}
+                other => return other.map(Self),
+            }
+        }
     }
 
     pub(crate) fn send_terminal(&self, terminal: BorrowedFd<'_>) -> Result<(), Errno> {

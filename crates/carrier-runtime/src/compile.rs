@@ -3,8 +3,13 @@
 //! Every field of the configuration is either compiled into a step or refused by name; the order of
 //! the steps is that of [`compile`], and each of its comments tells a rule that the order obeys.
 
+mod devices;
+mod hooks;
 mod mounts;
+mod namespaces;
+mod options;
 mod process;
+mod schedule;
 mod unsupported;
 
 use std::borrow::Cow;
@@ -12,20 +17,20 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 
-use carrier_sys::process::Namespaces;
 use carrier_sys::seccomp::Instruction;
-use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, Spec};
-use rustix::mount::MountPropagationFlags;
+use oci_spec::runtime::{Linux, LinuxIdMapping, Process, Spec};
 
 use crate::error::Error;
 use crate::idmap::{IdMaps, IdRange};
 use crate::plan::{InitPlan, OverlayMount, Step, Symlinks, Target};
 use crate::seccomp;
+pub(crate) use namespaces::{Join, Wanted};
+pub(crate) use options::known as known_mount_options;
 
 /// All that decides what a container will be.
 #[derive(Debug)]
 pub struct Bundle<'a> {
-    /// The configuration.
+    /// The configuration. Relative paths in it start at the current directory.
     pub spec: &'a Spec,
     /// Where the root filesystem comes from; `spec.root.path` is not looked at.
     pub root: RootSource,
@@ -33,8 +38,36 @@ pub struct Bundle<'a> {
     pub filter: Option<Cow<'static, [Instruction]>>,
     /// What to write to `binfmt_misc` so that the kernel finds an emulator for the image.
     pub emulator: Option<Vec<u8>>,
+    /// How the process stands to the one that makes it.
+    pub launch: Launch,
+}
+
+/// How a container's process stands to the one that makes it.
+#[derive(Debug)]
+pub struct Launch {
     /// What the program reads, where it has no terminal.
     pub stdin: Stdin,
+    /// Whether it is killed when its maker ends.
+    pub dies_with_caller: bool,
+    /// Where the process waits for its start; without a gate, its maker starts it.
+    pub gate: Option<OwnedFd>,
+    /// How many of the caller's descriptors, from number 3 on, the program gets.
+    pub preserved: u32,
+    /// Whether the caller puts the process into a cgroup of its own before it goes on.
+    pub has_cgroup: bool,
+}
+
+impl Default for Launch {
+    /// A program in the foreground.
+    fn default() -> Self {
+        Self {
+            stdin: Stdin::Inherit,
+            dies_with_caller: true,
+            gate: None,
+            preserved: 0,
+            has_cgroup: false,
+        }
+    }
 }
 
 /// What a program without a terminal reads.
@@ -123,8 +156,10 @@ impl Overlay {
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(crate) plan: InitPlan,
-    pub(crate) namespaces: Namespaces,
+    pub(crate) namespaces: Wanted,
     pub(crate) maps: IdMaps,
+    /// Whether the child waits for its parent before it goes on.
+    pub(crate) awaits_parent: bool,
 }
 
 pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
@@ -133,31 +168,43 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     let missing = |field: &str| invalid(field, "it is required");
     let process = spec.process().as_ref().ok_or_else(|| missing("process"))?;
     let linux = spec.linux().as_ref().ok_or_else(|| missing("linux"))?;
-    let namespaces = namespaces(linux)?;
+    let mut namespaces = Wanted::of(linux)?;
     let maps = IdMaps {
         users: ranges(linux.uid_mappings().as_deref()),
         groups: ranges(linux.gid_mappings().as_deref()),
     };
-    let filter = filter(&bundle, linux)?;
+    namespaces.check_maps(&maps)?;
+    let filter = filter(bundle.filter, linux)?;
+    let launch = bundle.launch;
 
     let mut plan = InitPlan::default();
-    if namespaces.contains(Namespaces::USER) {
-        plan.push("linux.uidMappings", Step::AwaitIdMaps);
+    let awaits_parent = namespaces.makes_users() || launch.has_cgroup;
+    if awaits_parent {
+        plan.push("linux.uidMappings", Step::AwaitParent);
     }
+    if namespaces.has_users() && !maps.keeps_caller() {
+        plan.push("linux.uidMappings", Step::BecomeRoot);
+    }
+    if launch.has_cgroup && namespaces.defer_cgroups() {
+        // The namespace shows what is below the cgroup of the process when it is made.
+        plan.push("linux.namespaces", Step::SeparateCgroups);
+    }
+    namespaces::compile_clocks(&mut plan, &mut namespaces, linux)?;
+    process::compile_oom_score(&mut plan, process);
     // After the maps: a helper may not write them for a process that cannot be traced.
     plan.push("process", Step::HideFromTracers);
     plan.push(
         "linux.rootfsPropagation",
-        Step::SetPropagation(MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC),
+        Step::SetPropagation(mounts::first_propagation(linux)?),
     );
     plan.push("root", bundle.root.into_step()?);
-    mounts::compile(&mut plan, spec)?;
-    process::compile_stdio(&mut plan, process, bundle.stdin);
+    mounts::compile(&mut plan, spec, namespaces.has_users())?;
+    process::compile_stdio(&mut plan, process, launch.stdin);
     if let Some(registration) = &bundle.emulator {
         // Before /proc/sys becomes read-only.
         mounts::compile_emulator(&mut plan, registration);
     }
-    compile_sysctls(&mut plan, linux)?;
+    namespaces::compile_sysctls(&mut plan, &namespaces, linux)?;
     mounts::compile_masks(&mut plan, linux)?;
     process::compile_working_directory(&mut plan, process)?;
     if spec
@@ -168,55 +215,69 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
         // After all that makes mount points.
         plan.push("root.readonly", Step::ProtectRoot);
     }
-    compile_names(&mut plan, spec, namespaces)?;
+    namespaces::compile_names(&mut plan, spec, &namespaces)?;
+    if hooks::run_before_the_change_of_roots(spec) {
+        plan.push("hooks", Step::AwaitHooks);
+    }
     plan.push("root", Step::EnterRoot);
-    process::compile(&mut plan, process, &maps, filter)?;
+    if let Some(flags) = mounts::last_propagation(linux)? {
+        plan.push("linux.rootfsPropagation", Step::SetPropagation(flags));
+    }
+    if let Some(personality) = linux.personality() {
+        schedule::compile_personality(&mut plan, personality)?;
+    }
+    process::compile(&mut plan, process, &maps, filter, launch)?;
     Ok(Compiled {
         plan,
         namespaces,
         maps,
+        awaits_parent,
     })
 }
 
-fn filter(bundle: &Bundle<'_>, linux: &Linux) -> Result<Option<Step>, Error> {
+/// The plan of a process that joins a container made with `spec`.
+pub(crate) fn compile_joining(
+    spec: &Spec,
+    process: &Process,
+    launch: Launch,
+) -> Result<InitPlan, Error> {
+    let linux = spec.linux().clone().unwrap_or_default();
+    let maps = IdMaps {
+        users: ranges(linux.uid_mappings().as_deref()),
+        groups: ranges(linux.gid_mappings().as_deref()),
+    };
+    let mut plan = InitPlan::default();
+    if launch.has_cgroup {
+        plan.push("linux.cgroupsPath", Step::AwaitParent);
+    }
+    if !maps.keeps_caller() {
+        plan.push("linux.uidMappings", Step::BecomeRoot);
+    }
+    process::compile_joined_stdio(&mut plan, process);
+    schedule::compile_affinity(&mut plan, process)?;
+    if let Some(personality) = linux.personality() {
+        schedule::compile_personality(&mut plan, personality)?;
+    }
+    let filter = match spec.linux() {
+        Some(linux) => filter(None, linux)?,
+        None => None,
+    };
+    process::compile(&mut plan, process, &maps, filter, launch)?;
+    Ok(plan)
+}
+
+fn filter(
+    compiled: Option<Cow<'static, [Instruction]>>,
+    linux: &Linux,
+) -> Result<Option<Step>, Error> {
     let load = |filter, flags| Ok(Some(Step::LoadFilter { filter, flags }));
-    match (&bundle.filter, linux.seccomp()) {
-        (Some(filter), _) => load(filter.clone(), carrier_sys::seccomp::SPEC_ALLOW),
+    match (compiled, linux.seccomp()) {
+        (Some(filter), _) => load(filter, carrier_sys::seccomp::SPEC_ALLOW),
         (None, Some(profile)) => {
             let program = seccomp::compile_oci(profile)?;
             load(Cow::Owned(program), seccomp::load_flags(profile))
         }
         (None, None) => Ok(None),
-    }
-}
-
-fn namespaces(linux: &Linux) -> Result<Namespaces, Error> {
-    let mut wanted = Namespaces::empty();
-    for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
-        if namespace.path().is_some() {
-            return Err(Error::Unsupported {
-                field: format!("linux.namespaces[{index}].path"),
-            });
-        }
-        wanted |= match namespace.typ() {
-            LinuxNamespaceType::Mount => Namespaces::MOUNT,
-            LinuxNamespaceType::Cgroup => Namespaces::CGROUP,
-            LinuxNamespaceType::Uts => Namespaces::UTS,
-            LinuxNamespaceType::Ipc => Namespaces::IPC,
-            LinuxNamespaceType::User => Namespaces::USER,
-            LinuxNamespaceType::Pid => Namespaces::PID,
-            LinuxNamespaceType::Network => Namespaces::NETWORK,
-            LinuxNamespaceType::Time => {
-                return Err(Error::Unsupported {
-                    field: format!("linux.namespaces[{index}]"),
-                });
-            }
-        };
-    }
-    if wanted.contains(Namespaces::MOUNT) {
-        Ok(wanted)
-    } else {
-        Err(invalid("linux.namespaces", "a mount namespace is required"))
     }
 }
 
@@ -227,60 +288,6 @@ fn ranges(mappings: Option<&[LinuxIdMapping]>) -> Vec<IdRange> {
         count: mapping.size(),
     };
     mappings.unwrap_or_default().iter().map(range).collect()
-}
-
-fn compile_names(plan: &mut InitPlan, spec: &Spec, namespaces: Namespaces) -> Result<(), Error> {
-    if let Some(name) = spec.hostname() {
-        plan.push("hostname", Step::SetHostname(c_string("hostname", name)?));
-    }
-    if let Some(name) = spec.domainname() {
-        plan.push(
-            "domainname",
-            Step::SetDomainname(c_string("domainname", name)?),
-        );
-    }
-    if namespaces.contains(Namespaces::NETWORK) {
-        plan.push("linux.namespaces", Step::BringLoopbackUp);
-    }
-    Ok(())
-}
-
-/// Kernel parameters that belong to one of the container's namespaces.
-fn compile_sysctls(plan: &mut InitPlan, linux: &Linux) -> Result<(), Error> {
-    const NAMESPACED: [&str; 5] = [
-        "net.",
-        "fs.mqueue.",
-        "user.max_",
-        "kernel.shm",
-        "kernel.msg",
-    ];
-    const NAMESPACED_WHOLE: [&str; 1] = ["kernel.sem"];
-    let mut sysctls: Vec<_> = linux.sysctl().iter().flatten().collect();
-    sysctls.sort_unstable();
-    for (name, value) in sysctls {
-        let field = format!("linux.sysctl[{name:?}]");
-        let namespaced = NAMESPACED.iter().any(|prefix| name.starts_with(prefix))
-            || NAMESPACED_WHOLE.contains(&name.as_str());
-        if !namespaced {
-            return Err(invalid(field, "it is not separate for each container"));
-        }
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/*".contains(&byte);
-        if !name.bytes().all(plain) || name.contains("..") {
-            return Err(invalid(
-                field,
-                "the name has characters that no parameter has",
-            ));
-        }
-        let path = c_string(&field, format!("sys/{}", name.replace('.', "/")))?;
-        plan.push(
-            field.clone(),
-            Step::SetSysctl {
-                path,
-                value: c_string(&field, value)?,
-            },
-        );
-    }
-    Ok(())
 }
 
 fn invalid(field: impl Into<String>, reason: &str) -> Error {

@@ -35,6 +35,14 @@ pub enum Error {
     /// clone3(2) failed.
     #[error("cannot create namespaces")]
     Clone(#[source] io::Error),
+    /// A namespace that is to be joined cannot be opened.
+    #[error("cannot open namespace {path}")]
+    Namespace {
+        /// Its file.
+        path: String,
+        /// The cause.
+        source: io::Error,
+    },
     /// The kernel or a helper refused the id maps.
     #[error(transparent)]
     IdMap(#[from] IdMapError),
@@ -49,13 +57,13 @@ pub enum Error {
         source: Errno,
     },
     /// The program to execute is nowhere.
-    #[error("executable file {program:?} not found in $PATH or the image")]
+    #[error("exec: {program:?}: {}", if program.contains('/') { "no such file or directory" } else { "executable file not found in $PATH" })]
     ProgramNotFound {
         /// The first word of the command.
         program: String,
     },
     /// The program exists and cannot be executed.
-    #[error("cannot execute {program:?}")]
+    #[error("exec: {program:?}")]
     ProgramNotExecutable {
         /// The first word of the command.
         program: String,
@@ -68,6 +76,80 @@ pub enum Error {
     /// Talking to the child failed.
     #[error("cannot talk to the container's first process")]
     Channel(#[source] Errno),
+    /// A hook failed: runtime-spec wants the container to fail with it.
+    #[error("{kind} hook {path} {reason}")]
+    Hook {
+        /// `prestart`, `createRuntime` and so on.
+        kind: &'static str,
+        /// The program.
+        path: String,
+        /// How it failed.
+        reason: String,
+    },
+    /// A container of this id does not exist.
+    #[error("container {id:?} does not exist")]
+    UnknownContainer {
+        /// The id that was asked for.
+        id: String,
+    },
+    /// The id is taken.
+    #[error("container {id:?} already exists")]
+    ContainerExists {
+        /// The id that was asked for.
+        id: String,
+    },
+    /// The id could not be the name of a directory.
+    #[error("{id:?} is no container id")]
+    InvalidId {
+        /// The id that was asked for.
+        id: String,
+    },
+    /// The operation is not for a container in this status, runtime-spec `runtime.md`.
+    #[error("cannot {operation} container {id:?}: {}", status_text(*.status))]
+    WrongStatus {
+        /// The verb.
+        operation: &'static str,
+        /// The container.
+        id: String,
+        /// What it is.
+        status: crate::state::Status,
+    },
+    /// `config.json` or a file like it.
+    #[error("cannot read {path}")]
+    Configuration {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A control group.
+    #[error("cannot {action} cgroup {path}")]
+    Cgroup {
+        /// What was to be done.
+        action: String,
+        /// Its directory.
+        path: std::path::PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Control groups cannot do what the configuration asks for.
+    #[error("{field} cannot be applied: {reason}")]
+    Limit {
+        /// The field's path in `config.json`.
+        field: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A file or socket that the caller named.
+    #[error("cannot {action} {path}")]
+    File {
+        /// What was to be done.
+        action: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// A state file cannot be written or read.
     #[error("cannot {action} container state {path}")]
     State {
@@ -78,6 +160,17 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+}
+
+/// Words that engines look for: containerd takes "container not running" for a fact, not a failure.
+fn status_text(status: crate::state::Status) -> &'static str {
+    use crate::state::Status;
+    match status {
+        Status::Created => "it is created and was not started",
+        Status::Running => "it is running",
+        Status::Paused => "it is paused",
+        Status::Stopped => "container not running",
+    }
 }
 
 /// Why a user namespace did not get its ids.

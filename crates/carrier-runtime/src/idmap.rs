@@ -40,6 +40,19 @@ impl IdMaps {
         single(&self.users) && single(&self.groups)
     }
 
+    /// Whether id 0 inside is the caller outside: then files look to the process as they should from
+    /// its first moment on.
+    pub(crate) fn keeps_caller(&self) -> bool {
+        let is = |ranges: &[IdRange], caller: u32| {
+            let root = ranges
+                .iter()
+                .find(|range| range.inside == 0 && range.count > 0);
+            root.is_none_or(|range| range.outside == caller)
+        };
+        let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+        is(&self.users, user.as_raw()) && is(&self.groups, group.as_raw())
+    }
+
     /// Writes the maps of process `pid`, a child that waits in a new user namespace.
     ///
     /// # Errors

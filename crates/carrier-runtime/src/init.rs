@@ -24,6 +24,8 @@ const SETUP_FAILED: u8 = 125;
 struct Machine<'a> {
     token: &'a ChildToken,
     channel: &'a ChildEnd,
+    /// Who came to the gate; hears the rest instead of `channel`.
+    starter: Option<ChildEnd>,
     /// The container's root, as a mount of this namespace.
     root: Option<OwnedFd>,
     /// The filesystem that was mounted on `/dev` just now.
@@ -39,6 +41,7 @@ pub(crate) fn run(plan: &InitPlan, channel: &ChildEnd, token: &ChildToken) -> u8
     let mut machine = Machine {
         token,
         channel,
+        starter: None,
         root: None,
         devices: None,
         empty: None,
@@ -46,7 +49,7 @@ pub(crate) fn run(plan: &InitPlan, channel: &ChildEnd, token: &ChildToken) -> u8
     };
     for (index, planned) in plan.steps.iter().enumerate() {
         if let Err(errno) = machine.take(&planned.step) {
-            channel.report_failure(index, errno);
+            machine.listener().report_failure(index, errno);
             break;
         }
     }
@@ -56,7 +59,11 @@ pub(crate) fn run(plan: &InitPlan, channel: &ChildEnd, token: &ChildToken) -> u8
 impl Machine<'_> {
     fn take(&mut self, step: &Step) -> Result<(), Errno> {
         match step {
-            Step::AwaitIdMaps => self.channel.await_go(),
+            Step::AwaitParent => self.channel.await_go(),
+            Step::BecomeRoot => identity::become_root(),
+            Step::SeparateCgroups => process::separate_cgroups(self.token),
+            Step::SetClocks(offsets) => process::set_clocks(offsets, self.token),
+            Step::SetOomScore(score) => process::set_oom_score(score),
             Step::HideFromTracers => process::hide_from_tracers(),
             Step::SetPropagation(flags) => rustix::mount::mount_change(c"/", *flags),
             Step::MountOverlay(overlay) => self.mount_overlay(overlay),
@@ -64,14 +71,21 @@ impl Machine<'_> {
             Step::MountFilesystem(filesystem) => self.mount_filesystem(filesystem),
             Step::Bind(bind) => self.bind(bind),
             Step::PopulateDevices(devices) => self.populate_devices(devices),
+            Step::AddDevice { node, directory } => self.add_device(node, directory),
+            Step::ProtectDevices(change) => self.protect_devices(*change),
             Step::Mask(target) => self.mask(target),
             Step::ProtectPath(target) => self.protect_path(target),
             Step::MakeDirectory(target) => self.make_directory(target),
             Step::WriteFile { target, content } => self.write_file(target, content),
             Step::SetSysctl { path, value } => self.set_sysctl(path, value),
-            Step::OpenTerminal { owner } => self.open_terminal(*owner),
+            Step::OpenTerminal { owner, size, place } => self.open_terminal(*owner, *size, *place),
+            Step::TakeStdin(file) => rustix::stdio::dup2_stdin(file),
             Step::NullStdin => self.null_stdin(),
             Step::ProtectRoot => self.protect_root(),
+            Step::AwaitHooks => {
+                self.channel.report_hooks()?;
+                self.channel.await_go()
+            }
             Step::EnterRoot => self.enter_root(),
             Step::NewSession => rustix::process::setsid().map(drop),
             Step::SetHostname(name) => rustix::system::sethostname(name.to_bytes()),
@@ -86,18 +100,40 @@ impl Machine<'_> {
                 rustix::process::umask(rustix::fs::Mode::from_raw_mode(*mask));
                 Ok(())
             }
+            Step::SetPersonality(domain) => process::set_personality(*domain),
+            Step::SetScheduling(wanted) => process::set_scheduling(wanted),
+            Step::SetIoPriority { class, priority } => process::set_io_priority(*class, *priority),
+            Step::SetAffinity(set) => rustix::thread::sched_setaffinity(None, set),
+            Step::SetSecurityLabel { path, content } => self.set_security_label(path, content),
             Step::DropBoundingSet(keep) => identity::drop_bounding_set(*keep),
             Step::BecomeUser(user) => identity::become_user(user),
             Step::SetCapabilities { sets, ambient } => identity::set_capabilities(*sets, *ambient),
             Step::SetNoNewPrivileges => rustix::thread::set_no_new_privs(true),
             Step::DieWithParent => process::die_with_parent(),
-            Step::LoadFilter { filter, flags } => process::load_filter(filter, *flags),
-            Step::AwaitStart => {
-                self.channel.report_ready()?;
-                self.channel.await_go()
-            }
+            Step::LoadFilter { filter, flags } => match process::load_filter(filter, *flags)? {
+                Some(notifications) => self.listener().send_listener(notifications.as_fd()),
+                None => Ok(()),
+            },
+            Step::FindProgram { candidates, .. } => process::find_program(candidates),
+            Step::AwaitStart { gate } => self.await_start(gate.as_ref()),
             Step::Execute(execution) => process::execute(execution, self.token),
         }
+    }
+
+    fn await_start(&mut self, gate: Option<&OwnedFd>) -> Result<(), Errno> {
+        self.channel.report_ready()?;
+        match gate {
+            None => self.channel.await_go(),
+            Some(gate) => {
+                self.starter = Some(ChildEnd::accept(gate)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Who is told what happens.
+    fn listener(&self) -> &ChildEnd {
+        self.starter.as_ref().unwrap_or(self.channel)
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>, Errno> {
@@ -106,6 +142,6 @@ impl Machine<'_> {
 }
 
 /// The number behind an error of carrier-sys.
-fn errno(error: &std::io::Error) -> Errno {
+pub(crate) fn errno(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::INVAL)
 }

@@ -9,18 +9,20 @@ use carrier_sys::process::{Child, ExitStatus, Namespaces, SingleThreaded, clone_
 use rustix::io::Errno;
 
 use crate::channel::{ParentEnd, Report, pair};
-use crate::compile::{self, Bundle};
+use crate::compile::{self, Bundle, Compiled, Join, Wanted};
 use crate::error::Error;
+use crate::explain::Explanations;
 use crate::idmap::IdMaps;
-use crate::init;
-use crate::plan::{InitPlan, Step};
+use crate::plan::InitPlan;
+use crate::{init, join};
 
 /// A container of which all is decided and nothing exists.
 #[derive(Debug)]
 pub struct Prepared {
     plan: InitPlan,
-    namespaces: Namespaces,
+    namespaces: Wanted,
     maps: IdMaps,
+    awaits_parent: bool,
 }
 
 /// A child in its namespaces, at work on its plan.
@@ -36,6 +38,7 @@ pub struct Spawned {
 pub struct Ready {
     spawned: Spawned,
     terminal: Option<OwnedFd>,
+    listener: Option<OwnedFd>,
 }
 
 /// A running program.
@@ -43,6 +46,7 @@ pub struct Ready {
 pub struct Started {
     child: Child,
     terminal: Option<OwnedFd>,
+    listener: Option<OwnedFd>,
 }
 
 impl Prepared {
@@ -51,12 +55,20 @@ impl Prepared {
     /// # Errors
     /// [`Error::Invalid`], [`Error::Unsupported`] or [`Error::Seccomp`]: nothing was done yet.
     pub fn new(bundle: Bundle<'_>) -> Result<Self, Error> {
-        let compiled = compile::compile(bundle)?;
-        Ok(Self {
-            plan: compiled.plan,
-            namespaces: compiled.namespaces,
-            maps: compiled.maps,
-        })
+        compile::compile(bundle).map(Self::from)
+    }
+
+    /// A process that does what `plan` says in namespaces that exist.
+    pub(crate) fn joining(plan: InitPlan, joined: Vec<Join>, awaits_parent: bool) -> Self {
+        Self {
+            plan,
+            namespaces: Wanted {
+                new: Namespaces::empty(),
+                joined,
+            },
+            maps: IdMaps::default(),
+            awaits_parent,
+        }
     }
 
     /// Creates the namespaces and the process in them.
@@ -66,19 +78,35 @@ impl Prepared {
     /// ids.
     pub fn spawn(self, proof: &SingleThreaded) -> Result<Spawned, Error> {
         leave_login_keyring()?;
+        self.spawn_and(proof, |_| Ok(()))
+    }
+
+    /// [`spawn`](Self::spawn) in the keyring of the caller; `arrange` does what has to be done for
+    /// the process before it goes on.
+    pub(crate) fn spawn_and(
+        self,
+        proof: &SingleThreaded,
+        arrange: impl FnOnce(u32) -> Result<(), Error>,
+    ) -> Result<Spawned, Error> {
         let (channel, child_end) = pair().map_err(|errno| Error::Prepare(errno.into()))?;
-        let child = clone_into(self.namespaces, proof, |token| {
-            init::run(&self.plan, &child_end, &token)
-        })
-        .map_err(Error::Clone)?;
+        let (new, joined) = (self.namespaces.new, &self.namespaces.joined);
+        let child = if joined.is_empty() {
+            let run = |token| init::run(&self.plan, &child_end, &token);
+            clone_into(new, proof, run).map_err(Error::Clone)?
+        } else {
+            join::clone_inside(joined, new, &self.plan, &child_end, proof)?
+        };
         drop(child_end);
         let spawned = Spawned {
             child,
             channel,
             plan: self.plan,
         };
-        if self.namespaces.contains(Namespaces::USER) {
+        if self.namespaces.makes_users() {
             self.maps.write(spawned.child.pid())?;
+        }
+        arrange(spawned.child.pid())?;
+        if self.awaits_parent {
             // A child that is gone tells why below, in `wait_ready`.
             let _ = spawned.channel.go();
         }
@@ -86,11 +114,22 @@ impl Prepared {
     }
 }
 
+impl From<Compiled> for Prepared {
+    fn from(compiled: Compiled) -> Self {
+        Self {
+            plan: compiled.plan,
+            namespaces: compiled.namespaces,
+            maps: compiled.maps,
+            awaits_parent: compiled.awaits_parent,
+        }
+    }
+}
+
 /// Leaves the session keyring of the login for one that all containers of the user share: it is
 /// joined before the clone, since a keyring's name counts within one user namespace only, and the
 /// kernel allows a user far fewer keyrings than containers. Containers cannot reach it: seccomp
 /// forbids the calls.
-fn leave_login_keyring() -> Result<(), Error> {
+pub(crate) fn leave_login_keyring() -> Result<(), Error> {
     match carrier_sys::keyring::join_session(c"carrier") {
         // No key management in the kernel, or none allowed to us: then no keyring is inherited.
         Err(error)
@@ -111,41 +150,81 @@ impl Spawned {
     /// # Errors
     /// [`Error::Step`] names what failed.
     pub fn wait_ready(self) -> Result<Ready, Error> {
-        let mut terminal = None;
+        self.wait_ready_and(|_| Ok(()))
+    }
+
+    /// [`wait_ready`](Self::wait_ready); `run_hooks` runs those that belong before the change of
+    /// roots, when there are any.
+    pub(crate) fn wait_ready_and(
+        self,
+        run_hooks: impl FnOnce(u32) -> Result<(), Error>,
+    ) -> Result<Ready, Error> {
+        let (mut terminal, mut listener) = (None, None);
+        let mut run_hooks = Some(run_hooks);
         loop {
             match self.channel.receive().map_err(Error::Channel)? {
                 Report::Ready => {
                     return Ok(Ready {
                         spawned: self,
                         terminal,
+                        listener,
                     });
                 }
                 Report::Terminal(controller) => terminal = Some(controller),
+                Report::Listener(notifications) => listener = Some(notifications),
+                Report::Hooks => {
+                    if let Some(run_hooks) = run_hooks.take() {
+                        run_hooks(self.child.pid())?;
+                    }
+                    self.channel.go().map_err(Error::Channel)?;
+                }
                 Report::Failed { step, errno } => return Err(self.explain(step, errno)),
+                Report::Spawned { .. } => return Err(Error::Channel(Errno::PROTO)),
                 Report::Closed => return Err(Error::ChildDied),
             }
         }
     }
 
-    fn explain(&self, step: usize, source: Errno) -> Error {
-        let Some(planned) = self.plan.steps.get(step) else {
-            return Error::ChildDied;
-        };
-        match &planned.step {
-            Step::Execute(execution) => {
-                let program = execution.name.clone();
-                match source {
-                    Errno::NOENT | Errno::NOTDIR => Error::ProgramNotFound { program },
-                    _ => Error::ProgramNotExecutable { program, source },
-                }
-            }
-            step => Error::Step {
-                action: step.to_string(),
-                origin: planned.origin.to_string(),
-                source,
-            },
+    /// Waits until a program runs that nobody holds back.
+    pub(crate) fn wait_running(self) -> Result<Started, Error> {
+        let listener = wait_running(&self.channel, |step, errno| self.explain(step, errno))?;
+        Ok(Started {
+            child: self.child,
+            terminal: None,
+            listener,
+        })
+    }
+
+    fn explain(&self, step: usize, errno: Errno) -> Error {
+        Explanations::of(&self.plan).error(step, errno)
+    }
+}
+
+/// Waits until the process behind `channel` executes its program; returns where the notifications
+/// of its seccomp filter come, where it has such a filter.
+fn wait_running(
+    channel: &ParentEnd,
+    explain: impl Fn(usize, Errno) -> Error,
+) -> Result<Option<OwnedFd>, Error> {
+    let mut listener = None;
+    loop {
+        match channel.receive().map_err(Error::Channel)? {
+            // The channel is close-on-exec: its end is the program's beginning.
+            Report::Closed => return Ok(listener),
+            Report::Listener(notifications) => listener = Some(notifications),
+            Report::Failed { step, errno } => return Err(explain(step, errno)),
+            _ => return Err(Error::Channel(Errno::PROTO)),
         }
     }
+}
+
+/// Lets the process that waits at the gate `path` execute its program.
+pub(crate) fn open_gate(
+    path: &std::path::Path,
+    explanations: &Explanations,
+) -> Result<Option<OwnedFd>, Error> {
+    let channel = ParentEnd::knock(path).map_err(Error::Channel)?;
+    wait_running(&channel, |step, errno| explanations.error(step, errno))
 }
 
 impl Ready {
@@ -161,22 +240,40 @@ impl Ready {
         self.terminal.as_ref().map(AsFd::as_fd)
     }
 
+    /// Takes the controlling side of the container's terminal.
+    pub(crate) fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
+    /// Takes the descriptor on which the notifications of an early seccomp filter come.
+    pub(crate) fn take_listener(&mut self) -> Option<OwnedFd> {
+        self.listener.take()
+    }
+
+    /// What the steps that are still to come would fail with.
+    pub(crate) fn explanations(&self) -> Explanations {
+        Explanations::of(&self.spawned.plan).of_the_start()
+    }
+
+    /// Leaves the container to whoever comes to its gate.
+    pub(crate) fn release(self) {
+        self.spawned.child.release();
+    }
+
     /// Lets the program run; returns when it does.
     ///
     /// # Errors
     /// [`Error::ProgramNotFound`] or [`Error::ProgramNotExecutable`].
     pub fn start(self) -> Result<Started, Error> {
-        let Self { spawned, terminal } = self;
+        let spawned = self.spawned;
         spawned.channel.go().map_err(Error::Channel)?;
-        match spawned.channel.receive().map_err(Error::Channel)? {
-            // The channel is close-on-exec: its end is the program's beginning.
-            Report::Closed => Ok(Started {
-                child: spawned.child,
-                terminal,
-            }),
-            Report::Failed { step, errno } => Err(spawned.explain(step, errno)),
-            Report::Ready | Report::Terminal(_) => Err(Error::Channel(Errno::PROTO)),
-        }
+        let explain = |step, errno| spawned.explain(step, errno);
+        let listener = wait_running(&spawned.channel, explain)?;
+        Ok(Started {
+            child: spawned.child,
+            terminal: self.terminal,
+            listener: listener.or(self.listener),
+        })
     }
 }
 
@@ -190,6 +287,16 @@ impl Started {
     /// Takes the controlling side of the container's terminal.
     pub fn take_terminal(&mut self) -> Option<OwnedFd> {
         self.terminal.take()
+    }
+
+    /// Takes the descriptor on which the notifications of the seccomp filter come.
+    pub(crate) fn take_listener(&mut self) -> Option<OwnedFd> {
+        self.listener.take()
+    }
+
+    /// Lets the program live on, also after this process.
+    pub fn release(self) {
+        self.child.release();
     }
 
     /// Sends a signal to the program; one that has ended is no error.

@@ -5,18 +5,26 @@
 //! [`Ready`] waits with everything done but the last step, [`Started`] runs the program.
 
 mod capability;
+mod cgroup;
 mod channel;
 mod compile;
+mod config;
+pub mod container;
 mod error;
+mod explain;
+mod features;
 mod idmap;
 mod init;
+mod join;
 mod launch;
 mod plan;
 pub mod seccomp;
 pub mod state;
 
 pub use capability::{Capabilities, UnknownCapability};
-pub use compile::{Bundle, Directory, Overlay, RootSource, Stdin};
+pub use compile::{Bundle, Directory, Launch, Overlay, RootSource, Stdin};
+pub use config::OCI_VERSION;
 pub use error::{Error, IdMapError};
+pub use features::features;
 pub use idmap::{IdMaps, IdRange};
 pub use launch::{Prepared, Ready, Spawned, Started};

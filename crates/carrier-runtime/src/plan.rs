@@ -10,11 +10,14 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 
 use carrier_sys::exec::Program;
-use carrier_sys::mount::Attributes;
+use carrier_sys::mount::Change;
+use carrier_sys::schedule::Scheduling;
 use carrier_sys::seccomp::Instruction;
+use rustix::fs::FileType;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 use rustix::process::{Resource, Rlimit};
-use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
+use rustix::termios::Winsize;
+use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet, Gid, Uid};
 
 /// The steps of a container's first process, in order.
 #[derive(Debug, Default)]
@@ -64,8 +67,15 @@ pub(crate) enum Kind {
 
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// Wait until the parent has written the id maps.
-    AwaitIdMaps,
+    /// Wait until the parent has written the id maps and chosen the cgroup.
+    AwaitParent,
+    /// Take the ids that the namespace calls 0, where the caller's own mean something else there.
+    BecomeRoot,
+    /// What is the cgroup now becomes the root of the cgroups that can be seen.
+    SeparateCgroups,
+    /// New clocks, and the lines of `/proc/self/timens_offsets` that set them.
+    SetClocks(Vec<u8>),
+    SetOomScore(Vec<u8>),
     /// Nobody may trace this process or look into its descriptors until it executes the program.
     HideFromTracers,
     SetPropagation(MountPropagationFlags),
@@ -78,6 +88,12 @@ pub(crate) enum Step {
     MountFilesystem(Filesystem),
     Bind(Bind),
     PopulateDevices(Devices),
+    AddDevice {
+        node: DeviceNode,
+        directory: Target,
+    },
+    /// Nothing more is made in `/dev`.
+    ProtectDevices(Change),
     /// Hide a file behind `/dev/null`, a directory behind an empty one.
     Mask(Target),
     ProtectPath(Target),
@@ -92,9 +108,15 @@ pub(crate) enum Step {
     },
     OpenTerminal {
         owner: Uid,
+        size: Option<Winsize>,
+        place: TerminalPlace,
     },
     NullStdin,
+    /// This is what the program reads.
+    TakeStdin(OwnedFd),
     ProtectRoot,
+    /// Let the parent run the hooks that belong before the change of roots.
+    AwaitHooks,
     EnterRoot,
     NewSession,
     SetHostname(CString),
@@ -104,6 +126,18 @@ pub(crate) enum Step {
     SetResourceLimit(Resource, Rlimit),
     OwnStdio(Uid),
     SetUmask(u32),
+    SetPersonality(u32),
+    SetScheduling(Scheduling),
+    SetIoPriority {
+        class: u32,
+        priority: u32,
+    },
+    SetAffinity(Box<CpuSet>),
+    /// What a security module is to do with the program, written to a file of `/proc/self/attr`.
+    SetSecurityLabel {
+        path: CString,
+        content: Vec<u8>,
+    },
     DropBoundingSet(CapabilitySet),
     BecomeUser(Identity),
     SetCapabilities {
@@ -116,8 +150,15 @@ pub(crate) enum Step {
         filter: Cow<'static, [Instruction]>,
         flags: u32,
     },
-    /// Tell the parent that all is set up, and wait for its word.
-    AwaitStart,
+    /// Fail now rather than at the start when there is no program.
+    FindProgram {
+        name: String,
+        candidates: Vec<CString>,
+    },
+    /// Tell the parent that all is set up, and wait for its word, or for somebody else at the gate.
+    AwaitStart {
+        gate: Option<OwnedFd>,
+    },
     Execute(Execution),
 }
 
@@ -138,7 +179,10 @@ pub(crate) struct Filesystem {
     pub(crate) kind: CString,
     pub(crate) options: Vec<(CString, Option<CString>)>,
     pub(crate) attributes: MountAttrFlags,
+    pub(crate) propagation: u64,
     pub(crate) target: Target,
+    /// What is shown instead where the namespaces do not allow a mount of its own.
+    pub(crate) fallback: Option<CString>,
 }
 
 /// A part of another tree, mounted by descriptor.
@@ -148,25 +192,44 @@ pub(crate) struct Bind {
     pub(crate) target: Target,
     pub(crate) kind: Kind,
     pub(crate) recursive: bool,
-    pub(crate) attributes: Attributes,
+    pub(crate) change: Change,
+    /// Like `change`, for the mounts below as well.
+    pub(crate) recursive_change: Change,
+}
+
+/// Where a terminal comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TerminalPlace {
+    /// A container that is being made: its tree, and `/dev/console` is made too.
+    NewRoot,
+    /// A container that runs already.
+    OwnRoot,
 }
 
 /// What a fresh `/dev` holds.
 #[derive(Debug)]
 pub(crate) struct Devices {
+    /// `/dev`
+    pub(crate) directory: Target,
     pub(crate) nodes: Vec<DeviceNode>,
     /// Name and what it points to.
     pub(crate) links: Vec<(CString, CString)>,
     pub(crate) directories: Vec<CString>,
 }
 
-/// A device of the host that the container may use.
+/// A device that the container may use.
 #[derive(Debug)]
 pub(crate) struct DeviceNode {
+    /// The host's node, for namespaces that may not make one.
     pub(crate) source: CString,
+    /// The last component of its path in the container.
     pub(crate) name: CString,
-    /// The character device that must be found there.
+    pub(crate) kind: FileType,
     pub(crate) number: (u32, u32),
+    pub(crate) mode: u32,
+    pub(crate) owner: (Uid, Gid),
+    /// Make a node; otherwise the host's is mounted.
+    pub(crate) make: bool,
 }
 
 #[derive(Debug)]
@@ -186,6 +249,8 @@ pub(crate) struct Execution {
     /// Where the program may be, in the order of `PATH`.
     pub(crate) candidates: Vec<CString>,
     pub(crate) program: Program,
+    /// Descriptors from this number on are closed.
+    pub(crate) first_closed: u32,
 }
 
 impl fmt::Display for Target {
@@ -198,7 +263,11 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |text: &CString| text.to_string_lossy().escape_debug().to_string();
         match self {
-            Self::AwaitIdMaps => f.write_str("wait for the id maps"),
+            Self::AwaitParent => f.write_str("wait for the id maps"),
+            Self::BecomeRoot => f.write_str("become root of the user namespace"),
+            Self::SeparateCgroups => f.write_str("separate the cgroups"),
+            Self::SetClocks(_) => f.write_str("set the clocks"),
+            Self::SetOomScore(_) => f.write_str("set the OOM score"),
             Self::HideFromTracers => f.write_str("make the process untraceable"),
             Self::SetPropagation(_) => f.write_str("separate the mount namespace"),
             Self::MountOverlay(_) => f.write_str("mount the image's layers"),
@@ -213,14 +282,18 @@ impl fmt::Display for Step {
             }
             Self::Bind(bind) => write!(f, "mount {} on {}", text(&bind.source), bind.target),
             Self::PopulateDevices(_) => f.write_str("fill /dev"),
+            Self::AddDevice { node, .. } => write!(f, "make device {}", text(&node.source)),
+            Self::ProtectDevices(_) => f.write_str("make /dev read-only"),
             Self::Mask(target) => write!(f, "mask {target}"),
             Self::ProtectPath(target) => write!(f, "make {target} read-only"),
             Self::MakeDirectory(target) => write!(f, "make directory {target}"),
             Self::WriteFile { target, .. } => write!(f, "write {target}"),
             Self::SetSysctl { path, .. } => write!(f, "set sysctl {}", text(path)),
             Self::OpenTerminal { .. } => f.write_str("open a terminal"),
+            Self::TakeStdin(_) => f.write_str("redirect standard input"),
             Self::NullStdin => f.write_str("open /dev/null"),
             Self::ProtectRoot => f.write_str("make the root read-only"),
+            Self::AwaitHooks => f.write_str("wait for the hooks"),
             Self::EnterRoot => f.write_str("enter the root"),
             Self::NewSession => f.write_str("start a session"),
             Self::SetHostname(name) => write!(f, "set host name {}", text(name)),
@@ -230,6 +303,11 @@ impl fmt::Display for Step {
             Self::SetResourceLimit(resource, _) => write!(f, "limit {resource:?}"),
             Self::OwnStdio(_) => f.write_str("give the standard streams to the user"),
             Self::SetUmask(_) => f.write_str("set the umask"),
+            Self::SetPersonality(_) => f.write_str("set the execution domain"),
+            Self::SetScheduling(_) => f.write_str("set the scheduling policy"),
+            Self::SetIoPriority { .. } => f.write_str("set the priority for disks"),
+            Self::SetAffinity(_) => f.write_str("choose processors"),
+            Self::SetSecurityLabel { path, .. } => write!(f, "write /proc/{}", text(path)),
             Self::DropBoundingSet(_) => f.write_str("drop capabilities"),
             Self::BecomeUser(identity) => {
                 write!(
@@ -243,7 +321,8 @@ impl fmt::Display for Step {
             Self::SetNoNewPrivileges => f.write_str("forbid new privileges"),
             Self::DieWithParent => f.write_str("tie the process to its parent"),
             Self::LoadFilter { .. } => f.write_str("load the seccomp filter"),
-            Self::AwaitStart => f.write_str("wait for the start"),
+            Self::FindProgram { name, .. } => write!(f, "find {name:?}"),
+            Self::AwaitStart { .. } => f.write_str("wait for the start"),
             Self::Execute(execution) => write!(f, "execute {:?}", execution.name),
         }
     }

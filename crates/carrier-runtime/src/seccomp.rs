@@ -22,6 +22,7 @@ mod docker;
 mod multiplex;
 mod oci;
 mod profile;
+pub(crate) mod supported;
 mod tables;
 mod verdict;
 

@@ -55,6 +55,8 @@ pub enum Status {
     Created,
     /// The program runs.
     Running,
+    /// The program is held in its tracks.
+    Paused,
     /// The program has ended.
     Stopped,
 }

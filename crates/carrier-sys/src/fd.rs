@@ -34,3 +34,11 @@ pub fn replace(place: BorrowedFd<'_>, file: &OwnedFd, _token: &ChildToken) -> io
     check(unsafe { libc::dup3(file.as_raw_fd(), place.as_raw_fd(), libc::O_CLOEXEC) }.into())
         .map(drop)
 }
+
+/// Whether the number is an open descriptor.
+#[must_use]
+pub fn is_open(number: std::os::fd::RawFd) -> bool {
+    // SAFETY: fcntl(2) with F_GETFD changes nothing, whatever the number means.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    flags >= 0
+}

@@ -12,9 +12,11 @@ pub mod exec;
 pub mod fd;
 pub mod keyring;
 pub mod mount;
+pub mod namespace;
 pub mod net;
 mod nss;
 pub mod process;
+pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 

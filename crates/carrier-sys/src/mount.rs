@@ -17,6 +17,46 @@ bitflags::bitflags! {
         const NO_DEVICES = libc::MOUNT_ATTR_NODEV;
         /// Nothing can be executed.
         const NO_EXEC = libc::MOUNT_ATTR_NOEXEC;
+        /// Reading changes no time.
+        const NO_ACCESS_TIME = libc::MOUNT_ATTR_NOATIME;
+        /// Reading always changes the time.
+        const STRICT_ACCESS_TIME = libc::MOUNT_ATTR_STRICTATIME;
+        /// Reading a directory changes no time.
+        const NO_DIRECTORY_ACCESS_TIME = libc::MOUNT_ATTR_NODIRATIME;
+        /// Links in the filesystem lead nowhere.
+        const NO_SYMLINKS = libc::MOUNT_ATTR_NOSYMFOLLOW;
+    }
+}
+
+/// Both bits of the field that says when access times change, `MOUNT_ATTR__ATIME`.
+const ACCESS_TIME: u64 = 0x70;
+
+/// What to change of a mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Attributes that it gets.
+    pub set: Attributes,
+    /// Attributes that it loses.
+    pub clear: Attributes,
+    /// `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED` or `MS_UNBINDABLE`; zero leaves it as it is.
+    pub propagation: u64,
+}
+
+impl Change {
+    /// Whether nothing is to be changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn clears(&self) -> u64 {
+        let times = Attributes::NO_ACCESS_TIME | Attributes::STRICT_ACCESS_TIME;
+        // One time replaces another only when the whole field is cleared, mount_setattr(2).
+        if (self.set | self.clear).intersects(times) {
+            (self.clear.difference(times)).bits() | ACCESS_TIME
+        } else {
+            self.clear.bits()
+        }
     }
 }
 
@@ -24,12 +64,24 @@ bitflags::bitflags! {
 /// Allocates nothing.
 ///
 /// # Errors
-/// `ENOSYS` before Linux 5.12, `EPERM` for attributes that an outer user namespace has locked.
+/// Those of [`change`].
 pub fn set_attributes(tree: BorrowedFd<'_>, set: Attributes, recursive: bool) -> io::Result<()> {
+    let wanted = Change {
+        set,
+        ..Change::default()
+    };
+    change(tree, wanted, recursive)
+}
+
+/// Changes the mount behind `tree`, and those below it where `recursive` says so. Allocates nothing.
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.12, `EPERM` for attributes that an outer user namespace has locked.
+pub fn change(tree: BorrowedFd<'_>, change: Change, recursive: bool) -> io::Result<()> {
     let attributes = libc::mount_attr {
-        attr_set: set.bits(),
-        attr_clr: 0,
-        propagation: 0,
+        attr_set: change.set.bits(),
+        attr_clr: change.clears(),
+        propagation: change.propagation,
         userns_fd: 0,
     };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };

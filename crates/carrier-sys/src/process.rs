@@ -49,6 +49,8 @@ bitflags::bitflags! {
         const PID = libc::CLONE_NEWPID as u64;
         /// User and group ids, capabilities.
         const USER = libc::CLONE_NEWUSER as u64;
+        /// Clocks that count from the boot.
+        const TIME = libc::CLONE_NEWTIME as u64;
         /// Host and domain name.
         const UTS = libc::CLONE_NEWUTS as u64;
     }
@@ -83,6 +85,21 @@ impl ExitStatus {
 }
 
 impl Child {
+    /// Takes charge of a child of this process that another one has cloned, see [`clone_sibling`].
+    #[must_use]
+    pub fn adopt(pid: u32, pidfd: OwnedFd) -> Self {
+        Self {
+            pid,
+            pidfd,
+            reaped: false,
+        }
+    }
+
+    /// Lets the child live on, also after this process.
+    pub fn release(mut self) {
+        self.reaped = true;
+    }
+
     /// The process id in the caller's namespace.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -177,6 +194,26 @@ pub fn clone_into(
     _proof: &SingleThreaded,
     child: impl FnOnce(ChildToken) -> u8,
 ) -> io::Result<Child> {
+    clone(namespaces.bits(), child)
+}
+
+/// [`clone_into`] for a child that clones in turn: the new process is a child of the caller's
+/// parent, which can [`Child::adopt`] it, and is not waited for here. Allocates nothing.
+///
+/// # Errors
+/// Those of clone3(2).
+pub fn clone_sibling(
+    namespaces: Namespaces,
+    _token: &ChildToken,
+    child: impl FnOnce(ChildToken) -> u8,
+) -> io::Result<(u32, OwnedFd)> {
+    let mut sibling = clone(namespaces.bits() | libc::CLONE_PARENT as u64, child)?;
+    sibling.reaped = true;
+    let pidfd = sibling.pidfd.try_clone()?;
+    Ok((sibling.pid, pidfd))
+}
+
+fn clone(flags: u64, child: impl FnOnce(ChildToken) -> u8) -> io::Result<Child> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: every field of clone_args is an integer, for which zero is valid and means "unused".
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -185,9 +222,12 @@ pub fn clone_into(
         reason = "a flag of the kernel's 32 bit interface"
     )]
     let pidfd_flag = libc::CLONE_PIDFD as u64;
-    args.flags = namespaces.bits() | pidfd_flag;
+    args.flags = flags | pidfd_flag;
     args.pidfd = (&raw mut pidfd).addr() as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    // A sibling's signal is that of the process that clones it, clone(2).
+    if flags & libc::CLONE_PARENT as u64 == 0 {
+        args.exit_signal = libc::SIGCHLD as u64;
+    }
     // SAFETY: without CLONE_VM the child gets its own copy of memory and stack, as with fork(2);
     // `args` and the integer behind `args.pidfd` outlive the call, and the size is that of `args`.
     // The caller is single-threaded, so that no lock is held by a thread that the child lacks.

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod hello;
+mod oci;
 mod progress;
 mod report;
 mod table;
@@ -15,6 +16,9 @@ fn main() -> ExitCode {
     // In a container of the embedded image this program is the container's.
     if hello::is_asked_for() {
         return hello::report();
+    }
+    if let Some(words) = oci::words_for_runtime(std::env::args_os()) {
+        return oci::main(words);
     }
     match cli::Cli::try_parse() {
         Ok(cli) => report::exit(commands::dispatch(cli.command)),

@@ -1,6 +1,6 @@
 //! What the user reads when something went wrong, and the exit code that goes with it.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::process::ExitCode;
 
 use carrier_engine::ErrorKind;
@@ -79,21 +79,21 @@ impl Failure {
             _ => ENGINE_FAILED,
         }
     }
+}
 
-    /// The error and its causes on one line, without what the causes repeat.
-    fn line(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !line.ends_with(&text) {
-                line.push_str(": ");
-                line.push_str(&text);
-            }
-            cause = error.source();
+/// An error and its causes on one line, without what the causes repeat.
+pub(crate) fn line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
         }
-        printable(&without_error_numbers(&line))
+        cause = error.source();
     }
+    printable(&without_error_numbers(&line))
 }
 
 /// Turns a command's outcome into an exit code, after telling about a failure.
@@ -110,7 +110,7 @@ pub(crate) fn exit(outcome: Result<u8, Failure>) -> ExitCode {
 /// Tells about one of several failures that a command goes on after.
 #[allow(clippy::print_stderr, reason = "the place where errors are printed")]
 pub(crate) fn tell(failure: &Failure) {
-    eprintln!("carrier: {}", failure.line());
+    eprintln!("carrier: {}", line(failure));
     if let Some(hint) = failure.hint() {
         eprintln!("hint: {}", printable(&hint));
     }
@@ -166,7 +166,7 @@ mod tests {
             path: "x".into(),
             source,
         };
-        assert_eq!(failure.line(), "cannot read x: Permission denied");
+        assert_eq!(line(&failure), "cannot read x: Permission denied");
     }
 
     #[test]

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on panics"
 )]
 
+mod bundle;
 mod context;
 mod faulty;
 mod fixtures;
@@ -17,6 +18,7 @@ mod outcome;
 mod registry;
 pub mod terminal;
 
+pub use bundle::Bundle;
 pub use context::{Cx, is_root, skip};
 pub use faulty::{Fault, FaultyRegistry};
 pub use image::{Image, Layer};

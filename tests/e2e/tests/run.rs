@@ -31,13 +31,13 @@ fn a_program_that_cannot_run_has_dockers_codes() {
         .complains("not found");
     cx.carrier(["run", &image, "/no/such"])
         .exits_with(127)
-        .complains("not found");
+        .complains("no such file or directory");
     cx.carrier(["run", &image, "/etc"])
         .exits_with(126)
         .complains("Permission denied");
     cx.carrier(["run", &image, "/etc/passwd"])
         .exits_with(126)
-        .complains("cannot execute");
+        .complains("exec: \"/etc/passwd\": Permission denied");
     cx.carrier(["ls", "-c", "-a", "-q"]).succeeds().prints("");
 }
 

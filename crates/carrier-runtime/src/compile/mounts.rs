@@ -1,58 +1,85 @@
-//! Mounts, devices, masked and read-only paths.
+//! Mounts, masked and read-only paths.
 
 use std::ffi::CString;
 
-use carrier_sys::mount::Attributes;
+use carrier_sys::mount::{Attributes, Change};
 use oci_spec::runtime::{Linux, Mount, Spec};
-use rustix::mount::MountAttrFlags;
+use rustix::mount::{MountAttrFlags, MountPropagationFlags as Propagation};
 
-use super::{c_string, invalid, target};
+use super::options::{self, Options};
+use super::{c_string, devices, invalid, target};
 use crate::error::Error;
-use crate::plan::{Bind, DeviceNode, Devices, Filesystem, InitPlan, Kind, Step, Symlinks, Target};
-
-/// The devices that every container has, runtime-spec `config-linux.md`, section "Default Devices".
-const DEVICES: [(&str, (u32, u32)); 6] = [
-    ("null", (1, 3)),
-    ("zero", (1, 5)),
-    ("full", (1, 7)),
-    ("random", (1, 8)),
-    ("urandom", (1, 9)),
-    ("tty", (5, 0)),
-];
-
-const DEVICE_LINKS: [(&str, &str); 6] = [
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("core", "/proc/kcore"),
-    ("ptmx", "pts/ptmx"),
-];
+use crate::plan::{Bind, Filesystem, InitPlan, Kind, Step, Symlinks, Target};
 
 const BINFMT_MISC: &str = "proc/sys/fs/binfmt_misc";
 
-pub(super) fn compile(plan: &mut InitPlan, spec: &Spec) -> Result<(), Error> {
+/// What the child does to the copy of the host's mounts before anything else: mounts of the host
+/// arrive where a bind mount asks for that, and nothing goes back.
+pub(super) fn first_propagation(linux: &Linux) -> Result<Propagation, Error> {
+    match root_propagation(linux)? {
+        Some(flags) if flags.contains(Propagation::PRIVATE) => {
+            Ok(Propagation::PRIVATE | Propagation::REC)
+        }
+        _ => Ok(Propagation::DOWNSTREAM | Propagation::REC),
+    }
+}
+
+/// What becomes of the container's own mounts, where the configuration says so.
+pub(super) fn last_propagation(linux: &Linux) -> Result<Option<Propagation>, Error> {
+    root_propagation(linux)
+}
+
+fn root_propagation(linux: &Linux) -> Result<Option<Propagation>, Error> {
+    let Some(word) = linux.rootfs_propagation().as_deref() else {
+        return Ok(None);
+    };
+    if word.is_empty() {
+        return Ok(None);
+    }
+    match options::propagation(word) {
+        Some(flags) => Ok(Some(flags)),
+        None => Err(invalid(
+            "linux.rootfsPropagation",
+            &format!("{word:?} is no propagation"),
+        )),
+    }
+}
+
+pub(super) fn compile(plan: &mut InitPlan, spec: &Spec, has_users: bool) -> Result<(), Error> {
     let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let mut devices = devices::Pending::new(spec, mounts, has_users)?;
     for (index, mount) in mounts.iter().enumerate() {
         let field = format!("mounts[{index}]");
-        let options = Options::parse(&field, mount)?;
         let destination = mount.destination();
+        let mut options = Options::parse(&field, mount)?;
+        let is_dev = destination.as_os_str() == "/dev";
+        if !is_dev && destination.starts_with("/dev") {
+            // A root directory that brings its own /dev.
+            devices.compile_defaults(plan);
+        }
         if options.bind {
             plan.push(field.clone(), Step::Bind(bind(&field, mount, &options)?));
+            if is_dev {
+                devices.are_the_hosts();
+            }
             continue;
         }
-        let kind = mount
-            .typ()
-            .as_deref()
-            .ok_or_else(|| invalid(&field, "it has no type"))?;
+        let protect = is_dev && options.change.set.contains(Attributes::READ_ONLY);
+        if protect {
+            // The child has to fill it first.
+            options.change.set.remove(Attributes::READ_ONLY);
+        }
+        let kind = mount.typ().as_deref().unwrap_or("none");
         plan.push(
             field.clone(),
             Step::MountFilesystem(filesystem(&field, kind, mount, options)?),
         );
-        if destination.as_os_str() == "/dev" {
-            plan.push(field, Step::PopulateDevices(devices(mounts)?));
+        if is_dev {
+            devices.compile_defaults(plan);
+            devices.protect = protect;
         }
     }
+    devices.compile_rest(plan);
     Ok(())
 }
 
@@ -62,11 +89,20 @@ fn filesystem(
     mount: &Mount,
     options: Options,
 ) -> Result<Filesystem, Error> {
+    // runtime-spec asks for `cgroup` whatever the hierarchy; there is one left.
+    let kind = if kind == "cgroup" { "cgroup2" } else { kind };
     // The kernel's own views of itself are mounted where they belong, or not at all.
     let symlinks = match kind {
         "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup2" => Symlinks::Refuse,
         _ if mount.destination().as_os_str() == "/dev" => Symlinks::Refuse,
         _ => Symlinks::FollowInside,
+    };
+    let fallback = match kind {
+        "proc" => Some(c"/proc"),
+        "sysfs" => Some(c"/sys"),
+        "cgroup2" => Some(c"/sys/fs/cgroup"),
+        "mqueue" => Some(c"/dev/mqueue"),
+        _ => None,
     };
     let source = mount
         .source()
@@ -74,11 +110,16 @@ fn filesystem(
         .map_or(kind.as_ref(), |source| source.as_os_str());
     let mut settings = vec![(c"source".to_owned(), Some(c_string(field, source)?))];
     settings.extend(options.settings);
+    let recursive = options.recursive_change;
+    let set = options.change.set | recursive.set;
+    let propagation = options.change.propagation | recursive.propagation;
     Ok(Filesystem {
         kind: c_string(field, kind)?,
         options: settings,
-        attributes: options.attributes,
+        attributes: MountAttrFlags::from_bits_retain(u32::try_from(set.bits()).unwrap_or(0)),
+        propagation,
         target: target(field, mount.destination(), symlinks)?,
+        fallback: fallback.map(ToOwned::to_owned),
     })
 }
 
@@ -87,21 +128,17 @@ fn bind(field: &str, mount: &Mount, options: &Options) -> Result<Bind, Error> {
         .source()
         .as_ref()
         .ok_or_else(|| invalid(field, "a bind mount needs a source"))?;
-    if let Some((key, _)) = options.settings.first() {
-        return Err(invalid(
-            field,
-            &format!("a bind mount has no option {key:?}"),
-        ));
+    options.refuse_settings(field)?;
+    let mut recursive_change = options.recursive_change;
+    if options.change.propagation == 0 && recursive_change.propagation == 0 {
+        // Mounts of the host must not come in behind the container's back.
+        recursive_change.propagation = Propagation::PRIVATE.bits().into();
     }
-    let pairs = [
-        (MountAttrFlags::MOUNT_ATTR_RDONLY, Attributes::READ_ONLY),
-        (MountAttrFlags::MOUNT_ATTR_NOSUID, Attributes::NO_SUID),
-        (MountAttrFlags::MOUNT_ATTR_NODEV, Attributes::NO_DEVICES),
-        (MountAttrFlags::MOUNT_ATTR_NOEXEC, Attributes::NO_EXEC),
-    ];
-    let wanted = pairs
-        .into_iter()
-        .filter(|(flag, _)| options.attributes.contains(*flag));
+    let mut change = options.change;
+    if options.recursive && change.set.contains(Attributes::READ_ONLY) {
+        // What is mounted below a read-only directory is no less read-only.
+        set_below(&mut change, &mut recursive_change, Attributes::READ_ONLY);
+    }
     Ok(Bind {
         source: c_string(field, source)?,
         target: target(field, mount.destination(), Symlinks::FollowInside)?,
@@ -111,42 +148,14 @@ fn bind(field: &str, mount: &Mount, options: &Options) -> Result<Bind, Error> {
             Kind::File
         },
         recursive: options.recursive,
-        attributes: wanted.fold(Attributes::empty(), |all, (_, attribute)| all | attribute),
+        change,
+        recursive_change,
     })
 }
 
-fn devices(mounts: &[Mount]) -> Result<Devices, Error> {
-    let node = |(name, number): (&str, (u32, u32))| {
-        Ok(DeviceNode {
-            source: c_string("linux.devices", format!("/dev/{name}"))?,
-            name: c_string("linux.devices", name)?,
-            number,
-        })
-    };
-    let link = |(name, text): (&str, &str)| {
-        Ok((
-            c_string("linux.devices", name)?,
-            c_string("linux.devices", text)?,
-        ))
-    };
-    // Mount points that are made here need not be looked for later.
-    let below = mounts
-        .iter()
-        .filter_map(|mount| mount.destination().strip_prefix("/dev").ok());
-    let direct = below.filter(|path| path.components().count() == 1);
-    Ok(Devices {
-        nodes: DEVICES
-            .into_iter()
-            .map(node)
-            .collect::<Result<_, Error>>()?,
-        links: DEVICE_LINKS
-            .into_iter()
-            .map(link)
-            .collect::<Result<_, Error>>()?,
-        directories: direct
-            .map(|path| c_string("mounts", path))
-            .collect::<Result<_, _>>()?,
-    })
+fn set_below(change: &mut Change, recursive: &mut Change, attribute: Attributes) {
+    change.set.remove(attribute);
+    recursive.set |= attribute;
 }
 
 /// Registers an emulator in the container's own `binfmt_misc`, which exists for each user namespace
@@ -164,7 +173,9 @@ pub(super) fn compile_emulator(plan: &mut InitPlan, registration: &[u8]) {
             attributes: MountAttrFlags::MOUNT_ATTR_NOSUID
                 | MountAttrFlags::MOUNT_ATTR_NODEV
                 | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+            propagation: 0,
             target: place(BINFMT_MISC),
+            fallback: None,
         }),
     );
     plan.push(
@@ -186,60 +197,4 @@ pub(super) fn compile_masks(plan: &mut InitPlan, linux: &Linux) -> Result<(), Er
         plan.push("linux.readonlyPaths", Step::ProtectPath(protected));
     }
     Ok(())
-}
-
-/// The words of `mounts[].options`.
-#[derive(Debug)]
-struct Options {
-    bind: bool,
-    recursive: bool,
-    attributes: MountAttrFlags,
-    /// Options of the filesystem itself.
-    settings: Vec<(CString, Option<CString>)>,
-}
-
-impl Options {
-    fn parse(field: &str, mount: &Mount) -> Result<Self, Error> {
-        use MountAttrFlags as Attr;
-        let mut options = Self {
-            bind: mount.typ().as_deref() == Some("bind"),
-            recursive: false,
-            attributes: Attr::empty(),
-            settings: Vec::new(),
-        };
-        for word in mount.options().iter().flatten() {
-            match word.as_str() {
-                "bind" => options.bind = true,
-                "rbind" => (options.bind, options.recursive) = (true, true),
-                "ro" => options.attributes |= Attr::MOUNT_ATTR_RDONLY,
-                "rw" => options.attributes.remove(Attr::MOUNT_ATTR_RDONLY),
-                "nosuid" => options.attributes |= Attr::MOUNT_ATTR_NOSUID,
-                "suid" => options.attributes.remove(Attr::MOUNT_ATTR_NOSUID),
-                "nodev" => options.attributes |= Attr::MOUNT_ATTR_NODEV,
-                "dev" => options.attributes.remove(Attr::MOUNT_ATTR_NODEV),
-                "noexec" => options.attributes |= Attr::MOUNT_ATTR_NOEXEC,
-                "exec" => options.attributes.remove(Attr::MOUNT_ATTR_NOEXEC),
-                "noatime" => options.attributes |= Attr::MOUNT_ATTR_NOATIME,
-                "strictatime" => options.attributes |= Attr::MOUNT_ATTR_STRICTATIME,
-                "nodiratime" => options.attributes |= Attr::MOUNT_ATTR_NODIRATIME,
-                // What a new mount in a namespace of its own is anyway.
-                "relatime" | "defaults" | "private" | "rprivate" => {}
-                "shared" | "rshared" | "slave" | "rslave" | "unbindable" | "runbindable"
-                | "tmpcopyup" | "idmap" | "ridmap" => {
-                    return Err(Error::Unsupported {
-                        field: format!("{field}.options: {word}"),
-                    });
-                }
-                setting => options.settings.push(setting_of(field, setting)?),
-            }
-        }
-        Ok(options)
-    }
-}
-
-fn setting_of(field: &str, word: &str) -> Result<(CString, Option<CString>), Error> {
-    match word.split_once('=') {
-        Some((key, value)) => Ok((c_string(field, key)?, Some(c_string(field, value)?))),
-        None => Ok((c_string(field, word)?, None)),
-    }
 }

@@ -5,28 +5,65 @@ use std::ffi::CString;
 use carrier_sys::exec::Program;
 use oci_spec::runtime::{LinuxCapabilities, PosixRlimitType, Process};
 use rustix::process::{Resource, Rlimit};
+use rustix::termios::Winsize;
 use rustix::thread::{CapabilitySets, Gid, Uid};
 
-use super::{Stdin, c_string, invalid, target};
+use super::{Launch, Stdin, c_string, invalid, schedule, target};
 use crate::capability::Capabilities;
 use crate::error::Error;
 use crate::idmap::IdMaps;
-use crate::plan::{Execution, Identity, InitPlan, Step, Symlinks};
+use crate::plan::{Execution, Identity, InitPlan, Step, Symlinks, TerminalPlace};
 
 /// Docker's, for an environment that has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+const FIRST_AFTER_STDIO: u32 = 3;
+
 const DEFAULT_UMASK: u32 = 0o022;
 
 pub(super) fn compile_stdio(plan: &mut InitPlan, process: &Process, stdin: Stdin) {
-    let owner = Uid::from_raw(process.user().uid());
     if process.terminal() == Some(true) {
-        plan.push("process.terminal", Step::OpenTerminal { owner });
+        open_terminal(plan, process, TerminalPlace::NewRoot);
         return;
     }
     plan.push("process.terminal", Step::NewSession);
     if stdin == Stdin::Null {
         plan.push("process.terminal", Step::NullStdin);
+    }
+}
+
+fn open_terminal(plan: &mut InitPlan, process: &Process, place: TerminalPlace) {
+    let cells = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
+    let size = process.console_size().map(|size| Winsize {
+        ws_row: cells(size.height()),
+        ws_col: cells(size.width()),
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    });
+    plan.push(
+        "process.terminal",
+        Step::OpenTerminal {
+            owner: Uid::from_raw(process.user().uid()),
+            size,
+            place,
+        },
+    );
+}
+
+/// The standard streams of a program in a container that runs already.
+pub(super) fn compile_joined_stdio(plan: &mut InitPlan, process: &Process) {
+    if process.terminal() == Some(true) {
+        open_terminal(plan, process, TerminalPlace::OwnRoot);
+    } else {
+        plan.push("process.terminal", Step::NewSession);
+    }
+}
+
+/// Early: the file belongs to root once the process cannot be traced.
+pub(super) fn compile_oom_score(plan: &mut InitPlan, process: &Process) {
+    if let Some(score) = process.oom_score_adj() {
+        let content = score.to_string().into_bytes();
+        plan.push("process.oomScoreAdj", Step::SetOomScore(content));
     }
 }
 
@@ -47,8 +84,10 @@ pub(super) fn compile(
     process: &Process,
     maps: &IdMaps,
     filter: Option<Step>,
+    launch: Launch,
 ) -> Result<(), Error> {
     compile_limits(plan, process)?;
+    schedule::compile(plan, process)?;
     let user = process.user();
     if user.uid() != 0 && process.terminal() != Some(true) {
         plan.push("process.user", Step::OwnStdio(Uid::from_raw(user.uid())));
@@ -74,14 +113,67 @@ pub(super) fn compile(
     if confined {
         plan.push("process.noNewPrivileges", Step::SetNoNewPrivileges);
     }
-    // After the last change of ids, which would clear it.
-    plan.push("process", Step::DieWithParent);
-    plan.push("process", Step::AwaitStart);
+    if launch.dies_with_caller {
+        // After the last change of ids, which would clear it.
+        plan.push("process", Step::DieWithParent);
+    }
+    compile_labels(plan, process)?;
+    let execution = execution(process, launch.preserved)?;
+    if launch.gate.is_some() {
+        // Whoever starts the container may not be there to hear that it cannot be started.
+        plan.push(
+            "process.args",
+            Step::FindProgram {
+                name: execution.name.clone(),
+                candidates: execution.candidates.clone(),
+            },
+        );
+    }
+    plan.push("process", Step::AwaitStart { gate: launch.gate });
     if let Some(filter) = late {
         // As late as can be: the filter need not allow what the set-up does.
         plan.push("linux.seccomp", filter);
     }
-    plan.push("process.args", Step::Execute(execution(process)?));
+    plan.push("process.args", Step::Execute(execution));
+    Ok(())
+}
+
+/// What a security module does when the program is executed.
+fn compile_labels(plan: &mut InitPlan, process: &Process) -> Result<(), Error> {
+    let labels = [
+        (
+            "process.apparmorProfile",
+            process.apparmor_profile(),
+            "/sys/module/apparmor",
+            c"self/attr/apparmor/exec",
+            "exec ",
+        ),
+        (
+            "process.selinuxLabel",
+            process.selinux_label(),
+            "/sys/fs/selinux/enforce",
+            c"self/attr/exec",
+            "",
+        ),
+    ];
+    for (field, label, module, path, verb) in labels {
+        let Some(label) = label.as_deref().filter(|label| !label.is_empty()) else {
+            continue;
+        };
+        if !std::path::Path::new(module).exists() {
+            return Err(invalid(
+                field,
+                "the kernel runs without this security module",
+            ));
+        }
+        plan.push(
+            field,
+            Step::SetSecurityLabel {
+                path: path.to_owned(),
+                content: format!("{verb}{label}").into_bytes(),
+            },
+        );
+    }
     Ok(())
 }
 
@@ -190,7 +282,7 @@ fn resource(kind: PosixRlimitType) -> Resource {
     }
 }
 
-fn execution(process: &Process) -> Result<Execution, Error> {
+fn execution(process: &Process, preserved: u32) -> Result<Execution, Error> {
     let words = process.args().as_deref().unwrap_or_default();
     let name = match words.first() {
         Some(name) if !name.is_empty() => name.clone(),
@@ -210,6 +302,7 @@ fn execution(process: &Process) -> Result<Execution, Error> {
             strings("process.env", environment)?,
         ),
         name,
+        first_closed: FIRST_AFTER_STDIO + preserved,
     })
 }
 

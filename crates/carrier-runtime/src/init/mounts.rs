@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use carrier_sys::mount::{Attributes, set_attributes};
+use carrier_sys::mount::{Attributes, Change, set_attributes};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -46,18 +46,21 @@ impl Machine<'_> {
     }
 
     pub(super) fn mount_filesystem(&mut self, filesystem: &Filesystem) -> Result<(), Errno> {
-        let context = rustix::mount::fsopen(&*filesystem.kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-        for (key, value) in &filesystem.options {
-            match value {
-                Some(value) => rustix::mount::fsconfig_set_string(&context, &**key, &**value)?,
-                None => rustix::mount::fsconfig_set_flag(&context, &**key)?,
+        let mount = match (new_mount(filesystem), &filesystem.fallback) {
+            (Err(Errno::PERM | Errno::ACCESS | Errno::NODEV | Errno::BUSY), Some(source)) => {
+                borrowed_mount(source, filesystem)?
             }
-        }
-        rustix::mount::fsconfig_create(&context)?;
-        let flags = FsMountFlags::FSMOUNT_CLOEXEC;
-        let mount = rustix::mount::fsmount(&context, flags, filesystem.attributes)?;
+            (mount, _) => mount?,
+        };
         let target = path::open_or_create(self.root()?, &filesystem.target, Kind::Directory)?;
         attach(mount.as_fd(), target.as_fd())?;
+        if filesystem.propagation != 0 {
+            let change = Change {
+                propagation: filesystem.propagation,
+                ..Change::default()
+            };
+            carrier_sys::mount::change(mount.as_fd(), change, false).map_err(|e| errno(&e))?;
+        }
         if filesystem.target.path.to_bytes() == b"dev" {
             self.devices = Some(mount);
         }
@@ -66,27 +69,55 @@ impl Machine<'_> {
 
     pub(super) fn bind(&mut self, bind: &Bind) -> Result<(), Errno> {
         let tree = clone_tree(CWD, &bind.source, bind.recursive)?;
-        if !bind.attributes.is_empty() {
-            set_attributes(tree.as_fd(), bind.attributes, bind.recursive).map_err(|e| errno(&e))?;
+        for (change, recursive) in [
+            (bind.change, false),
+            (bind.recursive_change, bind.recursive),
+        ] {
+            if !change.is_empty() {
+                carrier_sys::mount::change(tree.as_fd(), change, recursive)
+                    .map_err(|e| errno(&e))?;
+            }
         }
         let target = path::open_or_create(self.root()?, &bind.target, bind.kind)?;
-        attach(tree.as_fd(), target.as_fd())
+        attach(tree.as_fd(), target.as_fd())?;
+        if bind.target.path.to_bytes() == b"dev" {
+            self.devices = Some(tree);
+        }
+        Ok(())
     }
 
     /// Fills the filesystem that was just mounted on `/dev`: by descriptor, since the image decides
     /// what the path `/dev` means (CVE-2026-41579).
     pub(super) fn populate_devices(&mut self, devices: &Devices) -> Result<(), Errno> {
-        let directory = self.devices.as_ref().ok_or(Errno::BADF)?.as_fd();
+        let directory = match &self.devices {
+            Some(directory) => directory,
+            None => {
+                let target = &devices.directory;
+                let directory = path::open_or_create(self.root()?, target, Kind::Directory)?;
+                self.devices.insert(directory)
+            }
+        };
         for name in &devices.directories {
-            rustix::fs::mkdirat(directory, &**name, Mode::from_raw_mode(0o755))?;
+            let made = rustix::fs::mkdirat(directory, &**name, Mode::from_raw_mode(0o755));
+            or_exists(made)?;
         }
         for (name, text) in &devices.links {
-            rustix::fs::symlinkat(&**text, directory, &**name)?;
+            or_exists(rustix::fs::symlinkat(&**text, directory, &**name))?;
         }
-        devices
-            .nodes
-            .iter()
-            .try_for_each(|node| add_device(directory, node))
+        for node in &devices.nodes {
+            add_device(directory.as_fd(), node)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_device(&mut self, node: &DeviceNode, parent: &Target) -> Result<(), Errno> {
+        let directory = path::open_or_create(self.root()?, parent, Kind::Directory)?;
+        add_device(directory.as_fd(), node)
+    }
+
+    pub(super) fn protect_devices(&mut self, change: Change) -> Result<(), Errno> {
+        let devices = self.devices.as_ref().ok_or(Errno::BADF)?;
+        carrier_sys::mount::change(devices.as_fd(), change, false).map_err(|e| errno(&e))
     }
 
     pub(super) fn mask(&mut self, target: &Target) -> Result<(), Errno> {
@@ -96,10 +127,7 @@ impl Machine<'_> {
             other => other?,
         };
         if path::file_type(place.as_fd())? != FileType::Directory {
-            return attach(
-                clone_device(c"/dev/null", NULL_DEVICE)?.as_fd(),
-                place.as_fd(),
-            );
+            return attach(null_device()?.as_fd(), place.as_fd());
         }
         let tree = match &self.empty {
             Some(empty) => clone_tree(empty, c"", false)?,
@@ -151,6 +179,14 @@ impl Machine<'_> {
         write_whole(&file, value.to_bytes())
     }
 
+    /// Writes a file of `/proc/self/attr` through a proc filesystem of our own (CVE-2019-16884).
+    pub(super) fn set_security_label(&mut self, path: &CStr, content: &[u8]) -> Result<(), Errno> {
+        let proc = private_proc()?;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
+        let file = path::open_with(proc.as_fd(), path, OFlags::WRONLY, resolve)?;
+        write_whole(&file, content)
+    }
+
     /// Makes the root the root, pivot_root(2), and lets go of the old one.
     pub(super) fn enter_root(&mut self) -> Result<(), Errno> {
         rustix::process::fchdir(self.root()?)?;
@@ -161,26 +197,97 @@ impl Machine<'_> {
     }
 }
 
+fn or_exists(made: Result<(), Errno>) -> Result<(), Errno> {
+    match made {
+        Err(Errno::EXIST) => Ok(()),
+        other => other,
+    }
+}
+
+fn new_mount(filesystem: &Filesystem) -> Result<OwnedFd, Errno> {
+    let context = rustix::mount::fsopen(&*filesystem.kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in &filesystem.options {
+        match value {
+            Some(value) => rustix::mount::fsconfig_set_string(&context, &**key, &**value)?,
+            None => rustix::mount::fsconfig_set_flag(&context, &**key)?,
+        }
+    }
+    rustix::mount::fsconfig_create(&context)?;
+    let flags = FsMountFlags::FSMOUNT_CLOEXEC;
+    rustix::mount::fsmount(&context, flags, filesystem.attributes)
+}
+
+/// The host's own mount of the same kind, as read-only as the new one would have been.
+fn borrowed_mount(source: &CStr, filesystem: &Filesystem) -> Result<OwnedFd, Errno> {
+    let tree = clone_tree(CWD, source, true)?;
+    let set = Attributes::from_bits_truncate(filesystem.attributes.bits().into());
+    set_attributes(tree.as_fd(), set, true).map_err(|e| errno(&e))?;
+    Ok(tree)
+}
+
 fn add_device(directory: BorrowedFd<'_>, node: &DeviceNode) -> Result<(), Errno> {
-    let tree = clone_device(&node.source, node.number)?;
+    if node.make {
+        match make_device(directory, node) {
+            Err(Errno::PERM) => {}
+            other => return other,
+        }
+    }
+    let tree = clone_device(&node.source, node)?;
     let attributes = Attributes::NO_SUID | Attributes::NO_EXEC;
     set_attributes(tree.as_fd(), attributes, false).map_err(|e| errno(&e))?;
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
+    let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o644);
-    let place = rustix::fs::openat(directory, &*node.name, flags, mode)?;
+    let place = match rustix::fs::openat(directory, &*node.name, flags | OFlags::EXCL, mode) {
+        // A root directory with a `/dev` of its own; what is there is only mounted on.
+        Err(Errno::EXIST) => {
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::openat(directory, &*node.name, flags, mode)?
+        }
+        other => other?,
+    };
     attach(tree.as_fd(), place.as_fd())
 }
 
-/// Clones the mount of a device node of the host, after a look at what it is (CVE-2025-31133).
-fn clone_device(source: &CStr, (major, minor): (u32, u32)) -> Result<OwnedFd, Errno> {
-    let tree = clone_tree(CWD, source, false)?;
-    let stat = rustix::fs::statat(&tree, c"", AtFlags::EMPTY_PATH)?;
-    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
-    if is_device && stat.st_rdev == rustix::fs::makedev(major, minor) {
-        Ok(tree)
-    } else {
-        Err(Errno::NXIO)
+/// Makes a node of a name that is not there yet, whatever the umask.
+fn make_device(directory: BorrowedFd<'_>, node: &DeviceNode) -> Result<(), Errno> {
+    let (major, minor) = node.number;
+    let device = rustix::fs::makedev(major, minor);
+    let mode = Mode::from_raw_mode(node.mode);
+    let name = &*node.name;
+    match rustix::fs::mknodat(directory, name, node.kind, mode, device) {
+        Err(Errno::EXIST) => return is_device(directory, name, node),
+        other => other?,
     }
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::chmodat(directory, name, mode, AtFlags::empty())?;
+    let (owner, group) = node.owner;
+    rustix::fs::chownat(directory, name, Some(owner), Some(group), flags)
+}
+
+/// Clones the mount of a device node of the host, after a look at what it is (CVE-2025-31133).
+fn clone_device(source: &CStr, node: &DeviceNode) -> Result<OwnedFd, Errno> {
+    let tree = clone_tree(CWD, source, false)?;
+    is_device(tree.as_fd(), c"", node)?;
+    Ok(tree)
+}
+
+fn is_device(directory: BorrowedFd<'_>, name: &CStr, node: &DeviceNode) -> Result<(), Errno> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
+    let stat = rustix::fs::statat(directory, name, flags)?;
+    let (major, minor) = node.number;
+    let same = FileType::from_raw_mode(stat.st_mode) == node.kind
+        && (node.kind == FileType::Fifo || stat.st_rdev == rustix::fs::makedev(major, minor));
+    if same { Ok(()) } else { Err(Errno::NXIO) }
+}
+
+/// `/dev/null` of the host, after a look at what it is.
+fn null_device() -> Result<OwnedFd, Errno> {
+    let tree = clone_tree(CWD, c"/dev/null", false)?;
+    let stat = rustix::fs::statat(&tree, c"", AtFlags::EMPTY_PATH)?;
+    let (major, minor) = NULL_DEVICE;
+    let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && stat.st_rdev == rustix::fs::makedev(major, minor);
+    if is_null { Ok(tree) } else { Err(Errno::NXIO) }
 }
 
 fn empty_directory() -> Result<OwnedFd, Errno> {

@@ -1,14 +1,16 @@
 //! Steps that change the process itself.
 
-use std::ffi::CStr;
-use std::os::fd::AsFd as _;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use carrier_sys::process::ChildToken;
+use carrier_sys::schedule::Scheduling;
 use carrier_sys::seccomp::Instruction;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
+use rustix::thread::LinkNameSpaceType;
 
 use super::errno;
 use crate::plan::Execution;
@@ -59,18 +61,77 @@ pub(super) fn set_resource_limit(resource: Resource, wanted: Rlimit) -> Result<(
     }
 }
 
+pub(super) fn separate_cgroups(token: &ChildToken) -> Result<(), Errno> {
+    carrier_sys::namespace::unshare_cgroups(token).map_err(|e| errno(&e))
+}
+
+/// Makes new clocks, sets them while nobody uses them, and uses them: time_namespaces(7).
+pub(super) fn set_clocks(offsets: &[u8], token: &ChildToken) -> Result<(), Errno> {
+    carrier_sys::namespace::unshare_time(token).map_err(|e| errno(&e))?;
+    if !offsets.is_empty() {
+        write_own(c"/proc/self/timens_offsets", offsets)?;
+    }
+    let path = c"/proc/self/ns/time_for_children";
+    let clocks = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::thread::move_into_link_name_space(clocks.as_fd(), Some(LinkNameSpaceType::Time))
+}
+
+pub(super) fn set_oom_score(score: &[u8]) -> Result<(), Errno> {
+    write_own(c"/proc/self/oom_score_adj", score)
+}
+
+/// Writes a file of the host's `/proc`, before the container's tree is there.
+fn write_own(path: &CStr, content: &[u8]) -> Result<(), Errno> {
+    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&file, content).map(drop)
+}
+
+pub(super) fn set_personality(domain: u32) -> Result<(), Errno> {
+    carrier_sys::schedule::set_personality(domain).map_err(|e| errno(&e))
+}
+
+pub(super) fn set_scheduling(wanted: &Scheduling) -> Result<(), Errno> {
+    carrier_sys::schedule::set_scheduling(wanted).map_err(|e| errno(&e))
+}
+
+pub(super) fn set_io_priority(class: u32, priority: u32) -> Result<(), Errno> {
+    carrier_sys::schedule::set_io_priority(class, priority).map_err(|e| errno(&e))
+}
+
 pub(super) fn die_with_parent() -> Result<(), Errno> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
 }
 
-pub(super) fn load_filter(filter: &[Instruction], flags: u32) -> Result<(), Errno> {
+/// Loads the filter; its notifications come on the descriptor, where the flags ask for one.
+pub(super) fn load_filter(filter: &[Instruction], flags: u32) -> Result<Option<OwnedFd>, Errno> {
     carrier_sys::seccomp::load(filter, flags).map_err(|e| errno(&e))
+}
+
+/// Looks for the program as [`execute`] will.
+pub(super) fn find_program(candidates: &[CString]) -> Result<(), Errno> {
+    let mut verdict = Errno::NOENT;
+    for candidate in candidates {
+        match is_program(candidate) {
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(Errno::ACCESS) => verdict = Errno::ACCESS,
+            other => return other,
+        }
+    }
+    Err(verdict)
+}
+
+fn is_program(path: &CStr) -> Result<(), Errno> {
+    let stat = rustix::fs::stat(path)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(Errno::ACCESS);
+    }
+    rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
 }
 
 /// Becomes the program: tries each place, as execvp(3) does, and reports what it found last.
 pub(super) fn execute(execution: &Execution, token: &ChildToken) -> Result<(), Errno> {
     carrier_sys::signal::reset(token).map_err(|e| errno(&e))?;
-    carrier_sys::fd::close_on_exec_from(3).map_err(|e| errno(&e))?;
+    carrier_sys::fd::close_on_exec_from(execution.first_closed).map_err(|e| errno(&e))?;
     let mut verdict = Errno::NOENT;
     for candidate in &execution.candidates {
         match errno(&execution.program.execute(candidate, token)) {

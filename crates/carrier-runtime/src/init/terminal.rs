@@ -2,26 +2,47 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::process::Uid;
 use rustix::pty::OpenptFlags;
+use rustix::termios::Winsize;
 
 use super::{Machine, identity, mounts, path};
+use crate::plan::TerminalPlace;
 
 impl Machine<'_> {
     /// Opens a terminal of the container's own devpts, sends its controlling side to the parent and
     /// makes the other side the standard streams and `/dev/console`.
-    pub(super) fn open_terminal(&mut self, owner: Uid) -> Result<(), Errno> {
+    pub(super) fn open_terminal(
+        &mut self,
+        owner: Uid,
+        size: Option<Winsize>,
+        place: TerminalPlace,
+    ) -> Result<(), Errno> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
         let flags = OFlags::RDWR | OFlags::NOCTTY;
-        let controller = path::open_with(self.root()?, c"dev/pts/ptmx", flags, resolve)?;
+        let controller = match place {
+            TerminalPlace::NewRoot => {
+                path::open_with(self.root()?, c"dev/pts/ptmx", flags, resolve)?
+            }
+            TerminalPlace::OwnRoot => {
+                let controller = path::open_with(CWD, c"/dev/pts/ptmx", flags, resolve)?;
+                is_devpts(&controller)?;
+                controller
+            }
+        };
         rustix::pty::unlockpt(&controller)?;
         // By descriptor: the name in /dev/pts could be swapped (CVE-2025-52565).
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let terminal = rustix::pty::ioctl_tiocgptpeer(&controller, flags)?;
         identity::give_terminal(&terminal, owner)?;
-        self.add_console(&terminal)?;
+        if let Some(size) = size {
+            rustix::termios::tcsetwinsize(&controller, size)?;
+        }
+        if place == TerminalPlace::NewRoot {
+            self.add_console(&terminal)?;
+        }
         self.channel.send_terminal(controller.as_fd())?;
         rustix::process::setsid()?;
         rustix::process::ioctl_tiocsctty(&terminal)?;
@@ -42,5 +63,16 @@ impl Machine<'_> {
         let devices = self.devices.as_ref().ok_or(Errno::BADF)?;
         let null = rustix::fs::openat(devices, c"null", OFlags::RDONLY, Mode::empty())?;
         rustix::stdio::dup2_stdin(&null)
+    }
+}
+
+/// What a container that runs has put at the path of its devpts is not to be trusted.
+fn is_devpts(file: &OwnedFd) -> Result<(), Errno> {
+    const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
+    let kind = rustix::fs::fstatfs(file)?.f_type;
+    if u64::try_from(kind) == Ok(DEVPTS_SUPER_MAGIC) {
+        Ok(())
+    } else {
+        Err(Errno::NXIO)
     }
 }

@@ -1,0 +1,299 @@
+//! From `linux.resources` to files of the unified hierarchy.
+
+use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources};
+
+use crate::error::Error;
+
+/// A value for a file of a cgroup, and the field that asked for it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Limit {
+    pub(super) field: String,
+    pub(super) file: String,
+    pub(super) value: String,
+}
+
+impl Limit {
+    /// The controller that the file belongs to.
+    pub(super) fn controller(&self) -> Option<&str> {
+        let (controller, _) = self.file.split_once('.')?;
+        (controller != "cgroup").then_some(controller)
+    }
+}
+
+/// Converts every limit, or refuses what the unified hierarchy does not have.
+///
+/// Rules for devices are not among them: without a right to make device nodes a container can open
+/// those alone that it was given.
+pub(super) fn files(resources: &LinuxResources) -> Result<Vec<Limit>, Error> {
+    let mut limits = Vec::new();
+    let mut add = |field: &str, file: &str, value: String| {
+        limits.push(Limit {
+            field: format!("linux.resources.{field}"),
+            file: file.to_owned(),
+            value,
+        });
+    };
+    if let Some(memory) = resources.memory() {
+        add_memory(memory, &mut add)?;
+    }
+    if let Some(cpu) = resources.cpu() {
+        add_cpu(cpu, &mut add)?;
+    }
+    if let Some(limit) = resources
+        .pids()
+        .as_ref()
+        .map(oci_spec::runtime::LinuxPids::limit)
+        && limit != 0
+    {
+        add("pids.limit", "pids.max", or_max(limit));
+    }
+    if let Some(io) = resources.block_io() {
+        add_io(io, &mut add)?;
+    }
+    for (index, limit) in resources.hugepage_limits().iter().flatten().enumerate() {
+        let field = format!("hugepageLimits[{index}]");
+        let file = format!("hugetlb.{}.max", limit.page_size());
+        add(&field, &file, limit.limit().to_string());
+    }
+    if resources.network().is_some() {
+        return Err(unsupported("network", "cgroup v2 has no such controller"));
+    }
+    for (device, limit) in resources.rdma().iter().flatten() {
+        let handles = limit
+            .hca_handles()
+            .map(|count| format!(" hca_handle={count}"));
+        let objects = limit
+            .hca_objects()
+            .map(|count| format!(" hca_object={count}"));
+        let value = format!(
+            "{device}{}{}",
+            handles.unwrap_or_default(),
+            objects.unwrap_or_default()
+        );
+        add("rdma", "rdma.max", value);
+    }
+    let mut unified: Vec<_> = resources.unified().iter().flatten().collect();
+    unified.sort_unstable();
+    for (file, value) in unified {
+        if file.contains('/') || !file.contains('.') {
+            return Err(unsupported("unified", "a key is no file of a cgroup"));
+        }
+        add(&format!("unified[{file:?}]"), file, value.clone());
+    }
+    Ok(limits)
+}
+
+fn add_memory(memory: &LinuxMemory, add: &mut impl FnMut(&str, &str, String)) -> Result<(), Error> {
+    let limit = memory.limit().filter(|limit| *limit != 0);
+    if let Some(swap) = memory.swap().filter(|swap| *swap != 0) {
+        // The specification counts memory and swap together, the hierarchy swap alone.
+        let value = match (swap, limit) {
+            (..=-1, _) => "max".to_owned(),
+            (swap, Some(limit)) if limit > 0 && swap >= limit => (swap - limit).to_string(),
+            (_, Some(limit)) if limit > 0 => {
+                return Err(unsupported(
+                    "memory.swap",
+                    "it is less than the memory limit",
+                ));
+            }
+            _ => {
+                return Err(unsupported(
+                    "memory.swap",
+                    "it needs a memory limit beside it",
+                ));
+            }
+        };
+        add("memory.swap", "memory.swap.max", value);
+    }
+    if let Some(limit) = limit {
+        add("memory.limit", "memory.max", or_max(limit));
+    }
+    if let Some(reservation) = memory.reservation().filter(|bytes| *bytes != 0) {
+        add("memory.reservation", "memory.low", or_max(reservation));
+    }
+    if memory.disable_oom_killer() == Some(true) {
+        return Err(unsupported(
+            "memory.disableOOMKiller",
+            "cgroup v2 cannot do it",
+        ));
+    }
+    if memory.swappiness().is_some() {
+        return Err(unsupported("memory.swappiness", "cgroup v2 cannot do it"));
+    }
+    if memory.kernel_tcp().is_some_and(|bytes| bytes > 0) {
+        return Err(unsupported("memory.kernelTCP", "cgroup v2 cannot do it"));
+    }
+    Ok(())
+}
+
+fn add_cpu(cpu: &LinuxCpu, add: &mut impl FnMut(&str, &str, String)) -> Result<(), Error> {
+    const PERIOD: u64 = 100_000;
+    if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
+        add("cpu.shares", "cpu.weight", weight(shares).to_string());
+    }
+    let period = cpu.period().filter(|period| *period != 0);
+    let quota = cpu.quota().filter(|quota| *quota != 0);
+    if quota.is_some() || period.is_some() {
+        let quota = or_max(quota.unwrap_or(-1));
+        add(
+            "cpu.quota",
+            "cpu.max",
+            format!("{quota} {}", period.unwrap_or(PERIOD)),
+        );
+    }
+    if let Some(burst) = cpu.burst() {
+        add("cpu.burst", "cpu.max.burst", burst.to_string());
+    }
+    if let Some(idle) = cpu.idle() {
+        add("cpu.idle", "cpu.idle", idle.to_string());
+    }
+    let realtime = [
+        cpu.realtime_runtime().is_some_and(|time| time != 0),
+        cpu.realtime_period().is_some_and(|time| time != 0),
+    ];
+    if realtime.contains(&true) {
+        return Err(unsupported("cpu.realtimeRuntime", "cgroup v2 cannot do it"));
+    }
+    let lists = [
+        ("cpu.cpus", "cpuset.cpus", cpu.cpus()),
+        ("cpu.mems", "cpuset.mems", cpu.mems()),
+    ];
+    for (field, file, list) in lists {
+        if let Some(list) = list.as_deref().filter(|list| !list.is_empty()) {
+            add(field, file, list.to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn add_io(io: &LinuxBlockIo, add: &mut impl FnMut(&str, &str, String)) -> Result<(), Error> {
+    if let Some(weight) = io.weight().filter(|weight| *weight != 0) {
+        add(
+            "blockIO.weight",
+            "io.bfq.weight",
+            format!("default {weight}"),
+        );
+    }
+    if io.leaf_weight().is_some_and(|weight| weight != 0) {
+        return Err(unsupported("blockIO.leafWeight", "cgroup v2 cannot do it"));
+    }
+    for device in io.weight_device().iter().flatten() {
+        let weight = device.weight().unwrap_or(0);
+        let value = format!("{}:{} {weight}", device.major(), device.minor());
+        add("blockIO.weightDevice", "io.bfq.weight", value);
+    }
+    let throttles = [
+        (
+            "blockIO.throttleReadBpsDevice",
+            "rbps",
+            io.throttle_read_bps_device(),
+        ),
+        (
+            "blockIO.throttleWriteBpsDevice",
+            "wbps",
+            io.throttle_write_bps_device(),
+        ),
+        (
+            "blockIO.throttleReadIOPSDevice",
+            "riops",
+            io.throttle_read_iops_device(),
+        ),
+        (
+            "blockIO.throttleWriteIOPSDevice",
+            "wiops",
+            io.throttle_write_iops_device(),
+        ),
+    ];
+    for (field, key, devices) in throttles {
+        for device in devices.iter().flatten() {
+            let (major, minor) = (device.major(), device.minor());
+            add(
+                field,
+                "io.max",
+                format!("{major}:{minor} {key}={}", device.rate()),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn or_max(limit: i64) -> String {
+    if limit < 0 {
+        "max".to_owned()
+    } else {
+        limit.to_string()
+    }
+}
+
+/// From 2 to 262144 shares to a weight from 1 to 10000, on the curve that runc and crun agreed on:
+/// 1024 shares, the default of one, become 100, the default of the other.
+fn weight(shares: u64) -> u64 {
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "numbers from 2 to 262144 in, from 1 to 10000 out"
+    )]
+    let curve = |shares: u64| {
+        let log = (shares as f64).log2();
+        let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
+        10_f64.powf(exponent).ceil() as u64
+    };
+    match shares {
+        ..=2 => 1,
+        262_144.. => 10_000,
+        shares => curve(shares),
+    }
+}
+
+fn unsupported(field: &str, reason: &str) -> Error {
+    Error::Limit {
+        field: format!("linux.resources.{field}"),
+        reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(json: &str) -> Vec<(String, String)> {
+        let limits = files(&serde_json::from_str(json).unwrap()).unwrap();
+        limits
+            .into_iter()
+            .map(|limit| (limit.file, limit.value))
+            .collect()
+    }
+
+    fn pair(file: &str, value: &str) -> (String, String) {
+        (file.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn swap_is_what_goes_beyond_memory() {
+        let found = pairs(r#"{"memory": {"limit": 1000, "swap": 3000}}"#);
+        assert_eq!(
+            found,
+            [pair("memory.swap.max", "2000"), pair("memory.max", "1000")]
+        );
+    }
+
+    #[test]
+    fn less_than_nothing_is_no_limit() {
+        let found = pairs(r#"{"memory": {"limit": -1}, "pids": {"limit": -1}}"#);
+        assert_eq!(found, [pair("memory.max", "max"), pair("pids.max", "max")]);
+    }
+
+    #[test]
+    fn default_shares_are_the_default_weight() {
+        assert_eq!((weight(2), weight(1024), weight(262_144)), (1, 100, 10_000));
+    }
+
+    #[test]
+    fn a_quota_comes_with_its_period() {
+        assert_eq!(
+            pairs(r#"{"cpu": {"quota": 50000}}"#),
+            [pair("cpu.max", "50000 100000")]
+        );
+    }
+}

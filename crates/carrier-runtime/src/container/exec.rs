@@ -1,0 +1,174 @@
+//! `exec`: one more process in a container that runs.
+
+use carrier_sys::process::SingleThreaded;
+use oci_spec::runtime::{Capabilities as CapabilityNames, Capability, Process, Spec, User};
+
+use super::create::write_pid;
+use super::{CONFIG, ExecOptions, ProcessChange, Runtime, console};
+use crate::compile::{self, Launch};
+use crate::config;
+use crate::error::Error;
+use crate::join;
+use crate::launch::{Prepared, Started};
+use crate::state::{ProcessIdentity, Status};
+
+impl Runtime {
+    /// Starts a process in the namespaces, the cgroup and under the restrictions of a container.
+    ///
+    /// # Errors
+    /// [`Error::WrongStatus`] for a container that does not run; what the program's execution fails
+    /// with.
+    pub fn exec(
+        &self,
+        id: &str,
+        options: &ExecOptions,
+        detach: bool,
+        proof: &SingleThreaded,
+    ) -> Result<Started, Error> {
+        // Not under the lock: an exec may take as long as its user likes.
+        let record = self.record(id)?;
+        let mut allowed = vec![Status::Created, Status::Running];
+        if options.ignore_paused {
+            allowed.push(Status::Paused);
+        }
+        record.require("exec in", &allowed)?;
+        let spec = config::read(&self.directory(id)?.path(CONFIG))?;
+        let process = match &options.process_file {
+            Some(path) => config::read_process(path)?,
+            None => changed(&spec, &options.change)?,
+        };
+        if process.terminal() != Some(true) && options.console_socket.is_some() {
+            return Err(Error::Invalid {
+                field: "process.terminal".to_owned(),
+                reason: "it is false, and a console socket was given".to_owned(),
+            });
+        }
+        let cgroup = match (record.cgroup.as_deref(), &options.cgroup) {
+            (Some(path), Some(below)) => Some(crate::cgroup::Cgroup::at(path).below(below)?),
+            (Some(path), None) => Some(crate::cgroup::Cgroup::at(path)),
+            (None, Some(_)) => Some(record.cgroup_for("exec --cgroup")?),
+            (None, None) => None,
+        };
+        let launch = Launch {
+            dies_with_caller: !detach,
+            preserved: options.preserve_fds,
+            has_cgroup: cgroup.is_some(),
+            ..Launch::default()
+        };
+        let has_cgroup = launch.has_cgroup;
+        let plan = compile::compile_joining(&spec, &process, launch)?;
+        let joined = join::namespaces_of(record.process.pid)?;
+        // Whoever has the number now is the one whose namespaces were just named.
+        check_alive(&record.process)?;
+        let prepared = Prepared::joining(plan, joined, has_cgroup);
+        let spawned = prepared.spawn_and(proof, |pid| match &cgroup {
+            Some(cgroup) => cgroup.add(pid),
+            None => Ok(()),
+        })?;
+        let mut ready = spawned.wait_ready()?;
+        check_alive(&record.process)?;
+        let pid = ready.pid();
+        if let Some(socket) = &options.console_socket
+            && let Some(terminal) = ready.take_terminal()
+        {
+            console::send_terminal(socket, &terminal)?;
+        }
+        let mut started = ready.start()?;
+        if let Some(listener) = started.take_listener() {
+            record.deliver_listener(&listener)?;
+        }
+        if let Some(path) = &options.pid_file {
+            write_pid(path, pid)?;
+        }
+        Ok(started)
+    }
+}
+
+fn check_alive(process: &ProcessIdentity) -> Result<(), Error> {
+    if process.is_alive() {
+        Ok(())
+    } else {
+        Err(Error::ChildDied)
+    }
+}
+
+/// The container's own process with what the command line changes of it.
+fn changed(spec: &Spec, change: &ProcessChange) -> Result<Process, Error> {
+    let mut process = spec.process().clone().ok_or(Error::ChildDied)?;
+    process.set_args(Some(change.arguments.clone()));
+    process.set_terminal(Some(change.terminal));
+    process.set_console_size(None);
+    let mut environment = process.env().clone().unwrap_or_default();
+    environment.extend(change.environment.iter().cloned());
+    process.set_env(Some(environment));
+    if let Some(directory) = &change.working_directory {
+        process.set_cwd(directory.clone());
+    }
+    change_user(&mut process, change);
+    if let Some(confined) = change.no_new_privileges {
+        process.set_no_new_privileges(Some(confined));
+    }
+    if let Some(profile) = &change.apparmor_profile {
+        process.set_apparmor_profile(Some(profile.clone()));
+    }
+    if let Some(label) = &change.selinux_label {
+        process.set_selinux_label(Some(label.clone()));
+    }
+    add_capabilities(&mut process, &change.capabilities)?;
+    Ok(process)
+}
+
+fn change_user(process: &mut Process, change: &ProcessChange) {
+    let was_root = process.user().uid() == 0;
+    if let Some((uid, gid)) = change.user {
+        let mut user = User::default();
+        user.set_uid(uid).set_gid(gid.unwrap_or(0));
+        user.set_umask(process.user().umask());
+        process.set_user(user);
+    }
+    if !change.additional_groups.is_empty() {
+        let mut user = process.user().clone();
+        let mut groups = user.additional_gids().clone().unwrap_or_default();
+        groups.extend(&change.additional_groups);
+        user.set_additional_gids(Some(groups));
+        process.set_user(user);
+    }
+    let becomes_other = change.user.is_some_and(|(uid, _)| uid != 0);
+    if was_root
+        && becomes_other
+        && let Some(mut sets) = process.capabilities().clone()
+    {
+        // As after setuid(2) from root: the bounding set is what remains.
+        sets.set_effective(None).set_permitted(None);
+        sets.set_inheritable(None).set_ambient(None);
+        process.set_capabilities(Some(sets));
+    }
+}
+
+/// What the caller adds goes into every set but the inheritable ones (CVE-2022-29162).
+fn add_capabilities(process: &mut Process, names: &[String]) -> Result<(), Error> {
+    for name in names {
+        let plain = name.to_ascii_uppercase();
+        let plain = plain.strip_prefix("CAP_").unwrap_or(&plain);
+        let capability: Capability = plain.parse().map_err(|_| Error::Invalid {
+            field: "--cap".to_owned(),
+            reason: format!("{name:?} is not a capability"),
+        })?;
+        let mut sets = process.capabilities().clone().unwrap_or_default();
+        let with = |set: &Option<CapabilityNames>| {
+            let mut set = set.clone().unwrap_or_default();
+            set.insert(capability);
+            Some(set)
+        };
+        let (bounding, effective, permitted) = (
+            with(sets.bounding()),
+            with(sets.effective()),
+            with(sets.permitted()),
+        );
+        sets.set_bounding(bounding)
+            .set_effective(effective)
+            .set_permitted(permitted);
+        process.set_capabilities(Some(sets));
+    }
+    Ok(())
+}

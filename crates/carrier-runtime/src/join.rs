@@ -1,0 +1,151 @@
+//! Joining namespaces that exist, setns(2).
+//!
+//! A process that joins a PID namespace gets only its children into it, and one that joins a user
+//! namespace cannot come back. So a helper joins, clones the container's process as a sibling of its
+//! own, and ends.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use carrier_sys::process::{Child, ChildToken, Namespaces, SingleThreaded, clone_into};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::DumpableBehavior;
+
+use crate::channel::{ChildEnd, Report, pair};
+use crate::compile::Join;
+use crate::error::Error;
+use crate::init;
+use crate::plan::InitPlan;
+
+/// Where namespaces of a process are found below `/proc/PID/ns`, in the order in which they are
+/// joined: the user namespace gives the right to join the others, and the new root comes last.
+const KINDS: [(&str, Namespaces); 8] = [
+    ("user", Namespaces::USER),
+    ("cgroup", Namespaces::CGROUP),
+    ("ipc", Namespaces::IPC),
+    ("net", Namespaces::NETWORK),
+    ("pid", Namespaces::PID),
+    ("time", Namespaces::TIME),
+    ("uts", Namespaces::UTS),
+    ("mnt", Namespaces::MOUNT),
+];
+
+/// The namespaces of `pid` that are not the caller's.
+pub(crate) fn namespaces_of(pid: u32) -> Result<Vec<Join>, Error> {
+    let mut joins = Vec::new();
+    for (name, kind) in KINDS {
+        let path = format!("/proc/{pid}/ns/{name}");
+        let theirs = match std::fs::read_link(&path) {
+            Ok(theirs) => theirs,
+            // A kernel without this kind.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(Error::Namespace { path, source }),
+        };
+        if std::fs::read_link(format!("/proc/self/ns/{name}")).ok() != Some(theirs) {
+            let origin = format!("namespace {name}");
+            let path = std::ffi::CString::new(path).map_err(|_| Error::ChildDied)?;
+            joins.push(Join { kind, path, origin });
+        }
+    }
+    Ok(joins)
+}
+
+/// Clones a process into `new` namespaces inside of those in `joined`; it carries `plan` out.
+pub(crate) fn clone_inside(
+    joined: &[Join],
+    new: Namespaces,
+    plan: &InitPlan,
+    child_end: &ChildEnd,
+    proof: &SingleThreaded,
+) -> Result<Child, Error> {
+    let opened = open(joined)?;
+    let (parent, helper_end) = pair().map_err(|errno| Error::Prepare(errno.into()))?;
+    let helper = clone_into(Namespaces::empty(), proof, |token| {
+        let joined = join_all(&opened, &token).and_then(|()| {
+            let run = |token| init::run(plan, child_end, &token);
+            carrier_sys::process::clone_sibling(new, &token, run)
+                .map_err(|error| (opened.len(), init::errno(&error)))
+        });
+        match joined {
+            Ok((pid, pidfd)) => {
+                let sent = helper_end.send_spawned(pid, pidfd.as_fd());
+                u8::from(sent.is_err())
+            }
+            Err((place, errno)) => {
+                helper_end.report_failure(place, errno);
+                1
+            }
+        }
+    })
+    .map_err(Error::Clone)?;
+    drop(helper_end);
+    let report = parent.receive().map_err(Error::Channel)?;
+    // It ends by itself; nothing depends on how.
+    let _ = helper.wait();
+    match report {
+        Report::Spawned { pid, pidfd } => Ok(Child::adopt(pid, pidfd)),
+        Report::Failed { step, errno } => Err(match opened.get(step) {
+            Some(namespace) => Error::Step {
+                action: format!("join namespace {}", namespace.join.path.to_string_lossy()),
+                origin: namespace.join.origin.clone(),
+                source: errno,
+            },
+            None => Error::Clone(errno.into()),
+        }),
+        _ => Err(Error::ChildDied),
+    }
+}
+
+struct Opened<'a> {
+    join: &'a Join,
+    file: OwnedFd,
+}
+
+fn open(joined: &[Join]) -> Result<Vec<Opened<'_>>, Error> {
+    let mut opened = Vec::with_capacity(joined.len());
+    for (_, kind) in KINDS {
+        for join in joined.iter().filter(|join| join.kind == kind) {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let file = rustix::fs::open(&*join.path, flags, Mode::empty()).map_err(|errno| {
+                Error::Namespace {
+                    path: join.path.to_string_lossy().into_owned(),
+                    source: errno.into(),
+                }
+            })?;
+            opened.push(Opened { join, file });
+        }
+    }
+    Ok(opened)
+}
+
+/// Joins everything; the failure has the place of what could not be joined.
+fn join_all(opened: &[Opened<'_>], _token: &ChildToken) -> Result<(), (usize, Errno)> {
+    hide().map_err(|errno| (0, errno))?;
+    let is_user = |namespace: &Opened<'_>| namespace.join.kind == Namespaces::USER;
+    let mut joined_before = Namespaces::empty();
+    if opened.iter().any(is_user) {
+        // What belongs to the user namespace that is left can only be joined from there.
+        for namespace in opened.iter().filter(|namespace| !is_user(namespace)) {
+            let is_root = namespace.join.kind == Namespaces::MOUNT;
+            if !is_root && join(namespace).is_ok() {
+                joined_before |= namespace.join.kind;
+            }
+        }
+    }
+    for (place, namespace) in opened.iter().enumerate() {
+        if !joined_before.contains(namespace.join.kind) {
+            join(namespace).map_err(|errno| (place, errno))?;
+        }
+    }
+    // Joining a user namespace has made the process traceable again.
+    hide().map_err(|errno| (0, errno))
+}
+
+fn join(namespace: &Opened<'_>) -> Result<(), Errno> {
+    rustix::thread::move_into_link_name_space(namespace.file.as_fd(), None)
+}
+
+/// A container must not look into a process that comes from outside (CVE-2016-9962).
+fn hide() -> Result<(), Errno> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+}
