@@ -17,6 +17,7 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 
+use carrier_sys::process::Namespaces;
 use carrier_sys::seccomp::Instruction;
 use oci_spec::runtime::{Linux, LinuxIdMapping, Process, Spec};
 
@@ -191,8 +192,12 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     }
     namespaces::compile_clocks(&mut plan, &mut namespaces, linux)?;
     process::compile_oom_score(&mut plan, process);
-    // After the maps: a helper may not write them for a process that cannot be traced.
-    plan.push("process", Step::HideFromTracers);
+    // In a PID namespace of its own nobody can look into the process.
+    let is_alone = namespaces.new.contains(Namespaces::PID);
+    if !is_alone {
+        // After the maps: a helper may not write them for a process that cannot be traced.
+        plan.push("process", Step::SetTraceable(false));
+    }
     plan.push(
         "linux.rootfsPropagation",
         Step::SetPropagation(mounts::first_propagation(linux)?),
@@ -226,7 +231,9 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     if let Some(personality) = linux.personality() {
         schedule::compile_personality(&mut plan, personality)?;
     }
-    process::compile(&mut plan, process, &maps, filter, launch)?;
+    // A change of ids makes a process untraceable, and hooks and `exec` look for its namespaces.
+    let traceable = is_alone && launch.gate.is_some();
+    process::compile(&mut plan, process, &maps, filter, launch, traceable)?;
     Ok(Compiled {
         plan,
         namespaces,
@@ -262,7 +269,7 @@ pub(crate) fn compile_joining(
         Some(linux) => filter(None, linux)?,
         None => None,
     };
-    process::compile(&mut plan, process, &maps, filter, launch)?;
+    process::compile(&mut plan, process, &maps, filter, launch, false)?;
     Ok(plan)
 }
 

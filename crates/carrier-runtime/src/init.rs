@@ -64,7 +64,7 @@ impl Machine<'_> {
             Step::SeparateCgroups => process::separate_cgroups(self.token),
             Step::SetClocks(offsets) => process::set_clocks(offsets, self.token),
             Step::SetOomScore(score) => process::set_oom_score(score),
-            Step::HideFromTracers => process::hide_from_tracers(),
+            Step::SetTraceable(traceable) => process::set_traceable(*traceable),
             Step::SetPropagation(flags) => rustix::mount::mount_change(c"/", *flags),
             Step::MountOverlay(overlay) => self.mount_overlay(overlay),
             Step::BindRoot { source } => self.bind_root(source),

@@ -76,8 +76,9 @@ pub(crate) enum Step {
     /// New clocks, and the lines of `/proc/self/timens_offsets` that set them.
     SetClocks(Vec<u8>),
     SetOomScore(Vec<u8>),
-    /// Nobody may trace this process or look into its descriptors until it executes the program.
-    HideFromTracers,
+    /// Whether others may trace this process or look into its descriptors, until it executes the
+    /// program.
+    SetTraceable(bool),
     SetPropagation(MountPropagationFlags),
     /// Mount the layers on each other, and take that for the root.
     MountOverlay(OverlayMount),
@@ -268,7 +269,8 @@ impl fmt::Display for Step {
             Self::SeparateCgroups => f.write_str("separate the cgroups"),
             Self::SetClocks(_) => f.write_str("set the clocks"),
             Self::SetOomScore(_) => f.write_str("set the OOM score"),
-            Self::HideFromTracers => f.write_str("make the process untraceable"),
+            Self::SetTraceable(true) => f.write_str("make the process traceable"),
+            Self::SetTraceable(false) => f.write_str("make the process untraceable"),
             Self::SetPropagation(_) => f.write_str("separate the mount namespace"),
             Self::MountOverlay(_) => f.write_str("mount the image's layers"),
             Self::BindRoot { source } => write!(f, "mount root directory {}", text(source)),

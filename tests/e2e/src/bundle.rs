@@ -46,6 +46,16 @@ impl<'a> Bundle<'a> {
         Self { cx, path, config }
     }
 
+    /// The bundle that [`Bundle::new`] has made.
+    #[must_use]
+    pub fn again(cx: &'a Cx) -> Self {
+        Self {
+            cx,
+            path: cx.home().join("bundle"),
+            config: Value::Null,
+        }
+    }
+
     /// Where the bundle is.
     #[must_use]
     pub fn path(&self) -> &PathBuf {
@@ -62,7 +72,9 @@ impl<'a> Bundle<'a> {
     pub fn create(&self) -> Outcome {
         self.save();
         let create = format!("{} create --bundle home/bundle box", self.runtime());
-        self.cx.script(&format!("{create} </dev/null >output 2>errors || {{ cat errors >&2; exit 1; }}"))
+        self.cx.script(&format!(
+            "{create} </dev/null >output 2>errors || {{ cat errors >&2; exit 1; }}"
+        ))
     }
 
     /// What the container `box` has written since `create`.
@@ -74,7 +86,8 @@ impl<'a> Bundle<'a> {
     /// The runtime with these words.
     pub fn oci(&self, words: &[&str]) -> Outcome {
         let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
-        self.cx.script(&format!("{} {}", self.runtime(), quoted.join(" ")))
+        self.cx
+            .script(&format!("{} {}", self.runtime(), quoted.join(" ")))
     }
 
     /// The status of the container `box`.

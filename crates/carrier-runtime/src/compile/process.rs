@@ -85,6 +85,7 @@ pub(super) fn compile(
     maps: &IdMaps,
     filter: Option<Step>,
     launch: Launch,
+    traceable: bool,
 ) -> Result<(), Error> {
     compile_limits(plan, process)?;
     schedule::compile(plan, process)?;
@@ -119,6 +120,9 @@ pub(super) fn compile(
     }
     compile_labels(plan, process)?;
     let execution = execution(process, launch.preserved)?;
+    if traceable {
+        plan.push("process", Step::SetTraceable(true));
+    }
     if launch.gate.is_some() {
         // Whoever starts the container may not be there to hear that it cannot be started.
         plan.push(

@@ -14,7 +14,7 @@ use super::record::{Facts, SeccompListener, replace};
 use super::{CONFIG, CreateOptions, Directory, GATE, Lock, Record, Runtime, check_id, console};
 use crate::cgroup::Cgroup;
 use crate::channel;
-use crate::compile::{Bundle, Launch, RootSource, Stdin};
+use crate::compile::{Bundle, Launch, RootSource};
 use crate::config;
 use crate::error::Error;
 use crate::launch::{Prepared, Ready, Started, leave_login_keyring};
@@ -310,11 +310,9 @@ fn enter_bundle(options: &CreateOptions) -> Result<Spec, Error> {
 
 fn launch(options: &CreateOptions) -> Launch {
     Launch {
-        stdin: Stdin::Inherit,
         dies_with_caller: false,
-        gate: None,
         preserved: options.preserve_fds,
-        has_cgroup: false,
+        ..Launch::default()
     }
 }
 

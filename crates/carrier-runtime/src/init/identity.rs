@@ -51,7 +51,11 @@ pub(super) fn drop_bounding_set(keep: CapabilitySet) -> Result<(), Errno> {
 
 pub(super) fn become_user(user: &Identity) -> Result<(), Errno> {
     if let Some(groups) = &user.groups {
-        rustix::thread::set_thread_groups(groups)?;
+        match rustix::thread::set_thread_groups(groups) {
+            // A user namespace that somebody else has made with a single id.
+            Err(Errno::PERM) if groups.is_empty() => {}
+            other => other?,
+        }
     }
     rustix::thread::set_keep_capabilities(user.keep_capabilities)?;
     rustix::thread::set_thread_res_gid(user.gid, user.gid, user.gid)?;

@@ -15,8 +15,12 @@ use rustix::thread::LinkNameSpaceType;
 use super::errno;
 use crate::plan::Execution;
 
-pub(super) fn hide_from_tracers() -> Result<(), Errno> {
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+pub(super) fn set_traceable(traceable: bool) -> Result<(), Errno> {
+    rustix::process::set_dumpable_behavior(if traceable {
+        DumpableBehavior::Dumpable
+    } else {
+        DumpableBehavior::NotDumpable
+    })
 }
 
 pub(super) fn bring_loopback_up() -> Result<(), Errno> {

@@ -1,0 +1,367 @@
+//! The fields of `config.json`: each is applied, or refused by name.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test explains itself by its name"
+)]
+
+use carrier_e2e::{Bundle, Cx, is_root, skip};
+use serde_json::{Value, json};
+
+fn refused(bundle: &Bundle<'_>, message: &str) {
+    let outcome = bundle.run().exits_with(1);
+    assert!(
+        outcome.errors().contains(message),
+        "{message:?} in {outcome:?}"
+    );
+}
+
+#[test]
+fn the_process_is_as_the_configuration_says() {
+    let cx = Cx::new();
+    let script = "umask; ulimit -n; echo $A; readlink /proc/self/cwd; cat /proc/self/oom_score_adj; \
+                  grep -e NoNewPrivs /proc/self/status";
+    let mut bundle = Bundle::new(&cx, script);
+    let process = &mut bundle.config["process"];
+    process["user"]["umask"] = 0o077.into();
+    process["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 64, "hard": 128}]);
+    process["env"] = json!(["PATH=/bin", "A=b"]);
+    process["cwd"] = "/tmp/../etc".into();
+    process["oomScoreAdj"] = 500.into();
+    process["noNewPrivileges"] = false.into();
+    bundle
+        .run()
+        .succeeds()
+        .prints("0077\n64\nb\n/etc\n500\nNoNewPrivs:\t0");
+}
+
+#[test]
+fn scheduling_is_as_the_configuration_says() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "cat /proc/self/stat; cat /proc/self/personality");
+    let process = &mut bundle.config["process"];
+    process["scheduler"] = json!({"policy": "SCHED_BATCH", "nice": 5});
+    process["ioPriority"] = json!({"class": "IOPRIO_CLASS_IDLE", "priority": 3});
+    bundle.config["linux"]["personality"] = json!({"domain": "LINUX32"});
+    let outcome = bundle.run().succeeds();
+    let stat: Vec<&str> = outcome.text().split_whitespace().collect();
+    // Nice value and policy: fields 19 and 41 of proc_pid_stat(5).
+    assert_eq!((stat[18], stat[40]), ("5", "3"));
+    assert!(
+        outcome.text().trim_end().ends_with("00000008"),
+        "{outcome:?}"
+    );
+    bundle.config["process"]["ioPriority"]["priority"] = 8.into();
+    refused(&bundle, "process.ioPriority is invalid");
+}
+
+#[test]
+fn names_clocks_and_kernel_parameters_belong_to_the_container() {
+    let cx = Cx::new();
+    let script = "hostname; cat /proc/sys/kernel/domainname /proc/sys/kernel/msgmax; \
+                  read up rest < /proc/uptime; test ${up%.*} -gt 1000000 && echo late";
+    let mut bundle = Bundle::new(&cx, script);
+    bundle.config["hostname"] = "box".into();
+    bundle.config["domainname"] = "example.org".into();
+    bundle.config["linux"]["sysctl"] = json!({"kernel.msgmax": "4242"});
+    bundle.config["linux"]["timeOffsets"] = json!({"boottime": {"secs": 1_000_000}});
+    let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.push(json!({"type": "time"}));
+    bundle
+        .run()
+        .succeeds()
+        .prints("box\nexample.org\n4242\nlate");
+}
+
+#[test]
+fn n03_kernel_parameters_of_the_host_are_refused() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "true");
+    for (name, value) in [
+        ("kernel.core_pattern", "|/x"),
+        ("vm.overcommit_memory", "1"),
+        ("kernel/../vm.swappiness", "1"),
+    ] {
+        bundle.config["linux"]["sysctl"] = json!({name: value});
+        refused(&bundle, "linux.sysctl");
+    }
+    // Without a network namespace of its own a container would set the host's.
+    bundle.config["linux"]["sysctl"] = json!({"net.ipv4.ip_forward": "1"});
+    let namespaces = bundle.config["linux"]["namespaces"].as_array_mut().unwrap();
+    namespaces.retain(|namespace| namespace["type"] != "network");
+    refused(&bundle, "the container shares it with the host");
+}
+
+#[test]
+fn mounts_take_the_options_of_the_specification() {
+    let cx = Cx::new();
+    let script = "grep -E ' /tmp/(a|ro|file) ' /proc/self/mountinfo | while read a b c d at options rest; do \
+                  echo $at $options; done; cat /tmp/file; touch /tmp/ro/x 2>/dev/null || echo read-only";
+    let mut bundle = Bundle::new(&cx, script);
+    let file = cx.file("content", "content\n");
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    let mount = |at: &str, kind: &str, source: &str, options: &[&str]| json!({"destination": at, "type": kind, "source": source, "options": options});
+    mounts.extend([
+        mount(
+            "/tmp/a",
+            "tmpfs",
+            "tmpfs",
+            &["nosuid", "noexec", "noatime", "size=64k"],
+        ),
+        mount(
+            "/tmp/ro",
+            "none",
+            "rootfs",
+            &["rbind", "rro", "rnosuid", "rprivate"],
+        ),
+        mount("/tmp/file", "bind", &file, &["bind", "ro", "nodev"]),
+    ]);
+    let expected = "/tmp/a rw,nosuid,noexec,noatime\n/tmp/ro ro,nosuid,relatime\n\
+                    /tmp/file ro,nodev,relatime\ncontent\nread-only";
+    bundle.run().succeeds().prints(expected);
+}
+
+#[test]
+fn devices_are_made_or_borrowed() {
+    let cx = Cx::new();
+    let script = "ls /dev; echo x > /dev/my-null && ls -l /dev/my-null | cut -c1; test -p /dev/pipe && echo pipe";
+    let mut bundle = Bundle::new(&cx, &script.replace("| cut -c1", "| grep -c '^c'"));
+    bundle.config["linux"]["devices"] = json!([
+        {"path": "/dev/my-null", "type": "c", "major": 1, "minor": 3},
+        {"path": "/dev/pipe", "type": "p", "fileMode": 0o600},
+    ]);
+    // The host has no such node, and a user namespace may make none.
+    refused(&bundle, "make device /dev/my-null");
+    bundle.config["linux"]["devices"] = json!([{"path": "/dev/pipe", "type": "p"}]);
+    bundle.config["process"]["args"] = json!(["sh", "-c", "test -p /dev/pipe && echo pipe"]);
+    bundle.run().succeeds().prints("pipe");
+}
+
+#[test]
+fn a_root_can_be_read_only_and_paths_hidden() {
+    let cx = Cx::new();
+    let script = "touch /x 2>/dev/null || echo read-only root; cat /etc/secret; \
+                  ls /proc/acpi; touch /proc/sys/kernel/msgmax 2>/dev/null || echo read-only";
+    let mut bundle = Bundle::new(&cx, script);
+    std::fs::write(bundle.path().join("rootfs/etc/secret"), "secret").unwrap();
+    bundle.config["root"]["readonly"] = true.into();
+    let masked = bundle.config["linux"]["maskedPaths"]
+        .as_array_mut()
+        .unwrap();
+    masked.push("/etc/secret".into());
+    bundle.run().succeeds().prints("read-only root\nread-only");
+}
+
+#[test]
+fn a_namespace_is_joined_by_its_path() {
+    let cx = Cx::new();
+    let bundle = Bundle::new(&cx, "sleep 1000");
+    bundle.create().succeeds();
+    bundle.oci(&["start", "box"]).succeeds();
+    let state = bundle.oci(&["state", "box"]).succeeds();
+    let state: Value = serde_json::from_str(state.text()).unwrap();
+    let pid = state["pid"].as_u64().unwrap();
+    let inside = |kind: &str| {
+        let path = format!("/proc/1/ns/{kind}");
+        let link = bundle.oci(&["exec", "box", "readlink", &path]).succeeds();
+        link.text().trim().to_owned()
+    };
+    let expected = ["user", "net", "uts", "ipc", "pid"].map(inside);
+    let mut config = bundle.config.clone();
+    let script = "for n in user net uts ipc pid; do readlink /proc/self/ns/$n; done; hostname";
+    config["process"]["args"] = json!(["sh", "-c", script]);
+    let namespaces = config["linux"]["namespaces"].as_array_mut().unwrap();
+    for namespace in namespaces {
+        let kind = namespace["type"].as_str().unwrap();
+        let file = match kind {
+            "network" => "net",
+            "mount" | "cgroup" => continue,
+            other => other,
+        };
+        namespace["path"] = format!("/proc/{pid}/ns/{file}").into();
+    }
+    config["hostname"] = "joined".into();
+    let linux = config["linux"].as_object_mut().unwrap();
+    linux.remove("uidMappings");
+    linux.remove("gidMappings");
+    let path = bundle.path().join("other.json");
+    std::fs::write(&path, config.to_string()).unwrap();
+    let outcome = bundle
+        .oci(&[
+            "run",
+            "-b",
+            "home/bundle",
+            "--config",
+            "home/bundle/other.json",
+            "other",
+        ])
+        .succeeds();
+    outcome.prints(&format!("{}\njoined", expected.join("\n")));
+    bundle.oci(&["delete", "-f", "box"]).succeeds();
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_by_name() {
+    let cx = Cx::new();
+    let original = Bundle::new(&cx, "true").config.clone();
+    let mut bundle = Bundle::again(&cx);
+    let cases = [
+        ("/ociVersion", json!("2.0.0"), "ociVersion is invalid"),
+        ("/process/cwd", json!("relative"), "process.cwd is invalid"),
+        ("/process/args", json!([]), "process.args is invalid"),
+        ("/root/path", json!("nowhere"), "root.path is invalid"),
+        (
+            "/linux/rootfsPropagation",
+            json!("sideways"),
+            "linux.rootfsPropagation is invalid",
+        ),
+        (
+            "/linux/intelRdt",
+            json!({"closID": "x"}),
+            "linux.intelRdt is not supported",
+        ),
+        (
+            "/linux/memoryPolicy",
+            json!({"mode": "MPOL_BIND", "nodes": "0"}),
+            "linux.memoryPolicy",
+        ),
+        (
+            "/linux/namespaces/0/path",
+            json!("ns/pid"),
+            "linux.namespaces[0] is invalid",
+        ),
+        (
+            "/linux/timeOffsets",
+            json!({"boottime": {"secs": 1}}),
+            "linux.timeOffsets is invalid",
+        ),
+        (
+            "/linux/uidMappings",
+            json!([]),
+            "linux.uidMappings is invalid",
+        ),
+        (
+            "/linux/resources",
+            json!({"memory": {"limit": 1 << 30}}),
+            "linux.resources.memory.limit",
+        ),
+        (
+            "/linux/seccomp",
+            json!({"defaultAction": "SCMP_ACT_NOTIFY"}),
+            "seccomp defaultAction",
+        ),
+        (
+            "/mounts/0/options",
+            json!(["idmap"]),
+            "mounts[0].options: idmap is not supported",
+        ),
+    ];
+    for (pointer, value, message) in cases {
+        let mut config = original.clone();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap()[key] = value;
+        bundle.config = config;
+        refused(&bundle, message);
+    }
+}
+
+#[test]
+fn hooks_run_in_their_order_with_the_state_on_standard_input() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "sleep 1000");
+    let log = cx.home().join("log");
+    let hook = |kind: &str| {
+        let script = format!(
+            "echo {kind} $(grep -o '\"status\":\"[a-z]*\"') $X >> {}",
+            log.display()
+        );
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["X=y", "PATH=/bin:/usr/bin"],
+                "timeout": 10}])
+    };
+    bundle.config["hooks"] = json!({
+        "prestart": hook("prestart"),
+        "createRuntime": hook("createRuntime"),
+        "createContainer": hook("createContainer"),
+        "poststart": hook("poststart"),
+        "poststop": hook("poststop"),
+        "startContainer": [{"path": "/bin/touch", "args": ["touch", "/tmp/started"]}],
+    });
+    bundle.create().succeeds();
+    let lines = || std::fs::read_to_string(&log).unwrap();
+    let creating = "\"status\":\"creating\" y";
+    let early =
+        format!("prestart {creating}\ncreateRuntime {creating}\ncreateContainer {creating}\n");
+    assert_eq!(lines(), early);
+    bundle.oci(&["start", "box"]).succeeds();
+    assert!(bundle.path().join("rootfs/tmp/started").exists());
+    assert_eq!(
+        lines(),
+        format!("{early}poststart \"status\":\"running\" y\n")
+    );
+    bundle.oci(&["delete", "-f", "box"]).succeeds();
+    assert!(lines().ends_with("poststop \"status\":\"stopped\" y\n"));
+}
+
+#[test]
+fn a_failing_hook_takes_the_container_with_it() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "sleep 1000");
+    let stopped = cx.home().join("stopped");
+    let mark = json!([{"path": "/bin/touch", "args": ["touch", stopped], "env": []}]);
+    let failing = json!([{"path": "/bin/false"}]);
+    let slow = json!([{"path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 1}]);
+    for (kind, hook) in [
+        ("prestart", &failing),
+        ("createRuntime", &failing),
+        ("createContainer", &failing),
+        ("startContainer", &failing),
+        ("poststart", &failing),
+        ("poststart", &slow),
+    ] {
+        bundle.config["hooks"] = json!({kind: hook, "poststop": mark});
+        let outcome = bundle.create();
+        let outcome = if kind.contains("create") || kind == "prestart" {
+            outcome
+        } else {
+            outcome.succeeds();
+            bundle.oci(&["start", "box"])
+        };
+        let outcome = outcome.exits_with(1);
+        assert!(outcome.errors().contains(kind), "{outcome:?}");
+        bundle.oci(&["state", "box"]).exits_with(1);
+        assert!(stopped.exists(), "poststop after {kind}");
+        std::fs::remove_file(&stopped).unwrap();
+    }
+}
+
+#[test]
+fn root_makes_containers_without_a_user_namespace() {
+    const NAME: &str = "root_makes_containers_without_a_user_namespace";
+    if !is_root() {
+        return skip(NAME, "only root can do without a user namespace");
+    }
+    let cx = Cx::new();
+    let script = "ls -l /dev | grep -c '^c'; cat /proc/self/uid_map; ls -l /dev/my-null";
+    let mut bundle = Bundle::new(&cx, script);
+    let linux = bundle.config["linux"].as_object_mut().unwrap();
+    linux.remove("uidMappings");
+    linux.remove("gidMappings");
+    linux["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|kind| kind["type"] != "user");
+    linux.insert(
+        "devices".to_owned(),
+        json!([{"path": "/dev/my-null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640,
+                "uid": 5, "gid": 6}]),
+    );
+    bundle.save();
+    let run = "carrier oci --root run/root-oci run -b home/bundle box; rm -r run/root-oci";
+    let outcome = cx.host_script(run).succeeds();
+    let text = outcome.text();
+    assert!(text.starts_with("7\n"), "{text}");
+    assert!(
+        text.contains("crw-r-----    1 5        6           1,   3"),
+        "{text}"
+    );
+}

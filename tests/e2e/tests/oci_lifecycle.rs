@@ -1,0 +1,214 @@
+//! The OCI command line: operations and states, runtime-spec `runtime.md`.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test explains itself by its name"
+)]
+
+use carrier_e2e::{Bundle, Cx};
+use serde_json::{Value, json};
+
+#[test]
+fn a_container_goes_from_created_to_running_to_stopped() {
+    let cx = Cx::new();
+    let bundle = Bundle::new(&cx, "echo started; sleep 1000");
+    bundle.create().succeeds();
+    assert_eq!(bundle.status(), "created");
+    assert_eq!(bundle.output(), "");
+    bundle.oci(&["start", "box"]).succeeds();
+    assert_eq!(bundle.status(), "running");
+    bundle.oci(&["delete", "box"]).exits_with(1);
+    bundle.oci(&["kill", "box", "KILL"]).succeeds();
+    bundle.wait_for("stopped");
+    assert_eq!(bundle.output(), "started\n");
+    bundle.oci(&["delete", "box"]).succeeds();
+    bundle.oci(&["state", "box"]).exits_with(1);
+}
+
+#[test]
+fn what_a_status_does_not_allow_is_refused() {
+    let cx = Cx::new();
+    let bundle = Bundle::new(&cx, "sleep 1000");
+    for verb in ["start", "state", "kill", "delete", "pause", "ps"] {
+        let outcome = bundle.oci(&[verb, "box"]).exits_with(1);
+        assert!(outcome.errors().contains("does not exist"), "{outcome:?}");
+    }
+    bundle.oci(&["delete", "--force", "box"]).succeeds();
+    bundle.create().succeeds();
+    let outcome = bundle.create().exits_with(1);
+    assert!(outcome.errors().contains("already exists"), "{outcome:?}");
+    bundle.oci(&["start", "box"]).succeeds();
+    bundle.oci(&["start", "box"]).exits_with(1);
+    bundle.oci(&["kill", "box", "9"]).succeeds();
+    bundle.wait_for("stopped");
+    let outcome = bundle.oci(&["kill", "box"]).exits_with(1);
+    assert!(
+        outcome.errors().contains("container not running"),
+        "{outcome:?}"
+    );
+    bundle.oci(&["exec", "box", "true"]).exits_with(1);
+    bundle.oci(&["delete", "box"]).succeeds();
+    for id in ["", "a/b", "..", "a b"] {
+        bundle.oci(&["state", id]).exits_with(1);
+    }
+}
+
+#[test]
+fn a_created_container_can_be_deleted_and_a_running_one_by_force() {
+    let cx = Cx::new();
+    let bundle = Bundle::new(&cx, "sleep 1000");
+    bundle.create().succeeds();
+    bundle.oci(&["delete", "box"]).succeeds();
+    bundle.create().succeeds();
+    bundle.oci(&["start", "box"]).succeeds();
+    bundle.oci(&["delete", "-f", "box"]).succeeds();
+}
+
+#[test]
+fn the_state_is_the_specifications() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "sleep 1000");
+    bundle.config["annotations"] = json!({"org.example.key": "value"});
+    bundle.save();
+    bundle.create().succeeds();
+    let state = bundle.oci(&["state", "box"]).succeeds();
+    let state: Value = serde_json::from_str(state.text()).unwrap();
+    assert_eq!(state["id"], "box");
+    assert_eq!(state["ociVersion"], bundle.config["ociVersion"]);
+    assert_eq!(state["annotations"]["org.example.key"], "value");
+    assert_eq!(state["bundle"], bundle.path().display().to_string());
+    assert!(state["pid"].as_u64().unwrap() > 1);
+    let listed = bundle.oci(&["list", "--format", "json"]).succeeds();
+    let listed: Value = serde_json::from_str(listed.text()).unwrap();
+    assert_eq!(listed[0]["pid"], state["pid"]);
+    bundle.oci(&["list", "-q"]).succeeds().prints("box");
+    let pids = bundle.oci(&["ps", "-f", "json", "box"]).succeeds();
+    let pids: Value = serde_json::from_str(pids.text()).unwrap();
+    assert_eq!(pids, json!([state["pid"]]));
+    bundle.oci(&["delete", "box"]).succeeds();
+}
+
+#[test]
+fn a_run_passes_the_exit_code_on_and_leaves_nothing() {
+    let cx = Cx::new();
+    let bundle = Bundle::new(&cx, "echo out; echo err >&2; exit 7");
+    let outcome = bundle.run().exits_with(7).prints("out");
+    assert_eq!(outcome.errors(), "err\n");
+}
+
+#[test]
+fn a_missing_program_is_named_as_engines_expect() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "");
+    for (program, message) in [
+        ("nosuch", "executable file not found in $PATH"),
+        ("/no/such", "no such file or directory"),
+        ("/etc", "Permission denied"),
+    ] {
+        bundle.config["process"]["args"] = json!([program]);
+        for outcome in [bundle.create(), bundle.run()] {
+            let outcome = outcome.exits_with(1);
+            assert!(outcome.errors().contains(message), "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_goes_missing_after_the_creation_fails_the_start() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "");
+    bundle.config["process"]["args"] = json!(["/bin/touch"]);
+    bundle.create().succeeds();
+    std::fs::remove_file(bundle.path().join("rootfs/bin/touch")).unwrap();
+    let outcome = bundle.oci(&["start", "box"]).exits_with(1);
+    assert!(outcome.errors().contains("no such file"), "{outcome:?}");
+    bundle.wait_for("stopped");
+    bundle.oci(&["delete", "box"]).succeeds();
+}
+
+#[test]
+fn an_exec_is_a_process_of_the_container() {
+    let cx = Cx::new();
+    let bundle = Bundle::new(&cx, "sleep 1000");
+    bundle.create().succeeds();
+    bundle.oci(&["start", "box"]).succeeds();
+    let script = "ps | grep -q 'sleep 1000' && echo seen; id -u; hostname; echo $X; exit 5";
+    bundle
+        .oci(&[
+            "exec", "-e", "X=y", "--cwd", "/tmp", "box", "sh", "-c", script,
+        ])
+        .exits_with(5)
+        .prints("seen\n0\ncarrier\ny");
+    let namespaces = "for n in ipc mnt net pid user uts; do readlink /proc/1/ns/$n; readlink /proc/self/ns/$n; done";
+    let links = bundle
+        .oci(&["exec", "box", "sh", "-c", namespaces])
+        .succeeds();
+    let links: Vec<&str> = links.text().lines().collect();
+    assert!(links.chunks(2).all(|pair| pair[0] == pair[1]), "{links:?}");
+    // What is set for the container is set for whoever joins it.
+    let status = "grep -e ^Cap -e NoNewPrivs -e Seccomp: /proc/self/status";
+    let status = bundle.oci(&["exec", "box", "sh", "-c", status]).succeeds();
+    assert!(status.text().contains("NoNewPrivs:\t1"), "{status:?}");
+    assert!(
+        status.text().contains("CapEff:\t0000000020000420"),
+        "{status:?}"
+    );
+    let process = json!({
+        "args": ["sh", "-c", "echo from a file"], "cwd": "/", "user": {"uid": 0, "gid": 0},
+        "env": ["PATH=/bin"],
+    });
+    let file = cx.file("process.json", &process.to_string());
+    bundle
+        .oci(&["exec", "--process", &file, "box"])
+        .succeeds()
+        .prints("from a file");
+    let detached = "exec -d --pid-file run/pid box sleep 999 </dev/null >/dev/null 2>&1";
+    cx.script(&format!("{} {detached}", bundle.runtime()))
+        .succeeds();
+    let pids = bundle.oci(&["ps", "-f", "json", "box"]).succeeds();
+    let pids: Vec<u32> = serde_json::from_str(pids.text()).unwrap();
+    let pid: u32 = std::fs::read_to_string(cx.home().join("../run/pid"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(pids.len() == 2 && pids.contains(&pid), "{pids:?}");
+    let missing = bundle.oci(&["exec", "box", "nosuch"]).exits_with(1);
+    assert!(
+        missing.errors().contains("executable file not found"),
+        "{missing:?}"
+    );
+    bundle.oci(&["delete", "-f", "box"]).succeeds();
+}
+
+#[test]
+fn p02_only_promised_descriptors_reach_the_program() {
+    let cx = Cx::new();
+    let bundle = Bundle::new(&cx, "cat <&3; ls /proc/self/fd");
+    bundle.save();
+    let runtime = bundle.runtime();
+    let run = format!(
+        "echo gift > gift; {runtime} run -b home/bundle --preserve-fds 1 box 3<gift 4</ 9</"
+    );
+    // The fourth is what ls reads.
+    cx.script(&run).succeeds().prints("gift\n0\n1\n2\n3\n4");
+    let none = format!("{runtime} run -b home/bundle --preserve-fds 2 box 3</");
+    let outcome = cx.script(&none).exits_with(1);
+    assert!(
+        outcome.errors().contains("descriptor 4 is not open"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn errors_reach_the_log_of_the_engine() {
+    let cx = Cx::new();
+    let bundle = Bundle::new(&cx, "");
+    let log = cx.home().join("log");
+    let path = log.display().to_string();
+    bundle
+        .oci(&["--log", &path, "--log-format", "json", "state", "nosuch"])
+        .exits_with(1);
+    let line: Value = serde_json::from_str(&std::fs::read_to_string(log).unwrap()).unwrap();
+    assert_eq!(line["level"], "error");
+    assert_eq!(line["msg"], "container \"nosuch\" does not exist");
+}
