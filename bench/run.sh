@@ -62,7 +62,7 @@ tar -C "$work/rootfs" -c . | $podman import -q - "$image" >/dev/null
 until $podman push -q --tls-verify=false "$image" 2>/dev/null; do sleep 0.1; done
 "$carrier" pull -q "$image" >/dev/null
 
-# The bundle for crun: podman's own defaults would not be fairer.
+# The bundle for both runtimes: podman's own defaults would not be fairer.
 mkdir -p "$work/bundle" && cd "$work/bundle" && ln -sfn "$work/rootfs" rootfs
 crun spec --rootless
 python3 - <<'PYTHON'
@@ -77,7 +77,8 @@ cd "$work"
 commands=(
     "carrier|$carrier run --rm --network none $image true"
     "podman|$podman run --rm --network none $image true"
-    "crun|crun --cgroup-manager=disabled run -b $work/bundle bench"
+    "carrier oci run|$carrier oci --cgroup-manager=disabled run -b $work/bundle bench"
+    "crun run|crun --cgroup-manager=disabled run -b $work/bundle bench"
     "bubblewrap|bwrap --unshare-all --bind $work/rootfs / --proc /proc --dev /dev true"
     "floor|$work/floor $work/rootfs /bin/true"
 )

@@ -203,8 +203,11 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
         Step::SetPropagation(mounts::first_propagation(linux)?),
     );
     plan.push("root", bundle.root.into_step()?);
-    mounts::compile(&mut plan, spec, namespaces.has_users())?;
+    let protect_devices = mounts::compile(&mut plan, spec, namespaces.has_users())?;
     process::compile_stdio(&mut plan, process, launch.stdin);
+    if let Some(step) = protect_devices {
+        plan.push("mounts", step);
+    }
     if let Some(registration) = &bundle.emulator {
         // Before /proc/sys becomes read-only.
         mounts::compile_emulator(&mut plan, registration);

@@ -117,6 +117,8 @@ impl Machine<'_> {
             Step::FindProgram { candidates, .. } => process::find_program(candidates),
             Step::AwaitStart { gate } => self.await_start(gate.as_ref()),
             Step::Execute(execution) => process::execute(execution, self.token),
+            #[cfg(feature = "fault-injection")]
+            Step::Fail => Err(Errno::IO),
         }
     }
 

@@ -58,6 +58,19 @@ impl Prepared {
         compile::compile(bundle).map(Self::from)
     }
 
+    /// Makes the child fail right before a step; nothing is changed where there is no such step.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn fail_before(mut self, step: usize) -> Self {
+        if step < self.plan.steps.len() {
+            let planned = crate::plan::PlannedStep {
+                step: crate::plan::Step::Fail,
+                origin: "fault".into(),
+            };
+            self.plan.steps.insert(step, planned);
+        }
+        self
+    }
+
     /// A process that does what `plan` says in namespaces that exist.
     pub(crate) fn joining(plan: InitPlan, joined: Vec<Join>, awaits_parent: bool) -> Self {
         Self {

@@ -161,6 +161,9 @@ pub(crate) enum Step {
         gate: Option<OwnedFd>,
     },
     Execute(Execution),
+    /// Fail, for the test of what failures leave behind.
+    #[cfg(feature = "fault-injection")]
+    Fail,
 }
 
 /// Layers, and what to tell the kernel about them.
@@ -326,6 +329,8 @@ impl fmt::Display for Step {
             Self::FindProgram { name, .. } => write!(f, "find {name:?}"),
             Self::AwaitStart { .. } => f.write_str("wait for the start"),
             Self::Execute(execution) => write!(f, "execute {:?}", execution.name),
+            #[cfg(feature = "fault-injection")]
+            Self::Fail => f.write_str("go on after an injected fault"),
         }
     }
 }

@@ -75,19 +75,20 @@ impl Pending {
         self.defaults = None;
     }
 
-    pub(super) fn compile_rest(mut self, plan: &mut InitPlan) {
+    /// Pushes the devices that were asked for. What is returned has to be done when nothing more is
+    /// made in `/dev`.
+    pub(super) fn compile_rest(mut self, plan: &mut InitPlan) -> Option<Step> {
         self.compile_defaults(plan);
         for (index, (node, directory)) in self.asked_for.into_iter().enumerate() {
             let origin = format!("linux.devices[{index}]");
             plan.push(origin, Step::AddDevice { node, directory });
         }
-        if self.protect {
-            let change = Change {
+        self.protect.then(|| {
+            Step::ProtectDevices(Change {
                 set: Attributes::READ_ONLY,
                 ..Change::default()
-            };
-            plan.push("mounts", Step::ProtectDevices(change));
-        }
+            })
+        })
     }
 }
 

@@ -45,7 +45,12 @@ fn root_propagation(linux: &Linux) -> Result<Option<Propagation>, Error> {
     }
 }
 
-pub(super) fn compile(plan: &mut InitPlan, spec: &Spec, has_users: bool) -> Result<(), Error> {
+/// Pushes the mounts and devices. What is returned has to be done when the terminal is there.
+pub(super) fn compile(
+    plan: &mut InitPlan,
+    spec: &Spec,
+    has_users: bool,
+) -> Result<Option<Step>, Error> {
     let mounts = spec.mounts().as_deref().unwrap_or_default();
     let mut devices = devices::Pending::new(spec, mounts, has_users)?;
     for (index, mount) in mounts.iter().enumerate() {
@@ -79,8 +84,7 @@ pub(super) fn compile(plan: &mut InitPlan, spec: &Spec, has_users: bool) -> Resu
             devices.protect = protect;
         }
     }
-    devices.compile_rest(plan);
-    Ok(())
+    Ok(devices.compile_rest(plan))
 }
 
 fn filesystem(

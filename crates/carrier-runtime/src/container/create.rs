@@ -140,6 +140,8 @@ impl Runtime {
             emulator: None,
             launch,
         })?;
+        #[cfg(feature = "fault-injection")]
+        let prepared = prepared.fail_before(options.fail_before.unwrap_or(usize::MAX));
         if options.new_keyring {
             leave_login_keyring()?;
         }

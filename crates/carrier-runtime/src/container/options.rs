@@ -29,6 +29,9 @@ pub struct CreateOptions {
     pub preserve_fds: u32,
     /// Whether the container leaves the session keyring of the caller.
     pub new_keyring: bool,
+    /// The step before which the child is made to fail.
+    #[cfg(feature = "fault-injection")]
+    pub fail_before: Option<usize>,
 }
 
 /// What `exec` takes.
