@@ -66,10 +66,14 @@ until $podman push -q --tls-verify=false "$image" 2>/dev/null; do sleep 0.1; don
 mkdir -p "$work/bundle" && cd "$work/bundle" && ln -sfn "$work/rootfs" rootfs
 crun spec --rootless
 python3 - <<'PYTHON'
-import json
+import json, os
 spec = json.load(open("config.json"))
 spec["process"].update(args=["/bin/true"], terminal=False)
-spec["linux"]["namespaces"].append({"type": "network"})
+namespaces = spec["linux"]["namespaces"]
+if {"type": "network"} not in namespaces:
+    namespaces.append({"type": "network"})
+for kind, number in (("uid", os.getuid()), ("gid", os.getgid())):
+    spec["linux"][kind + "Mappings"] = [{"containerID": 0, "hostID": number, "size": 1}]
 json.dump(spec, open("config.json", "w"))
 PYTHON
 cd "$work"

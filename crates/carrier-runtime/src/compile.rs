@@ -170,11 +170,14 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     let process = spec.process().as_ref().ok_or_else(|| missing("process"))?;
     let linux = spec.linux().as_ref().ok_or_else(|| missing("linux"))?;
     let mut namespaces = Wanted::of(linux)?;
-    let maps = IdMaps {
+    let mut maps = IdMaps {
         users: ranges(linux.uid_mappings().as_deref()),
         groups: ranges(linux.gid_mappings().as_deref()),
     };
     namespaces.check_maps(&maps)?;
+    if namespaces.makes_users() {
+        maps.complete();
+    }
     let filter = filter(bundle.filter, linux)?;
     let launch = bundle.launch;
 

@@ -40,6 +40,23 @@ impl IdMaps {
         single(&self.users) && single(&self.groups)
     }
 
+    /// Where a map is missing, the caller becomes root and nobody else exists: what `crun spec` relies
+    /// on.
+    pub(crate) fn complete(&mut self) {
+        let caller = |outside: u32| IdRange {
+            inside: 0,
+            outside,
+            count: 1,
+        };
+        if self.users.is_empty() {
+            self.users.push(caller(rustix::process::geteuid().as_raw()));
+        }
+        if self.groups.is_empty() {
+            self.groups
+                .push(caller(rustix::process::getegid().as_raw()));
+        }
+    }
+
     /// Whether id 0 inside is the caller outside: then files look to the process as they should from
     /// its first moment on.
     pub(crate) fn keeps_caller(&self) -> bool {

@@ -236,11 +236,6 @@ fn what_cannot_be_done_is_refused_by_name() {
             "linux.timeOffsets is invalid",
         ),
         (
-            "/linux/uidMappings",
-            json!([]),
-            "linux.uidMappings is invalid",
-        ),
-        (
             "/linux/resources",
             json!({"memory": {"limit": 1 << 30}}),
             "linux.resources.memory.limit",

@@ -78,9 +78,6 @@ impl Wanted {
             ("linux.gidMappings", &maps.groups),
         ];
         for (field, ranges) in fields {
-            if self.makes_users() && ranges.is_empty() {
-                return Err(invalid(field, "a new user namespace needs one"));
-            }
             if !self.has_users() && !ranges.is_empty() {
                 return Err(invalid(field, "there is no user namespace for it"));
             }

@@ -74,10 +74,23 @@ pub(super) fn become_root() -> Result<(), Errno> {
     rustix::thread::set_thread_res_uid(uid, uid, uid)
 }
 
-pub(super) fn set_capabilities(sets: CapabilitySets, ambient: CapabilitySet) -> Result<(), Errno> {
+/// Sets what can be granted of the sets: runtime-spec does not want a container to fail for what its
+/// maker does not have.
+pub(super) fn set_capabilities(
+    wanted: CapabilitySets,
+    ambient: CapabilitySet,
+) -> Result<(), Errno> {
+    let held = rustix::thread::capabilities(None)?;
+    let permitted = wanted.permitted & held.permitted;
+    let sets = CapabilitySets {
+        permitted,
+        effective: wanted.effective & permitted,
+        inheritable: wanted.inheritable & (held.permitted | held.inheritable),
+    };
     rustix::thread::set_capabilities(None, sets)?;
     rustix::thread::clear_ambient_capability_set()?;
-    for capability in ambient.iter() {
+    // No other can be ambient, capabilities(7).
+    for capability in (ambient & sets.permitted & sets.inheritable).iter() {
         rustix::thread::configure_capability_in_ambient_set(capability, true)?;
     }
     Ok(())
