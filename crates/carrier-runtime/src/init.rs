@@ -3,7 +3,9 @@
 //! Nothing in this module and below it allocates, formats, logs or unwinds: between clone and exec
 //! a child reports what failed as the number of the step and of the error, and leaves.
 
+mod copy;
 mod identity;
+pub(crate) mod itself;
 mod mounts;
 mod path;
 mod process;

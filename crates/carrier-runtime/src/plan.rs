@@ -19,6 +19,8 @@ use rustix::process::{Resource, Rlimit};
 use rustix::termios::Winsize;
 use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet, Gid, Uid};
 
+use crate::init::itself::FileIdentity;
+
 /// The steps of a container's first process, in order.
 #[derive(Debug, Default)]
 pub(crate) struct InitPlan {
@@ -184,6 +186,8 @@ pub(crate) struct Filesystem {
     pub(crate) options: Vec<(CString, Option<CString>)>,
     pub(crate) attributes: MountAttrFlags,
     pub(crate) propagation: u64,
+    /// Begin with what is at the target.
+    pub(crate) copy_up: bool,
     pub(crate) target: Target,
     /// What is shown instead where the namespaces do not allow a mount of its own.
     pub(crate) fallback: Option<CString>,
@@ -253,6 +257,8 @@ pub(crate) struct Execution {
     /// Where the program may be, in the order of `PATH`.
     pub(crate) candidates: Vec<CString>,
     pub(crate) program: Program,
+    /// Carrier's own binary, which no container may execute.
+    pub(crate) own: Option<FileIdentity>,
     /// Descriptors from this number on are closed.
     pub(crate) first_closed: u32,
 }

@@ -122,6 +122,19 @@ fn mounts_take_the_options_of_the_specification() {
 }
 
 #[test]
+fn a_new_filesystem_can_begin_with_what_it_covers() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "cat /etc/deep/file && touch /etc/new && ls /etc");
+    let etc = bundle.path().join("rootfs/etc");
+    std::fs::create_dir(etc.join("deep")).unwrap();
+    std::fs::write(etc.join("deep/file"), "content\n").unwrap();
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    mounts.push(json!({"destination": "/etc", "type": "tmpfs", "options": ["tmpcopyup"]}));
+    bundle.run().succeeds().prints("content\ndeep\nnew");
+    assert!(!etc.join("new").exists());
+}
+
+#[test]
 fn devices_are_made_or_borrowed() {
     let cx = Cx::new();
     let script = "ls /dev; echo x > /dev/my-null && ls -l /dev/my-null | cut -c1; test -p /dev/pipe && echo pipe";

@@ -122,6 +122,7 @@ fn filesystem(
         options: settings,
         attributes: MountAttrFlags::from_bits_retain(u32::try_from(set.bits()).unwrap_or(0)),
         propagation,
+        copy_up: options.copy_up,
         target: target(field, mount.destination(), symlinks)?,
         fallback: fallback.map(ToOwned::to_owned),
     })
@@ -133,6 +134,9 @@ fn bind(field: &str, mount: &Mount, options: &Options) -> Result<Bind, Error> {
         .as_ref()
         .ok_or_else(|| invalid(field, "a bind mount needs a source"))?;
     options.refuse_settings(field)?;
+    if options.copy_up {
+        return Err(invalid(field, "tmpcopyup is for new filesystems"));
+    }
     let mut recursive_change = options.recursive_change;
     if options.change.propagation == 0 && recursive_change.propagation == 0 {
         // Mounts of the host must not come in behind the container's back.
@@ -178,6 +182,7 @@ pub(super) fn compile_emulator(plan: &mut InitPlan, registration: &[u8]) {
                 | MountAttrFlags::MOUNT_ATTR_NODEV
                 | MountAttrFlags::MOUNT_ATTR_NOEXEC,
             propagation: 0,
+            copy_up: false,
             target: place(BINFMT_MISC),
             fallback: None,
         }),

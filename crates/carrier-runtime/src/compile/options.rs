@@ -19,13 +19,16 @@ enum Effect {
     Propagate(Propagation),
     Bind,
     BindAll,
+    CopyUp,
     Nothing,
     Unsupported,
 }
 
 /// Words that mean the mount and not the filesystem; all others are the filesystem's own.
 const WORDS: [(&str, Effect); 50] = {
-    use Effect::{Bind, BindAll, Clear, ClearAll, Nothing, Propagate, Set, SetAll, Unsupported};
+    use Effect::{
+        Bind, BindAll, Clear, ClearAll, CopyUp, Nothing, Propagate, Set, SetAll, Unsupported,
+    };
     [
         ("bind", Bind),
         ("rbind", BindAll),
@@ -74,7 +77,7 @@ const WORDS: [(&str, Effect); 50] = {
         ("rshared", Propagate(RSHARED)),
         ("unbindable", Propagate(Propagation::UNBINDABLE)),
         ("runbindable", Propagate(RUNBINDABLE)),
-        ("tmpcopyup", Unsupported),
+        ("tmpcopyup", CopyUp),
         ("idmap", Unsupported),
         ("ridmap", Unsupported),
     ]
@@ -113,6 +116,8 @@ fn effect(word: &str) -> Option<Effect> {
 pub(super) struct Options {
     pub(super) bind: bool,
     pub(super) recursive: bool,
+    /// Begin with what the mount covers.
+    pub(super) copy_up: bool,
     /// For the mount itself.
     pub(super) change: Change,
     /// For the mount and those below it.
@@ -154,6 +159,7 @@ impl Options {
                 self.recursive_change.propagation = (flags - Propagation::REC).bits().into();
             }
             Effect::Propagate(flags) => self.change.propagation = flags.bits().into(),
+            Effect::CopyUp => self.copy_up = true,
             Effect::Nothing => {}
             Effect::Unsupported => {
                 return Err(Error::Unsupported {

@@ -12,6 +12,7 @@ use super::{Launch, Stdin, c_string, invalid, schedule, target};
 use crate::capability::Capabilities;
 use crate::error::Error;
 use crate::idmap::IdMaps;
+use crate::init::itself::FileIdentity;
 use crate::plan::{Execution, Identity, InitPlan, Step, Symlinks, TerminalPlace};
 
 /// Docker's, for an environment that has none.
@@ -306,7 +307,17 @@ fn execution(process: &Process, preserved: u32) -> Result<Execution, Error> {
             strings("process.env", environment)?,
         ),
         name,
+        own: own_binary(),
         first_closed: FIRST_AFTER_STDIO + preserved,
+    })
+}
+
+/// Nothing where there is no `/proc`: then nothing in the container leads to the binary either.
+fn own_binary() -> Option<FileIdentity> {
+    let stat = rustix::fs::stat("/proc/self/exe").ok()?;
+    Some(FileIdentity {
+        device: stat.st_dev,
+        inode: stat.st_ino,
     })
 }
 

@@ -73,6 +73,7 @@ fn start(hook: &Hook, state: &str, place: Place, proof: &SingleThreaded) -> Resu
             candidates: vec![text(&path)?],
             name: path,
             program: Program::new(arguments, texts(hook.env().as_ref())?),
+            own: None,
             first_closed: 3,
         }),
     );

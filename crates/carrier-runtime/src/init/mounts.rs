@@ -10,7 +10,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
 
-use super::{Machine, errno, path};
+use super::{Machine, copy, errno, path};
 use crate::plan::{Bind, DeviceNode, Devices, Filesystem, Kind, OverlayMount, Target};
 
 const NULL_DEVICE: (u32, u32) = (1, 3);
@@ -53,6 +53,9 @@ impl Machine<'_> {
             (mount, _) => mount?,
         };
         let target = path::open_or_create(self.root()?, &filesystem.target, Kind::Directory)?;
+        if filesystem.copy_up {
+            copy::copy_tree(target.as_fd(), mount.as_fd())?;
+        }
         attach(mount.as_fd(), target.as_fd())?;
         if filesystem.propagation != 0 {
             let change = Change {
@@ -304,10 +307,26 @@ fn empty_directory() -> Result<OwnedFd, Errno> {
 
 fn private_proc() -> Result<OwnedFd, Errno> {
     use rustix::mount::MountAttrFlags as Attr;
-    let context = rustix::mount::fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    rustix::mount::fsconfig_create(&context)?;
-    let attributes = Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV | Attr::MOUNT_ATTR_NOEXEC;
-    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    let mount = || {
+        let context = rustix::mount::fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        rustix::mount::fsconfig_create(&context)?;
+        let attributes = Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV | Attr::MOUNT_ATTR_NOEXEC;
+        rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    };
+    match mount() {
+        // The PID namespace is the host's; so is the tree, as long as the root has not changed.
+        Err(Errno::PERM) => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let proc = rustix::fs::open(c"/proc", flags, Mode::empty())?;
+            let kind = rustix::fs::fstatfs(&proc)?.f_type;
+            if kind == rustix::fs::PROC_SUPER_MAGIC {
+                Ok(proc)
+            } else {
+                Err(Errno::PERM)
+            }
+        }
+        other => other,
+    }
 }
 
 pub(super) fn clone_tree(

@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 use rustix::thread::LinkNameSpaceType;
 
-use super::errno;
+use super::{errno, itself};
 use crate::plan::Execution;
 
 pub(super) fn set_traceable(traceable: bool) -> Result<(), Errno> {
@@ -138,7 +138,12 @@ pub(super) fn execute(execution: &Execution, token: &ChildToken) -> Result<(), E
     carrier_sys::fd::close_on_exec_from(execution.first_closed).map_err(|e| errno(&e))?;
     let mut verdict = Errno::NOENT;
     for candidate in &execution.candidates {
-        match errno(&execution.program.execute(candidate, token)) {
+        let refused = execution.own.map(|own| itself::refuse(candidate, own));
+        let failure = match refused {
+            Some(Err(failure)) => failure,
+            _ => errno(&execution.program.execute(candidate, token)),
+        };
+        match failure {
             Errno::NOENT | Errno::NOTDIR => {}
             // Another directory of PATH may hold one that can be executed.
             Errno::ACCESS => verdict = Errno::ACCESS,

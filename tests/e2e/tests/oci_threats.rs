@@ -1,0 +1,97 @@
+//! Attacks of the catalogue on the runtime, by their numbers there.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test explains itself by its name"
+)]
+
+use std::os::unix::fs::symlink;
+
+use carrier_e2e::{Bundle, Cx};
+use serde_json::json;
+
+#[test]
+fn p01_the_binary_is_not_executed_in_a_container() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "");
+    let programs = bundle.path().join("rootfs/bin");
+    symlink("/proc/self/exe", programs.join("link")).unwrap();
+    std::fs::write(programs.join("script"), "#!/proc/self/exe\n").unwrap();
+    std::fs::write(programs.join("indirect"), "#!/bin/link -x\n").unwrap();
+    for name in ["script", "indirect"] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(programs.join(name), mode).unwrap();
+    }
+    let before = std::fs::read(cx.program()).unwrap();
+    for program in ["/proc/self/exe", "link", "script", "indirect"] {
+        bundle.config["process"]["args"] = json!([program]);
+        let outcome = bundle.run().exits_with(1);
+        assert!(
+            outcome.errors().contains("Permission denied"),
+            "{outcome:?}"
+        );
+    }
+    bundle.config["process"]["args"] = json!(["sleep", "1000"]);
+    bundle.create().succeeds();
+    bundle.oci(&["start", "box"]).succeeds();
+    for program in ["/proc/self/exe", "link", "script", "indirect"] {
+        let outcome = bundle.oci(&["exec", "box", program]).exits_with(1);
+        assert!(
+            outcome.errors().contains("Permission denied"),
+            "{outcome:?}"
+        );
+    }
+    bundle.oci(&["delete", "-f", "box"]).succeeds();
+    assert_eq!(std::fs::read(cx.program()).unwrap(), before);
+}
+
+#[test]
+fn p05_a_joining_process_cannot_be_looked_into() {
+    let cx = Cx::new();
+    let watch = "while :; do for p in /proc/[0-9]*; do case $p in /proc/1|/proc/$$) continue;; esac; \
+                 readlink $p/exe; done 2>/dev/null | grep carrier >> /tmp/seen; done";
+    let bundle = Bundle::new(&cx, watch);
+    bundle.create().succeeds();
+    bundle.oci(&["start", "box"]).succeeds();
+    for _ in 0..30 {
+        bundle.oci(&["exec", "box", "true"]).succeeds();
+    }
+    bundle
+        .oci(&["exec", "box", "cat", "/tmp/seen"])
+        .succeeds()
+        .prints("");
+    bundle.oci(&["delete", "-f", "box"]).succeeds();
+}
+
+#[test]
+fn f01_links_for_kernel_filesystems_are_refused() {
+    let cx = Cx::new();
+    let bundle = Bundle::new(&cx, "true");
+    let proc = bundle.path().join("rootfs/proc");
+    std::fs::remove_dir(&proc).unwrap();
+    symlink("/etc", &proc).unwrap();
+    let outcome = bundle.run().exits_with(1);
+    assert!(
+        outcome.errors().contains("mount proc on /proc"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn f02_a_bind_target_is_resolved_inside_the_root() {
+    let cx = Cx::new();
+    let outside = cx.home().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    cx.give_to_user(&outside);
+    let mut bundle = Bundle::new(&cx, "cat /etc/link/file");
+    let link = bundle.path().join("rootfs/etc/link");
+    symlink(&outside, link).unwrap();
+    let source = cx.file("content", "content\n");
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    mounts.push(
+        json!({"destination": "/etc/link/file", "type": "bind", "source": source,
+                       "options": ["bind"]}),
+    );
+    bundle.run().succeeds().prints("content");
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
+}
