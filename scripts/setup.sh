@@ -20,7 +20,7 @@ for option in "$@"; do
     case $option in
         --test)
             want_test=yes
-            packages+=(docker-registry busybox-static mmdebstrap qemu-user-static tmux strace skopeo
+            packages+=(docker-registry busybox-static mmdebstrap qemu-user-static tmux strace skopeo podman buildah
                 apache2-utils zstd perl iproute2 util-linux)
             ;;
         --bench) packages+=(podman crun bubblewrap hyperfine docker-registry busybox-static skopeo) ;;

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use carrier_sys::process::{Child, ExitStatus, Namespaces, SingleThreaded, clone_into};
 use rustix::io::Errno;
 
-use crate::channel::{ParentEnd, Report, pair};
+use crate::channel::{ParentEnd, Report, pair, with_short_path};
 use crate::compile::{self, Bundle, Compiled, Join, Wanted};
 use crate::error::Error;
 use crate::explain::Explanations;
@@ -236,7 +236,7 @@ pub(crate) fn open_gate(
     path: &std::path::Path,
     explanations: &Explanations,
 ) -> Result<Option<OwnedFd>, Error> {
-    let channel = ParentEnd::knock(path).map_err(Error::Channel)?;
+    let channel = with_short_path(path, ParentEnd::knock).map_err(Error::Channel)?;
     wait_running(&channel, |step, errno| explanations.error(step, errno))
 }
 

@@ -6,8 +6,10 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
+use crate::channel::with_short_path;
 use crate::error::Error;
 
 /// Sends the controlling side of a terminal, as conmon and containerd's shim expect it.
@@ -34,7 +36,10 @@ pub(super) fn send_listener(
 }
 
 fn send(socket: &Path, text: &[u8], descriptor: &OwnedFd) -> io::Result<()> {
-    let stream = UnixStream::connect(socket)?;
+    let stream = with_short_path(socket, |short| {
+        UnixStream::connect(short)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    })?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors = [descriptor.as_fd()];
