@@ -20,8 +20,10 @@ for option in "$@"; do
     case $option in
         --test)
             want_test=yes
-            packages+=(docker-registry busybox-static mmdebstrap qemu-user-static tmux strace skopeo podman buildah
-                apache2-utils zstd perl iproute2 util-linux)
+            packages+=(docker-registry busybox-static mmdebstrap qemu-user-static tmux strace skopeo
+                apache2-utils zstd perl iproute2 util-linux podman buildah)
+            # Docker brings one of its own, which the distribution's would replace.
+            command -v containerd >/dev/null || packages+=(containerd)
             ;;
         --bench) packages+=(podman crun bubblewrap hyperfine docker-registry busybox-static skopeo) ;;
         --test-host) want_test_host=yes ;;

@@ -45,7 +45,7 @@ impl Cgroup {
                     Err(error)
                 }
             },
-            Err(reason) => match limits.first() {
+            Err(reason) => match limits.iter().find(|limit| !limit.is_default()) {
                 None => Ok(None),
                 Some(limit) => Err(Error::Limit {
                     field: limit.field.clone(),
@@ -101,7 +101,11 @@ impl Cgroup {
     fn apply(&self, limits: &[limits::Limit]) -> Result<(), Error> {
         for limit in limits {
             let path = self.path.join(&limit.file);
-            if !path.exists() {
+            let exists = path.exists();
+            if !exists && limit.is_default() {
+                continue;
+            }
+            if !exists {
                 return Err(Error::Limit {
                     field: limit.field.clone(),
                     reason: format!("{} has no {}", self.path.display(), limit.file),

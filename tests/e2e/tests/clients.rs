@@ -5,7 +5,7 @@
     reason = "a test explains itself by its name"
 )]
 
-use carrier_e2e::{Bundle, Cx, Outcome};
+use carrier_e2e::{Bundle, Cx, Outcome, is_root, skip};
 
 /// Podman and Buildah with a store of the test's own, an image `box` in it, and Carrier as runtime.
 struct Client<'a> {
@@ -120,7 +120,7 @@ fn podmans_ways_of_sharing_work() {
 fn buildah_runs_the_steps_of_a_build() {
     let cx = Cx::new();
     let client = Client::new(&cx);
-    cx.file("Dockerfile", "FROM box\nRUN echo built > /built && id -u\n");
+    let _ = cx.file("Dockerfile", "FROM box\nRUN echo built > /built && id -u\n");
     let build = "buildah $with bud --isolation oci --network host -t built . 2>errors || { cat errors; false; }";
     // Buildah takes the runtime as an option of the verb.
     let build = build.replace("$with bud", "$store bud --runtime $PWD/bin/carrier-runtime");
@@ -129,4 +129,49 @@ fn buildah_runs_the_steps_of_a_build() {
         .script("podman $with run --rm --network none built cat /built")
         .succeeds()
         .prints("built");
+}
+
+/// Starts containerd in a mount namespace whose cgroups are those of version 2 alone, and runs `$ctr`
+/// commands; what each prints goes to the test.
+const CONTAINERD: &str = r#"
+umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
+here=$PWD; mkdir containerd; cd containerd
+printf 'version = 2\nroot = "%s/root"\nstate = "%s/state"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\naddress = "%s/sock"\n' \
+    "$PWD" "$PWD" "$PWD" > config.toml
+containerd -c config.toml > log 2>&1 & daemon=$!
+while ! test -S sock; do sleep 0.1; done
+ctr="ctr -a $PWD/sock"
+run="$ctr run --snapshotter native --runc-binary $here/bin/carrier-runtime"
+$ctr images import "$here/image.tar" >/dev/null
+"#;
+
+const AFTERWARDS: &str = r"
+kill $daemon; wait $daemon
+cd $here; rm -rf containerd; rmdir /sys/fs/cgroup/default
+";
+
+#[test]
+fn containerd_runs_enters_pauses_and_ends_containers() {
+    const NAME: &str = "containerd_runs_enters_pauses_and_ends_containers";
+    if !is_root() {
+        return skip(NAME, "containerd runs as root");
+    }
+    let cx = Cx::new();
+    let client = Client::new(&cx);
+    client
+        .script("podman $store tag box localhost/box:latest && podman $store save -q -o image.tar localhost/box:latest")
+        .succeeds();
+    let script = r"
+        $run --rm localhost/box:latest one sh -c 'echo out; exit 3'; echo code $?
+        $run -d localhost/box:latest two sleep 1000
+        $ctr task exec --exec-id x two sh -c 'exit 4'; echo code $?
+        $ctr task pause two; $ctr task ls | grep -c PAUSED
+        $ctr task resume two; $ctr task ls | grep -c RUNNING
+        $ctr task kill -s KILL two; while $ctr task ls | grep -q RUNNING; do sleep 0.1; done
+        $ctr task delete two 2>&1 | grep -c 'exit code 137'; $ctr container delete two
+        $run --rm localhost/box:latest three nosuch 2>&1 | grep -c 'executable file not found'";
+    let script = format!("{CONTAINERD}{script}{AFTERWARDS}");
+    cx.host_script(&script)
+        .succeeds()
+        .prints("out\ncode 3\ncode 4\n1\n1\n1\n1");
 }

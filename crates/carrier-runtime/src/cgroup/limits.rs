@@ -18,6 +18,11 @@ impl Limit {
         let (controller, _) = self.file.split_once('.')?;
         (controller != "cgroup").then_some(controller)
     }
+
+    /// Whether a cgroup without the controller has just this limit: none, or an equal share.
+    pub(super) fn is_default(&self) -> bool {
+        self.value == "max" || (self.file == "cpu.weight" && self.value == "100")
+    }
 }
 
 /// Converts every limit, or refuses what the unified hierarchy does not have.
@@ -282,6 +287,13 @@ mod tests {
     fn less_than_nothing_is_no_limit() {
         let found = pairs(r#"{"memory": {"limit": -1}, "pids": {"limit": -1}}"#);
         assert_eq!(found, [pair("memory.max", "max"), pair("pids.max", "max")]);
+    }
+
+    #[test]
+    fn what_limits_nothing_needs_no_controller() {
+        let limits = r#"{"cpu": {"shares": 1024}, "pids": {"limit": -1}}"#;
+        let limits = files(&serde_json::from_str(limits).unwrap()).unwrap();
+        assert!(limits.iter().all(Limit::is_default), "{limits:?}");
     }
 
     #[test]
