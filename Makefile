@@ -50,8 +50,9 @@ bench: build ## start-up time beside podman, crun, bubblewrap and bare system ca
 	scripts/setup.sh --test-host --bench
 	CARRIER_BIN=$(CURDIR)/$(RELEASE) bench/run.sh
 
-install: ## the binary below PREFIX
+install: ## the binary below PREFIX, and its name as an OCI runtime
 	install -D -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/carrier
+	ln -sfn carrier $(DESTDIR)$(PREFIX)/bin/carrier-runtime
 
 clean: ## removes what was built
 	cargo clean

@@ -1,5 +1,6 @@
 //! Control groups, version 2: kernel documentation `admin-guide/cgroup-v2.rst`.
 
+mod devices;
 mod limits;
 
 use std::fs;
@@ -7,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 use crate::container::CgroupManager;
 use crate::error::Error;
@@ -37,7 +38,10 @@ impl Cgroup {
         };
         let wanted = linux.and_then(|linux| linux.cgroups_path().as_deref());
         match place(manager, id, wanted).and_then(|path| Self::make(path, &limits)) {
-            Ok(cgroup) => match cgroup.apply(&limits) {
+            Ok(cgroup) => match cgroup
+                .apply(&limits)
+                .and_then(|()| cgroup.filter_devices(spec))
+            {
                 Ok(()) => Ok(Some(cgroup)),
                 Err(error) => {
                     // The limit is what to tell about.
@@ -117,6 +121,33 @@ impl Cgroup {
             })?;
         }
         Ok(())
+    }
+
+    /// Lets the kernel ask the rules for devices. A container with a user namespace has none: it can
+    /// make no node, and opens only those that it was given.
+    fn filter_devices(&self, spec: &Spec) -> Result<(), Error> {
+        use std::os::fd::AsFd as _;
+        let Some(linux) = spec.linux() else {
+            return Ok(());
+        };
+        let mut namespaces = linux.namespaces().iter().flatten();
+        if namespaces.any(|namespace| namespace.typ() == LinuxNamespaceType::User) {
+            return Ok(());
+        }
+        let resources = linux.resources().as_ref();
+        let rules = resources.and_then(|resources| resources.devices().as_deref());
+        let Some(rules) = rules.filter(|rules| !rules.is_empty()) else {
+            return Ok(());
+        };
+        let attach = || {
+            let filter = carrier_sys::bpf::load_device_filter(&devices::program(rules))?;
+            let directory = fs::File::open(&self.path)?;
+            carrier_sys::bpf::attach_device_filter(directory.as_fd(), &filter)
+        };
+        attach().map_err(|source| Error::Limit {
+            field: "linux.resources.devices".to_owned(),
+            reason: format!("the kernel takes no filter: {source}"),
+        })
     }
 
     /// Changes limits of a container that runs.

@@ -8,6 +8,7 @@
     reason = "the one place for it: see the crate documentation"
 )]
 
+pub mod bpf;
 pub mod exec;
 pub mod fd;
 pub mod keyring;

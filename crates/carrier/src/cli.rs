@@ -8,7 +8,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
     name = "carrier",
     version,
     propagate_version = false,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    after_help = "As an OCI runtime for other engines: carrier oci --help"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]

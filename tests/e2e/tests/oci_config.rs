@@ -373,3 +373,36 @@ fn root_makes_containers_without_a_user_namespace() {
         "{text}"
     );
 }
+
+#[test]
+fn rules_for_devices_bind_root() {
+    const NAME: &str = "rules_for_devices_bind_root";
+    if !is_root() {
+        return skip(NAME, "only root can do without a user namespace");
+    }
+    let cx = Cx::new();
+    // Whether there is anything behind the numbers does not matter: what is forbidden fails first.
+    let script = "may() { echo $1 $( (eval \": $1 $2\") 2>&1 | grep -c 'not permitted'); }; \
+                  may '<' /dev/one; may '<' /dev/two; may '>' /dev/two; echo x > /dev/null && echo null";
+    let mut bundle = Bundle::new(&cx, script);
+    let linux = bundle.config["linux"].as_object_mut().unwrap();
+    linux.remove("uidMappings");
+    linux.remove("gidMappings");
+    linux["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|kind| kind["type"] != "user");
+    let device = |name: &str, major: u32, minor: u32| json!({"path": name, "type": "c", "major": major, "minor": minor});
+    let devices = json!([device("/dev/one", 7, 0), device("/dev/two", 7, 1)]);
+    linux.insert("devices".to_owned(), devices);
+    linux.insert(
+        "resources".to_owned(),
+        json!({"devices": [
+            {"allow": false, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 7, "minor": 1, "access": "r"},
+        ]}),
+    );
+    bundle.save();
+    let run = "carrier oci --root run/root-oci run -b home/bundle box; rm -r run/root-oci";
+    cx.host_script(run).succeeds().prints("< 1\n< 0\n> 1\nnull");
+}

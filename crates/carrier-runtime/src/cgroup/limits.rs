@@ -27,8 +27,7 @@ impl Limit {
 
 /// Converts every limit, or refuses what the unified hierarchy does not have.
 ///
-/// Rules for devices are not among them: without a right to make device nodes a container can open
-/// those alone that it was given.
+/// Rules for devices are no file: see `devices`.
 pub(super) fn files(resources: &LinuxResources) -> Result<Vec<Limit>, Error> {
     let mut limits = Vec::new();
     let mut add = |field: &str, file: &str, value: String| {

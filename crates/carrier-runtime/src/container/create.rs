@@ -44,6 +44,7 @@ impl Runtime {
         proof: &SingleThreaded,
     ) -> Result<(), Error> {
         let spec = enter_bundle(options)?;
+        check_console(has_terminal(&spec), options.console_socket.is_some(), false)?;
         let mut making = self.begin(id, &spec)?;
         let gate = making.gate()?;
         let launch = Launch {
@@ -68,6 +69,11 @@ impl Runtime {
         proof: &SingleThreaded,
     ) -> Result<Started, Error> {
         let spec = enter_bundle(options)?;
+        check_console(
+            has_terminal(&spec),
+            options.console_socket.is_some(),
+            !detach,
+        )?;
         let mut making = self.begin(id, &spec)?;
         let launch = Launch {
             dies_with_caller: !detach,
@@ -129,7 +135,6 @@ impl Runtime {
     ) -> Result<Ready, Error> {
         let spec = making.spec;
         let rootfs = rootfs(spec)?;
-        check_console(spec, options)?;
         making.save_configuration()?;
         making.cgroup = Cgroup::create(self.cgroups, id, spec)?;
         launch.has_cgroup = making.cgroup.is_some();
@@ -336,19 +341,25 @@ fn rootfs(spec: &Spec) -> Result<PathBuf, Error> {
     }
 }
 
-/// Whoever asks for one half of a terminal must take the other.
-fn check_console(spec: &Spec, options: &CreateOptions) -> Result<(), Error> {
-    let terminal = spec
-        .process()
-        .as_ref()
-        .is_some_and(|process| process.terminal() == Some(true));
-    if options.console_socket.is_some() && !terminal {
-        return Err(Error::Invalid {
-            field: "process.terminal".to_owned(),
-            reason: "it is false, and a console socket was given".to_owned(),
-        });
-    }
-    Ok(())
+fn has_terminal(spec: &Spec) -> Option<bool> {
+    spec.process().as_ref()?.terminal()
+}
+
+/// Whoever asks for one half of a terminal must take the other; `attached` says that the caller does.
+pub(super) fn check_console(
+    terminal: Option<bool>,
+    has_socket: bool,
+    attached: bool,
+) -> Result<(), Error> {
+    let reason = match (terminal == Some(true), has_socket) {
+        (false, true) => "it is false, and a console socket was given",
+        (true, false) if !attached => "it is true, and no console socket was given",
+        _ => return Ok(()),
+    };
+    Err(Error::Invalid {
+        field: "process.terminal".to_owned(),
+        reason: reason.to_owned(),
+    })
 }
 
 fn annotations(spec: &Spec) -> BTreeMap<String, String> {

@@ -3,7 +3,7 @@
 use carrier_sys::process::SingleThreaded;
 use oci_spec::runtime::{Capabilities as CapabilityNames, Capability, Process, Spec, User};
 
-use super::create::write_pid;
+use super::create::{check_console, write_pid};
 use super::{CONFIG, ExecOptions, ProcessChange, Runtime, console};
 use crate::compile::{self, Launch};
 use crate::config;
@@ -37,12 +37,11 @@ impl Runtime {
             Some(path) => config::read_process(path)?,
             None => changed(&spec, &options.change)?,
         };
-        if process.terminal() != Some(true) && options.console_socket.is_some() {
-            return Err(Error::Invalid {
-                field: "process.terminal".to_owned(),
-                reason: "it is false, and a console socket was given".to_owned(),
-            });
-        }
+        check_console(
+            process.terminal(),
+            options.console_socket.is_some(),
+            !detach,
+        )?;
         let cgroup = match (record.cgroup.as_deref(), &options.cgroup) {
             (Some(path), Some(below)) => Some(crate::cgroup::Cgroup::at(path).below(below)?),
             (Some(path), None) => Some(crate::cgroup::Cgroup::at(path)),
