@@ -95,3 +95,74 @@ fn f02_a_bind_target_is_resolved_inside_the_root() {
     bundle.run().succeeds().prints("content");
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
 }
+
+#[test]
+fn f03_what_hides_a_file_is_the_hosts_null_device() {
+    let cx = Cx::new();
+    let script =
+        "cat /etc/secret /proc/keys; echo x > /proc/sys/kernel/core_pattern || echo closed";
+    let mut bundle = Bundle::new(&cx, &format!("{{ {script}; }} 2>/dev/null"));
+    let root = bundle.path().join("rootfs");
+    std::fs::write(root.join("etc/secret"), "secret").unwrap();
+    // A root that brings a /dev of its own, with a trap in it.
+    symlink("/proc/sys/kernel/core_pattern", root.join("dev/null")).unwrap();
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    mounts.retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
+    let masked = bundle.config["linux"]["maskedPaths"]
+        .as_array_mut()
+        .unwrap();
+    masked.push("/etc/secret".into());
+    bundle.config["process"]["args"] = json!(["sh", "-c", script]);
+    let outcome = bundle.run();
+    assert!(!outcome.text().contains("secret"), "{outcome:?}");
+    assert!(!outcome.text().contains("keyring"), "{outcome:?}");
+}
+
+#[test]
+fn f05_kernel_parameters_are_written_to_the_kernel() {
+    let cx = Cx::new();
+    let canary = cx.home().join("canary");
+    std::fs::create_dir_all(canary.join("sys/kernel")).unwrap();
+    std::fs::write(canary.join("sys/kernel/msgmax"), "untouched").unwrap();
+    cx.give_to_user(&canary);
+    let mut bundle = Bundle::new(&cx, "true");
+    bundle.config["linux"]["sysctl"] = json!({"kernel.msgmax": "4242"});
+    bundle.config["mounts"][0] = json!({"destination": "/proc", "type": "bind", "source": canary,
+                                        "options": ["bind"]});
+    bundle.run().succeeds();
+    let content = std::fs::read_to_string(canary.join("sys/kernel/msgmax")).unwrap();
+    assert_eq!(content, "untouched");
+}
+
+#[test]
+fn f09_read_only_holds_for_the_mounts_below() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(
+        &cx,
+        "touch /tmp/ro/x /tmp/ro/dev/shm/x 2>&1 | grep -c Read-only",
+    );
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    // The container's own tree, with the mounts that it has by now.
+    mounts.push(
+        json!({"destination": "/tmp/ro", "type": "bind", "source": "rootfs",
+                       "options": ["rbind", "ro"]}),
+    );
+    bundle.run().succeeds().prints("2");
+}
+
+#[test]
+fn p11_limits_of_the_caller_are_not_raised() {
+    let cx = Cx::new();
+    let bundle = Bundle::new(&cx, "ulimit -Hn; ulimit -Sn");
+    bundle.save();
+    let run = format!("ulimit -n 256; {} run -b home/bundle box", bundle.runtime());
+    cx.script(&run).succeeds().prints("256\n256");
+}
+
+#[test]
+fn n04_no_cgroup_can_be_changed() {
+    let cx = Cx::new();
+    let script = "mkdir /sys/fs/cgroup/x 2>/dev/null || echo closed; \
+                  for f in /sys/fs/cgroup/*; do ( : > $f ) 2>/dev/null && echo writable $f; done; true";
+    Bundle::new(&cx, script).run().succeeds().prints("closed");
+}
