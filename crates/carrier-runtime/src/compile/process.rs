@@ -1,9 +1,10 @@
 //! The program: its user, its rights, its words.
 
+use std::borrow::Cow;
 use std::ffi::CString;
 
 use carrier_sys::exec::Program;
-use oci_spec::runtime::{LinuxCapabilities, PosixRlimitType, Process};
+use oci_spec::runtime::{LinuxCapabilities, PosixRlimitType, Process, Spec};
 use rustix::process::{Resource, Rlimit};
 use rustix::termios::Winsize;
 use rustix::thread::{CapabilitySets, Gid, Uid};
@@ -85,6 +86,7 @@ pub(super) fn compile(
     process: &Process,
     maps: &IdMaps,
     filter: Option<Step>,
+    execution: Option<Execution>,
     launch: Launch,
     traceable: bool,
 ) -> Result<(), Error> {
@@ -120,11 +122,10 @@ pub(super) fn compile(
         plan.push("process", Step::DieWithParent);
     }
     compile_labels(plan, process)?;
-    let execution = execution(process, launch.preserved)?;
     if traceable {
         plan.push("process", Step::SetTraceable(true));
     }
-    if launch.gate.is_some() {
+    if let (Some(execution), true) = (&execution, launch.gate.is_some()) {
         // Whoever starts the container may not be there to hear that it cannot be started.
         plan.push(
             "process.args",
@@ -139,7 +140,9 @@ pub(super) fn compile(
         // As late as can be: the filter need not allow what the set-up does.
         plan.push("linux.seccomp", filter);
     }
-    plan.push("process.args", Step::Execute(execution));
+    if let Some(execution) = execution {
+        plan.push("process.args", Step::Execute(execution));
+    }
     Ok(())
 }
 
@@ -221,6 +224,20 @@ fn compile_identity(plan: &mut InitPlan, process: &Process, maps: &IdMaps) -> Re
     Ok(())
 }
 
+/// All that a process asks for in one of its sets.
+pub(crate) fn capabilities_of(process: &Process) -> Capabilities {
+    let sets = process.capabilities().as_ref().map(Sets::of);
+    sets.map_or(Capabilities::NONE, |sets| {
+        let rest = [
+            sets.effective,
+            sets.permitted,
+            sets.inheritable,
+            sets.ambient,
+        ];
+        rest.into_iter().fold(sets.bounding, Capabilities::with)
+    })
+}
+
 /// The five sets, as masks.
 struct Sets {
     bounding: Capabilities,
@@ -250,8 +267,13 @@ impl Sets {
 }
 
 fn compile_limits(plan: &mut InitPlan, process: &Process) -> Result<(), Error> {
-    for (index, limit) in process.rlimits().iter().flatten().enumerate() {
+    let limits = process.rlimits().as_deref().unwrap_or_default();
+    for (index, limit) in limits.iter().enumerate() {
         let field = format!("process.rlimits[{index}]");
+        let mut before = limits.iter().take(index);
+        if before.any(|other| other.typ() == limit.typ()) {
+            return Err(invalid(field, "there is one of this type already"));
+        }
         let resource = resource(limit.typ());
         if limit.soft() > limit.hard() {
             return Err(invalid(field, "the soft limit is above the hard one"));
@@ -287,7 +309,28 @@ fn resource(kind: PosixRlimitType) -> Resource {
     }
 }
 
-fn execution(process: &Process, preserved: u32) -> Result<Execution, Error> {
+/// The process of a container, or what stands for one that the configuration lacks: a container is made
+/// without it, and cannot be started, runtime.md.
+pub(super) fn of<'a>(spec: &'a Spec, launch: &Launch) -> Result<Cow<'a, Process>, Error> {
+    match spec.process() {
+        Some(process) => Ok(Cow::Borrowed(process)),
+        None if launch.gate.is_some() => {
+            let nobody = serde_json::json!({"cwd": "/", "user": {"uid": 0, "gid": 0}});
+            let nobody = serde_json::from_value(nobody);
+            nobody.map_err(|error| invalid("process", &error.to_string()))
+        }
+        None => Err(invalid("process", "it is required")),
+    }
+}
+
+/// The program of a container, where it has one.
+pub(super) fn execution_of(spec: &Spec, launch: &Launch) -> Result<Option<Execution>, Error> {
+    let process = spec.process().as_ref();
+    let execution = process.map(|process| execution(process, launch.preserved));
+    execution.transpose()
+}
+
+pub(super) fn execution(process: &Process, preserved: u32) -> Result<Execution, Error> {
     let words = process.args().as_deref().unwrap_or_default();
     let name = match words.first() {
         Some(name) if !name.is_empty() => name.clone(),
