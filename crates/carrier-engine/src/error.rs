@@ -69,6 +69,9 @@ pub enum Error {
         /// The id.
         id: u32,
     },
+    /// Subordinate ids of the caller that somebody else has too.
+    #[error("{0}")]
+    SharedIds(crate::shared_ids::SharedIds),
     /// A host name that no program could use.
     #[error("{0:?} is not a host name")]
     InvalidHostname(String),
@@ -230,6 +233,7 @@ impl Error {
                 "use a number, which needs no entry".to_owned()
             }
             Self::UnmappedId { .. } => SUBORDINATE_IDS.to_owned(),
+            Self::SharedIds(shared) => shared.hint(),
             Self::LayerMissing(_) => "`carrier pull` of the image brings it back".to_owned(),
             Self::NoEmulator {
                 program: Some(_), ..

@@ -6,13 +6,19 @@ use std::path::{Path, PathBuf};
 use carrier_runtime::IdMaps;
 
 use crate::error::Error;
+use crate::shared_ids::{Files, SharedIds};
 use crate::subordinate::{Caller, id_maps};
+
+/// Set to 1, it lets containers have ids that somebody else has too.
+const ALLOW_SHARED_IDS: &str = "CARRIER_ALLOW_SHARED_IDS";
 
 /// Facts of the host.
 #[derive(Clone, Debug)]
 pub struct Host {
     /// The caller and the subordinate ids, as containers see them.
-    pub maps: IdMaps,
+    pub(crate) maps: IdMaps,
+    /// Those of the ids that are not only the caller's, unless that is allowed.
+    shared_ids: Option<SharedIds>,
     /// Whether the unified control group hierarchy can be mounted.
     pub(crate) has_cgroup2: bool,
     /// Each processor's counters of overheating: they tell tenants apart.
@@ -29,10 +35,25 @@ impl Host {
     /// # Errors
     /// None at present: what cannot be read counts as absent.
     pub fn detect() -> Result<Self, Error> {
-        let caller = caller();
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let mut files = Files {
+            subuid: read("/etc/subuid"),
+            subgid: read("/etc/subgid"),
+            passwd: read("/etc/passwd"),
+            group: String::new(),
+        };
+        let caller = caller(&files.passwd);
+        let maps = id_maps(&caller, &files.subuid, &files.subgid);
+        let allows_shared = std::env::var_os(ALLOW_SHARED_IDS).is_some_and(|value| value == "1");
+        let shared_ids = if maps.is_single() || allows_shared {
+            None
+        } else {
+            files.group = read("/etc/group");
+            SharedIds::find(&caller, &files)
+        };
         Ok(Self {
-            maps: id_maps(&caller, &read("/etc/subuid"), &read("/etc/subgid")),
+            maps,
+            shared_ids,
             has_cgroup2: read("/proc/self/cgroup")
                 .lines()
                 .any(|line| line.starts_with("0::")),
@@ -40,6 +61,18 @@ impl Host {
             resolv_conf: fs::read("/etc/resolv.conf").unwrap_or_default(),
             hosts: fs::read("/etc/hosts").unwrap_or_default(),
         })
+    }
+
+    /// The ids of a container or an image that is about to be made.
+    ///
+    /// # Errors
+    /// [`Error::SharedIds`] when somebody else has some of them: with a container's ids comes power
+    /// over its files and processes.
+    pub fn own_ids(&self) -> Result<&IdMaps, Error> {
+        match &self.shared_ids {
+            Some(shared) => Err(Error::SharedIds(shared.clone())),
+            None => Ok(&self.maps),
+        }
     }
 
     /// Whether an id of a container exists on this host.
@@ -59,12 +92,11 @@ fn covers(ranges: &[carrier_runtime::IdRange], id: u32) -> bool {
         .any(|range| id >= range.inside && id - range.inside < range.count)
 }
 
-fn caller() -> Caller {
+fn caller(passwd: &str) -> Caller {
     let uid = rustix::process::geteuid().as_raw();
     let gid = rustix::process::getegid().as_raw();
     // Never getpwuid(3): in a static binary it loads modules that may crash. Users of a directory
     // service are in no file, and known by their environment.
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = passwd
         .lines()
         .find_map(|line| {

@@ -17,6 +17,7 @@ mod names;
 mod record;
 mod remove;
 mod run;
+mod shared_ids;
 mod spec;
 mod subordinate;
 mod terminal;

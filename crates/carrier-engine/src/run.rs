@@ -30,6 +30,7 @@ impl Engine {
     /// # Errors
     /// When the container could not be made or started.
     pub fn run(&self, image: &ImageRecord, options: &RunOptions) -> Result<u8, Error> {
+        self.host.own_ids()?;
         let record = self.create(image, options)?;
         let outcome = self.run_created(&record);
         let removed = if record.remove || outcome.is_err() {

@@ -56,17 +56,28 @@ pub(crate) fn id_maps(caller: &Caller, subuid: &str, subgid: &str) -> IdMaps {
     }
 }
 
-fn subordinate_ranges(caller: &Caller, file: &str) -> Vec<(u32, u32)> {
-    let uid = caller.uid.to_string();
-    let is_ours = |owner: &str| owner == uid || caller.name.as_deref() == Some(owner);
-    let parse = |line: &str| {
+impl Caller {
+    /// Whether the first word of a line means the caller: it is a name or a number.
+    pub(crate) fn is(&self, owner: &str) -> bool {
+        owner.parse() == Ok(self.uid) || self.name.as_deref() == Some(owner)
+    }
+}
+
+/// The lines of subuid(5): owner, first id, count.
+pub(crate) fn owned_ranges(file: &str) -> impl Iterator<Item = (&str, (u32, u32))> {
+    file.lines().filter_map(|line| {
         let mut fields = line.trim().split(':');
-        let owner = fields.next()?;
+        let owner = fields.next().filter(|owner| !owner.starts_with('#'))?;
         let start = fields.next()?.parse().ok()?;
         let count: u32 = fields.next()?.parse().ok()?;
-        (is_ours(owner) && count > 0).then_some((start, count))
-    };
-    let found: Vec<(u32, u32)> = file.lines().filter_map(parse).collect();
+        (count > 0).then_some((owner, (start, count)))
+    })
+}
+
+fn subordinate_ranges(caller: &Caller, file: &str) -> Vec<(u32, u32)> {
+    let found: Vec<(u32, u32)> = owned_ranges(file)
+        .filter_map(|(owner, range)| caller.is(owner).then_some(range))
+        .collect();
     if found.is_empty() && caller.uid == 0 {
         vec![ROOTS_OWN]
     } else {

@@ -120,6 +120,41 @@ fn without_subordinate_ids_only_images_of_one_owner_work() {
 }
 
 #[test]
+fn n10_subordinate_ids_that_somebody_else_has_are_refused() {
+    const NAME: &str = "n10_subordinate_ids_that_somebody_else_has_are_refused";
+    if !is_root() {
+        return skip(NAME, "only root can change /etc/subuid");
+    }
+    let cx = Cx::with_registry();
+    let image = cx.image("busybox");
+    let as_the_host_says = |subuid: &str, subgid: &str, environment: &str, arguments: &str| {
+        let subuid = cx.file("subuid", subuid);
+        let subgid = cx.file("subgid", subgid);
+        let shared = format!(
+            "mount --bind {subuid} /etc/subuid && mount --bind {subgid} /etc/subgid && export {environment}"
+        );
+        on_a_host_where(&cx, &shared, arguments)
+    };
+    let (own, unset) = ("carrier-test:100000:65536\n", "NOTHING=1");
+    let overlap = "carrier-test:100000:65536\nsomebody:160000:65536\n";
+    let message =
+        "subordinate user ids 100000-165535 of carrier-test overlap 160000-225535 of somebody";
+    let run = "run --rm hello";
+    for arguments in [run, &format!("pull {image}")] {
+        let outcome = as_the_host_says(overlap, own, unset, arguments).exits_with(125);
+        outcome.complains(message).prints("");
+    }
+    let message = "subordinate group ids 65000-66000 of carrier-test contain 65534, which is group";
+    let outcome = as_the_host_says(own, "carrier-test:65000:1001\n", unset, run);
+    outcome.exits_with(125).complains(message);
+    // What is there can be seen and removed.
+    as_the_host_says(overlap, own, unset, "ls -a").succeeds();
+    let allowed = as_the_host_says(overlap, own, "CARRIER_ALLOW_SHARED_IDS=1", run);
+    allowed.succeeds().shows("Hello");
+    as_the_host_says(own, own, unset, run).succeeds();
+}
+
+#[test]
 fn a_home_that_cannot_be_written_is_named() {
     const NAME: &str = "a_home_that_cannot_be_written_is_named";
     if !is_root() {

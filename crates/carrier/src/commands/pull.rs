@@ -50,7 +50,7 @@ pub(super) struct Request {
 /// Fetches an image, with progress on standard error.
 pub(super) fn fetch(engine: &Engine, request: &Request, quiet: bool) -> Result<Pulled, Failure> {
     // Before the client has threads: see the type.
-    let sink = Sink(Unpacker::start(&engine.host().maps)?);
+    let sink = Sink(Unpacker::start(engine.host().own_ids()?)?);
     let progress = progress::new(quiet);
     let options = PullOptions {
         platform: request.platform.clone().unwrap_or_else(Platform::host),

@@ -1,0 +1,257 @@
+//! Subordinate ids that are somebody else's too: whoever has them is an owner of the files of the
+//! other's containers, and can signal and trace their processes (CVE-2024-56433).
+
+use std::fmt;
+
+use crate::subordinate::{Caller, owned_ranges};
+
+/// The files that say whose ids are whose.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    pub(crate) subuid: String,
+    pub(crate) subgid: String,
+    pub(crate) passwd: String,
+    pub(crate) group: String,
+}
+
+/// Ids of the caller that are not only the caller's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedIds {
+    kind: Kind,
+    owner: String,
+    range: Range,
+    with: With,
+    /// Ids that are nobody's.
+    free: Option<Range>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    User,
+    Group,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum With {
+    RangeOf(String, Range),
+    Account(String, u32),
+}
+
+/// Ids from the first to the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    first: u32,
+    last: u32,
+}
+
+impl Range {
+    fn of((first, count): (u32, u32)) -> Self {
+        Self {
+            first,
+            last: first.saturating_add(count.saturating_sub(1)),
+        }
+    }
+
+    fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+impl fmt::Display for SharedIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            owner, range, kind, ..
+        } = self;
+        let kind = match kind {
+            Kind::User => "user",
+            Kind::Group => "group",
+        };
+        write!(f, "subordinate {kind} ids {range} of {owner} ")?;
+        match &self.with {
+            With::RangeOf(other, theirs) => write!(f, "overlap {theirs} of {other}"),
+            With::Account(name, id) => write!(f, "contain {id}, which is {kind} {name}"),
+        }
+    }
+}
+
+impl SharedIds {
+    /// The first ids of `caller` that somebody else has too.
+    pub(crate) fn find(caller: &Caller, files: &Files) -> Option<Self> {
+        let kinds = [
+            (Kind::User, &files.subuid, &files.passwd),
+            (Kind::Group, &files.subgid, &files.group),
+        ];
+        let (kind, range, with) = kinds.into_iter().find_map(|(kind, ranges, accounts)| {
+            let (range, with) = find_in(caller, ranges, accounts)?;
+            Some((kind, range, with))
+        })?;
+        let uid = || caller.uid.to_string();
+        Some(Self {
+            kind,
+            owner: caller.name.clone().unwrap_or_else(uid),
+            range,
+            with,
+            free: free_range(files),
+        })
+    }
+
+    /// What the user can do about it.
+    pub(crate) fn hint(&self) -> String {
+        let Self { owner, range, .. } = self;
+        let ids = match self.kind {
+            Kind::User => "subuids",
+            Kind::Group => "subgids",
+        };
+        let instead = match self.free {
+            Some(free) => format!(" --add-{ids} {free}"),
+            None => String::new(),
+        };
+        format!(
+            "`sudo usermod --del-{ids} {range}{instead} {owner}` gives others, and images have to be \
+             pulled again; CARRIER_ALLOW_SHARED_IDS=1 trusts whoever has the same ids"
+        )
+    }
+}
+
+fn find_in(caller: &Caller, ranges: &str, accounts: &str) -> Option<(Range, With)> {
+    let is_callers = |owner: &str| caller.is(owner);
+    let (own, others): (Vec<_>, Vec<_>) =
+        owned_ranges(ranges).partition(|(owner, _)| is_callers(owner));
+    own.into_iter().find_map(|(_, range)| {
+        let range = Range::of(range);
+        let theirs = others.iter().find_map(|(owner, other)| {
+            let other = Range::of(*other);
+            range
+                .overlaps(other)
+                .then(|| With::RangeOf((*owner).to_owned(), other))
+        });
+        let account = || {
+            let mut accounts = entries(accounts);
+            let (name, id) = accounts.find(|(_, id)| range.overlaps(Range::of((*id, 1))))?;
+            Some(With::Account(name.to_owned(), id))
+        };
+        Some((range, theirs.or_else(account)?))
+    })
+}
+
+/// Names and ids of passwd(5) and group(5).
+fn entries(file: &str) -> impl Iterator<Item = (&str, u32)> {
+    file.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        Some((name, fields.nth(1)?.parse().ok()?))
+    })
+}
+
+/// As many ids as useradd(8) gives, the first that nobody has, neither as users nor as groups.
+fn free_range(files: &Files) -> Option<Range> {
+    const FIRST: u32 = 100_000;
+    const COUNT: u32 = 65_536;
+    let ranges = [&files.subuid, &files.subgid].into_iter();
+    let ranges = ranges.flat_map(|file| owned_ranges(file).map(|(_, range)| Range::of(range)));
+    let accounts = [&files.passwd, &files.group].into_iter();
+    let accounts = accounts.flat_map(|file| entries(file).map(|(_, id)| Range::of((id, 1))));
+    let mut taken: Vec<Range> = ranges.chain(accounts).collect();
+    taken.sort_unstable_by_key(|range| range.first);
+    let mut free = Range::of((FIRST, COUNT));
+    for range in taken {
+        if range.overlaps(free) {
+            free = Range::of((range.last.checked_add(1)?, COUNT));
+        }
+    }
+    (free.last - free.first == COUNT - 1).then_some(free)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCOUNTS: &str = "root:x:0:0::/:/bin/sh\nann:x:1000:1000::/:\nbob:x:1001:1001::/:\n\
+                            nobody:x:65534:65534::/:\n+nis\n";
+    const GROUPS: &str = "root:x:0:\nann:x:1000:\nstaff:x:150000:ann\n";
+
+    fn find(subuid: &str, subgid: &str) -> Option<SharedIds> {
+        let caller = Caller {
+            uid: 1000,
+            gid: 1000,
+            name: Some("ann".to_owned()),
+        };
+        let files = Files {
+            subuid: subuid.to_owned(),
+            subgid: subgid.to_owned(),
+            passwd: ACCOUNTS.to_owned(),
+            group: GROUPS.to_owned(),
+        };
+        SharedIds::find(&caller, &files)
+    }
+
+    #[test]
+    fn ids_of_ones_own_are_nobody_elses() {
+        let own = "ann:200000:65536";
+        for file in [
+            "",
+            "ann:200000:65536",
+            "bob:134464:65536\nann:200000:65536\nroot:265536:1",
+            // One user by name and by number.
+            "ann:200000:65536\n1000:230000:10",
+            // Others may have what they like among themselves.
+            "ann:200000:65536\nbob:300000:9\nroot:300000:9",
+            "ann:200000:65536\nbob:x:1\nbob:200000:0\nbob\n# bob:200000:9",
+        ] {
+            assert_eq!(find(file, own), None, "{file:?}");
+        }
+    }
+
+    #[test]
+    fn ids_that_others_have_too_are_named_with_their_owners() {
+        for (subuid, subgid, message) in [
+            (
+                "ann:100000:65536\nbob:165535:65536",
+                "",
+                "subordinate user ids 100000-165535 of ann overlap 165535-231070 of bob",
+            ),
+            (
+                "bob:100000:65536\nann:300000:9\n1000:90000:10001",
+                "",
+                "subordinate user ids 90000-100000 of ann overlap 100000-165535 of bob",
+            ),
+            (
+                "ann:200000:9\n1001:200004:1",
+                "",
+                "subordinate user ids 200000-200008 of ann overlap 200004-200004 of 1001",
+            ),
+            (
+                "ann:65000:1000",
+                "",
+                "subordinate user ids 65000-65999 of ann contain 65534, which is user nobody",
+            ),
+            (
+                "ann:200000:9",
+                "ann:100000:65536",
+                "subordinate group ids 100000-165535 of ann contain 150000, which is group staff",
+            ),
+        ] {
+            let found = find(subuid, subgid).map(|found| found.to_string());
+            assert_eq!(found.as_deref(), Some(message));
+        }
+    }
+
+    #[test]
+    fn the_hint_gives_ids_that_are_nobodys() {
+        let found = find("ann:100000:65536\nbob:100000:65536", "bob:165536:65536").unwrap();
+        let command = "`sudo usermod --del-subuids 100000-165535 --add-subuids 231072-296607 ann`";
+        assert!(found.hint().starts_with(command), "{}", found.hint());
+        let found = find("ann:1:9\nbob:1:4294967295", "").unwrap();
+        assert!(
+            found
+                .hint()
+                .starts_with("`sudo usermod --del-subuids 1-9 ann`")
+        );
+    }
+}
