@@ -42,11 +42,9 @@ impl Runtime {
             options.console_socket.is_some(),
             !detach,
         )?;
-        let cgroup = match (record.cgroup.as_deref(), &options.cgroup) {
-            (Some(path), Some(below)) => Some(crate::cgroup::Cgroup::at(path).below(below)?),
-            (Some(path), None) => Some(crate::cgroup::Cgroup::at(path)),
-            (None, Some(_)) => Some(record.cgroup_for("exec --cgroup")?),
-            (None, None) => None,
+        let cgroup = match &options.cgroup {
+            Some(below) => Some(record.cgroup_for("exec --cgroup")?.below(below)?),
+            None => record.cgroup.clone(),
         };
         let launch = Launch {
             dies_with_caller: !detach,
