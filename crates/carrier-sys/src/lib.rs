@@ -20,6 +20,7 @@ pub mod process;
 pub mod schedule;
 pub mod seccomp;
 pub mod signal;
+pub mod trampoline;
 
 use std::io;
 

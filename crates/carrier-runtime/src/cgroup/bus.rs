@@ -285,7 +285,12 @@ impl Bus {
         }
     }
 
-    fn send<T>(&mut self, call: &Call<'_>, body: Option<&T>, answered: bool) -> Result<(), CallError>
+    fn send<T>(
+        &mut self,
+        call: &Call<'_>,
+        body: Option<&T>,
+        answered: bool,
+    ) -> Result<(), CallError>
     where
         T: Serialize + DynamicType + ?Sized,
     {
@@ -297,7 +302,9 @@ impl Bus {
 
 /// The path in the first address that has one, D-Bus specification, "Server Addresses".
 fn socket_of_address(addresses: &str) -> Option<PathBuf> {
-    let mut unix = addresses.split(';').filter_map(|address| address.strip_prefix("unix:"));
+    let mut unix = addresses
+        .split(';')
+        .filter_map(|address| address.strip_prefix("unix:"));
     let path = unix.find_map(|keys| keys.split(',').find_map(|key| key.strip_prefix("path=")))?;
     unescape(path).map(PathBuf::from)
 }

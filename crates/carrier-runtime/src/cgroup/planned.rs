@@ -32,11 +32,7 @@ enum Place {
 impl Planned {
     /// What `spec` asks for. On a host that has no cgroups for the caller, a container without
     /// limits does without.
-    pub(crate) fn of(
-        manager: CgroupManager,
-        id: &str,
-        spec: &Spec,
-    ) -> Result<Option<Self>, Error> {
+    pub(crate) fn of(manager: CgroupManager, id: &str, spec: &Spec) -> Result<Option<Self>, Error> {
         let linux = spec.linux().as_ref();
         let limits = match linux.and_then(|linux| linux.resources().as_ref()) {
             Some(resources) => limits::files(resources)?,

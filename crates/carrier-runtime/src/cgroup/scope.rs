@@ -218,7 +218,13 @@ mod tests {
             let (slice, unit) = (slice.to_owned(), unit.to_owned());
             assert_eq!(name(wanted).unwrap(), ScopeName { slice, unit }, "{wanted}");
         }
-        for wrong in ["/a/path", "a:b", "user.slice:libpod:", "x:libpod:y", "a.slice:b:c:d"] {
+        for wrong in [
+            "/a/path",
+            "a:b",
+            "user.slice:libpod:",
+            "x:libpod:y",
+            "a.slice:b:c:d",
+        ] {
             assert!(name(wrong).is_err(), "{wrong}");
         }
     }

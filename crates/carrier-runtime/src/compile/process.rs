@@ -2,7 +2,8 @@
 
 use std::ffi::CString;
 
-use carrier_sys::exec::Program;
+use carrier_sys::exec::{Label, Program};
+use carrier_sys::trampoline::Trampoline;
 use oci_spec::runtime::{LinuxCapabilities, PosixRlimitType, Process};
 use rustix::process::{Resource, Rlimit};
 use rustix::termios::Winsize;
@@ -111,6 +112,7 @@ pub(super) fn compile(
         // Without no-new-privileges a filter needs CAP_SYS_ADMIN, which is dropped below.
         plan.push("linux.seccomp", filter);
     }
+    let label = compile_label(plan, process)?;
     compile_identity(plan, process, maps)?;
     if confined {
         plan.push("process.noNewPrivileges", Step::SetNoNewPrivileges);
@@ -119,8 +121,7 @@ pub(super) fn compile(
         // After the last change of ids, which would clear it.
         plan.push("process", Step::DieWithParent);
     }
-    compile_labels(plan, process)?;
-    let execution = execution(process, launch.preserved)?;
+    let execution = execution(process, label, launch.preserved)?;
     if traceable {
         plan.push("process", Step::SetTraceable(true));
     }
@@ -130,7 +131,7 @@ pub(super) fn compile(
             "process.args",
             Step::FindProgram {
                 name: execution.name.clone(),
-                candidates: execution.candidates.clone(),
+                candidates: execution.program.candidates().to_vec(),
             },
         );
     }
@@ -143,9 +144,10 @@ pub(super) fn compile(
     Ok(())
 }
 
-/// What a security module does when the program is executed.
-fn compile_labels(plan: &mut InitPlan, process: &Process) -> Result<(), Error> {
-    let labels = [
+/// What a security module does when the program is executed. It is for the next file that the process
+/// executes, so that the trampoline says it; here is prepared what it needs.
+fn compile_label(plan: &mut InitPlan, process: &Process) -> Result<Label, Error> {
+    let modules = [
         (
             "process.apparmorProfile",
             process.apparmor_profile(),
@@ -161,25 +163,28 @@ fn compile_labels(plan: &mut InitPlan, process: &Process) -> Result<(), Error> {
             "",
         ),
     ];
-    for (field, label, module, path, verb) in labels {
+    let mut prepared = Label::default();
+    for (field, label, module, file, verb) in modules {
         let Some(label) = label.as_deref().filter(|label| !label.is_empty()) else {
             continue;
         };
         if !std::path::Path::new(module).exists() {
+            let reason = "the kernel runs without this security module";
+            return Err(invalid(field, reason));
+        }
+        if !prepared.file.is_empty() {
             return Err(invalid(
                 field,
-                "the kernel runs without this security module",
+                "another security module has a label already",
             ));
         }
-        plan.push(
-            field,
-            Step::SetSecurityLabel {
-                path: path.to_owned(),
-                content: format!("{verb}{label}").into_bytes(),
-            },
-        );
+        plan.push(field, Step::PrepareLabel);
+        prepared = Label {
+            file: file.to_owned(),
+            content: c_string(field, format!("{verb}{label}"))?,
+        };
     }
-    Ok(())
+    Ok(prepared)
 }
 
 fn compile_identity(plan: &mut InitPlan, process: &Process, maps: &IdMaps) -> Result<(), Error> {
@@ -287,7 +292,7 @@ fn resource(kind: PosixRlimitType) -> Resource {
     }
 }
 
-fn execution(process: &Process, preserved: u32) -> Result<Execution, Error> {
+fn execution(process: &Process, label: Label, preserved: u32) -> Result<Execution, Error> {
     let words = process.args().as_deref().unwrap_or_default();
     let name = match words.first() {
         Some(name) if !name.is_empty() => name.clone(),
@@ -301,13 +306,16 @@ fn execution(process: &Process, preserved: u32) -> Result<Execution, Error> {
             .collect::<Result<Vec<CString>, Error>>()
     };
     Ok(Execution {
-        candidates: candidates(&name, environment)?,
         program: Program::new(
+            candidates(&name, environment)?,
             strings("process.args", words)?,
             strings("process.env", environment)?,
+            label,
         ),
         name,
         own: own_binary(),
+        // Where memory may not be executed, a look at the path has to do.
+        trampoline: Trampoline::new().ok(),
         first_closed: FIRST_AFTER_STDIO + preserved,
     })
 }

@@ -182,14 +182,6 @@ impl Machine<'_> {
         write_whole(&file, value.to_bytes())
     }
 
-    /// Writes a file of `/proc/self/attr` through a proc filesystem of our own (CVE-2019-16884).
-    pub(super) fn set_security_label(&mut self, path: &CStr, content: &[u8]) -> Result<(), Errno> {
-        let proc = private_proc()?;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
-        let file = path::open_with(proc.as_fd(), path, OFlags::WRONLY, resolve)?;
-        write_whole(&file, content)
-    }
-
     /// Makes the root the root, pivot_root(2), and lets go of the old one.
     pub(super) fn enter_root(&mut self) -> Result<(), Errno> {
         rustix::process::fchdir(self.root()?)?;
@@ -305,7 +297,7 @@ fn empty_directory() -> Result<OwnedFd, Errno> {
     rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-fn private_proc() -> Result<OwnedFd, Errno> {
+pub(super) fn private_proc() -> Result<OwnedFd, Errno> {
     use rustix::mount::MountAttrFlags as Attr;
     let mount = || {
         let context = rustix::mount::fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -352,7 +344,7 @@ fn open_root(path: &CStr) -> Result<OwnedFd, Errno> {
 }
 
 /// Files of the kernel take their content in one write or refuse it.
-fn write_whole(file: &OwnedFd, content: &[u8]) -> Result<(), Errno> {
+pub(super) fn write_whole(file: &OwnedFd, content: &[u8]) -> Result<(), Errno> {
     match rustix::io::write(file, content) {
         Ok(written) if written == content.len() => Ok(()),
         Ok(_) => Err(Errno::IO),

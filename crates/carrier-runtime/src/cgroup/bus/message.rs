@@ -193,11 +193,17 @@ mod tests {
 
     #[test]
     fn a_message_is_read_as_it_was_written() {
-        let properties = [("Delegate", Variant::new(true)), ("Max", Variant::new(7_u64))];
+        let properties = [
+            ("Delegate", Variant::new(true)),
+            ("Max", Variant::new(7_u64)),
+        ];
         let body = ("a.scope", properties.as_slice());
         let bytes = CALL.encode(3, Some(&body), true).unwrap();
         let message = Message::read(&mut bytes.as_slice()).unwrap();
-        assert_eq!((message.kind, message.member.as_str()), (METHOD_CALL, "Start"));
+        assert_eq!(
+            (message.kind, message.member.as_str()),
+            (METHOD_CALL, "Start")
+        );
         let (unit, read): (&str, Vec<(&str, Variant<'_>)>) = message.body().unwrap();
         assert_eq!((unit, read.as_slice()), ("a.scope", properties.as_slice()));
     }
