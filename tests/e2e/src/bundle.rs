@@ -112,7 +112,7 @@ impl<'a> Bundle<'a> {
     /// The command that the tests of the clients name as the runtime.
     #[must_use]
     pub fn runtime(&self) -> String {
-        "carrier oci --root run/oci".to_owned()
+        format!("{} --root run/oci", self.cx.runtime())
     }
 
     /// Writes `config.json`.

@@ -17,7 +17,6 @@ impl<'a> Client<'a> {
         let bundle = Bundle::new(cx, "");
         let root = bundle.path().join("rootfs").display().to_string();
         let client = Self { cx };
-        cx.script("ln -s carrier bin/carrier-runtime").succeeds();
         client
             .script(&format!(
                 "tar -C {root} -c . | podman $store import -q - box"
@@ -28,11 +27,10 @@ impl<'a> Client<'a> {
 
     /// Runs a script in which `podman` and `buildah` take their options from `$store` and `$with`.
     fn script(&self, script: &str) -> Outcome {
-        let runtime = self.cx.home().join("../bin/carrier-runtime");
+        let runtime = self.cx.runtime();
         let setup = format!(
             "store='--root home/store --runroot run/store'; \
-             with=\"$store --cgroup-manager=cgroupfs --runtime {}\"; {script}",
-            runtime.display()
+             with=\"$store --cgroup-manager=cgroupfs --runtime {runtime}\"; {script}"
         );
         self.cx.script(&setup)
     }
