@@ -114,7 +114,7 @@ impl Machine<'_> {
             Step::SetScheduling(wanted) => process::set_scheduling(wanted),
             Step::SetIoPriority { class, priority } => process::set_io_priority(*class, *priority),
             Step::SetAffinity(set) => rustix::thread::sched_setaffinity(None, set),
-            Step::PrepareLabel => {
+            Step::PrepareLabel { .. } => {
                 self.label = Some((mounts::private_proc()?, self.step));
                 Ok(())
             }

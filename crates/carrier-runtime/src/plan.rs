@@ -138,7 +138,9 @@ pub(crate) enum Step {
     },
     SetAffinity(Box<CpuSet>),
     /// Take hold of a `/proc` where a security module hears what to do with the program.
-    PrepareLabel,
+    PrepareLabel {
+        label: String,
+    },
     DropBoundingSet(CapabilitySet),
     BecomeUser(Identity),
     SetCapabilities {
@@ -316,7 +318,7 @@ impl fmt::Display for Step {
             Self::SetScheduling(_) => f.write_str("set the scheduling policy"),
             Self::SetIoPriority { .. } => f.write_str("set the priority for disks"),
             Self::SetAffinity(_) => f.write_str("choose processors"),
-            Self::PrepareLabel => f.write_str("label the program"),
+            Self::PrepareLabel { label } => write!(f, "label the program {label:?}"),
             Self::DropBoundingSet(_) => f.write_str("drop capabilities"),
             Self::BecomeUser(identity) => {
                 write!(

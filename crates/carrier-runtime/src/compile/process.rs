@@ -178,7 +178,8 @@ fn compile_label(plan: &mut InitPlan, process: &Process) -> Result<Label, Error>
                 "another security module has a label already",
             ));
         }
-        plan.push(field, Step::PrepareLabel);
+        let shown = label.to_owned();
+        plan.push(field, Step::PrepareLabel { label: shown });
         prepared = Label {
             file: file.to_owned(),
             content: c_string(field, format!("{verb}{label}"))?,
