@@ -206,7 +206,7 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
         Step::SetPropagation(mounts::first_propagation(linux)?),
     );
     plan.push("root", bundle.root.into_step()?);
-    let protect_devices = mounts::compile(&mut plan, spec, namespaces.has_users())?;
+    let protect_devices = mounts::compile(&mut plan, spec, &namespaces, &maps)?;
     process::compile_stdio(&mut plan, process, launch.stdin);
     if let Some(step) = protect_devices {
         plan.push("mounts", step);

@@ -56,6 +56,26 @@ pub enum Error {
         /// The kernel's answer.
         source: Errno,
     },
+    /// The kernel does not let the owners of a mount's files be others.
+    #[error("{field}: cannot map the ids of {source_path}: {reason}")]
+    MappedMount {
+        /// The field's path in `config.json`.
+        field: String,
+        /// What is mounted.
+        source_path: String,
+        /// Why not.
+        reason: &'static str,
+        /// The kernel's answer.
+        source: Errno,
+    },
+    /// The kernel or a helper refused the id maps of a mount.
+    #[error("{field} is invalid")]
+    MappedIds {
+        /// The field's path in `config.json`.
+        field: String,
+        /// The cause.
+        source: IdMapError,
+    },
     /// The program to execute is nowhere.
     #[error("exec: {program:?}: {}", if program.contains('/') { "no such file or directory" } else { "executable file not found in $PATH" })]
     ProgramNotFound {

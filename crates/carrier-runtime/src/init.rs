@@ -15,6 +15,7 @@ mod terminal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use carrier_sys::process::ChildToken;
+pub(crate) use mounts::clone_tree;
 use rustix::io::Errno;
 
 use crate::channel::ChildEnd;

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::explain::Explanations;
 use crate::idmap::IdMaps;
 use crate::plan::InitPlan;
-use crate::{init, join};
+use crate::{init, join, mapped};
 
 /// A container of which all is decided and nothing exists.
 #[derive(Debug)]
@@ -97,10 +97,11 @@ impl Prepared {
     /// [`spawn`](Self::spawn) in the keyring of the caller; `arrange` does what has to be done for
     /// the process before it goes on.
     pub(crate) fn spawn_and(
-        self,
+        mut self,
         proof: &SingleThreaded,
         arrange: impl FnOnce(u32) -> Result<(), Error>,
     ) -> Result<Spawned, Error> {
+        mapped::open(&mut self.plan, proof)?;
         let (channel, child_end) = pair().map_err(|errno| Error::Prepare(errno.into()))?;
         let (new, joined) = (self.namespaces.new, &self.namespaces.joined);
         let child = if joined.is_empty() {

@@ -17,6 +17,7 @@ mod idmap;
 mod init;
 mod join;
 mod launch;
+mod mapped;
 mod plan;
 pub mod seccomp;
 pub mod state;

@@ -21,6 +21,7 @@ use rustix::termios::Winsize;
 use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet, Gid, Uid};
 
 use crate::init::itself::FileIdentity;
+use crate::mapped::Mapping;
 
 /// The steps of a container's first process, in order.
 #[derive(Debug, Default)]
@@ -203,6 +204,19 @@ pub(crate) struct Bind {
     pub(crate) change: Change,
     /// Like `change`, for the mounts below as well.
     pub(crate) recursive_change: Change,
+    pub(crate) tree: Tree,
+}
+
+/// Who clones the tree of a bind mount.
+#[derive(Debug)]
+pub(crate) enum Tree {
+    /// The child, which sees what the caller sees.
+    Source,
+    /// The caller, before the clone, since the owners of files become others: see
+    /// [`mapped::open`](crate::mapped::open).
+    Mapped(Mapping),
+    /// The caller has.
+    Open(OwnedFd),
 }
 
 /// Where a terminal comes from.

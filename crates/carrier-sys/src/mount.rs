@@ -84,16 +84,38 @@ pub fn change(tree: BorrowedFd<'_>, change: Change, recursive: bool) -> io::Resu
         propagation: change.propagation,
         userns_fd: 0,
     };
+    set(tree, &attributes, recursive)
+}
+
+/// Gives the files below `tree`, a tree that is mounted nowhere, the owners that the map of the user
+/// namespace `users` says; with `recursive` those of the mounts below it too.
+///
+/// # Errors
+/// `EPERM` without `CAP_SYS_ADMIN` in the user namespace of the filesystem, or where ids are mapped
+/// already; `EINVAL` for a filesystem that cannot do it.
+pub fn map_ids(tree: BorrowedFd<'_>, users: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        // An open descriptor is not negative.
+        userns_fd: u64::from(users.as_raw_fd().unsigned_abs()),
+    };
+    set(tree, &attributes, recursive)
+}
+
+fn set(tree: BorrowedFd<'_>, attributes: &libc::mount_attr, recursive: bool) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the descriptor is borrowed, so it is open; the path is an empty C string, and
-    // `attributes` outlives the call, which is told its exact size.
+    // `attributes` outlives the call, which is told its exact size. A descriptor in it is borrowed by
+    // the callers, or not looked at.
     check(unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             tree.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attributes,
+            std::ptr::from_ref(attributes),
             size_of::<libc::mount_attr>(),
         )
     })

@@ -261,7 +261,7 @@ fn what_cannot_be_done_is_refused_by_name() {
         (
             "/mounts/0/options",
             json!(["idmap"]),
-            "mounts[0].options: idmap is not supported",
+            "mounts[0] is invalid: only bind mounts can have their ids mapped",
         ),
     ];
     for (pointer, value, message) in cases {

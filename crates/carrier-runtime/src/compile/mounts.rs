@@ -6,10 +6,13 @@ use carrier_sys::mount::{Attributes, Change};
 use oci_spec::runtime::{Linux, Mount, Spec};
 use rustix::mount::{MountAttrFlags, MountPropagationFlags as Propagation};
 
-use super::options::{self, Options};
+use super::namespaces::Wanted;
+use super::options::{self, Options, WantedMap};
 use super::{c_string, devices, invalid, target};
 use crate::error::Error;
-use crate::plan::{Bind, Filesystem, InitPlan, Kind, Step, Symlinks, Target};
+use crate::idmap::IdMaps;
+use crate::mapped::{Ids, Mapping};
+use crate::plan::{Bind, Filesystem, InitPlan, Kind, Step, Symlinks, Target, Tree};
 
 const BINFMT_MISC: &str = "proc/sys/fs/binfmt_misc";
 
@@ -49,10 +52,11 @@ fn root_propagation(linux: &Linux) -> Result<Option<Propagation>, Error> {
 pub(super) fn compile(
     plan: &mut InitPlan,
     spec: &Spec,
-    has_users: bool,
+    namespaces: &Wanted,
+    maps: &IdMaps,
 ) -> Result<Option<Step>, Error> {
     let mounts = spec.mounts().as_deref().unwrap_or_default();
-    let mut devices = devices::Pending::new(spec, mounts, has_users)?;
+    let mut devices = devices::Pending::new(spec, mounts, namespaces.has_users())?;
     for (index, mount) in mounts.iter().enumerate() {
         let field = format!("mounts[{index}]");
         let destination = mount.destination();
@@ -63,7 +67,11 @@ pub(super) fn compile(
             devices.compile_defaults(plan);
         }
         if options.bind {
-            plan.push(field.clone(), Step::Bind(bind(&field, mount, &options)?));
+            let ids = || namespaces.ids(maps);
+            plan.push(
+                field.clone(),
+                Step::Bind(bind(&field, mount, options, ids)?),
+            );
             if is_dev {
                 devices.are_the_hosts();
             }
@@ -112,6 +120,9 @@ fn filesystem(
         .source()
         .as_ref()
         .map_or(kind.as_ref(), |source| source.as_os_str());
+    if options.map.is_some() {
+        return Err(invalid(field, "only bind mounts can have their ids mapped"));
+    }
     let mut settings = vec![(c"source".to_owned(), Some(c_string(field, source)?))];
     settings.extend(options.settings);
     let recursive = options.recursive_change;
@@ -128,7 +139,12 @@ fn filesystem(
     })
 }
 
-fn bind(field: &str, mount: &Mount, options: &Options) -> Result<Bind, Error> {
+fn bind(
+    field: &str,
+    mount: &Mount,
+    options: Options,
+    containers: impl FnOnce() -> Option<Ids>,
+) -> Result<Bind, Error> {
     let source = mount
         .source()
         .as_ref()
@@ -158,6 +174,29 @@ fn bind(field: &str, mount: &Mount, options: &Options) -> Result<Bind, Error> {
         recursive: options.recursive,
         change,
         recursive_change,
+        tree: match options.map {
+            Some(wanted) => Tree::Mapped(mapping(field, wanted, containers)?),
+            None => Tree::Source,
+        },
+    })
+}
+
+fn mapping(
+    field: &str,
+    wanted: WantedMap,
+    containers: impl FnOnce() -> Option<Ids>,
+) -> Result<Mapping, Error> {
+    let WantedMap { maps, recursive } = wanted;
+    let (ids, field) = match maps {
+        Some(maps) => (Some(Ids::Maps(maps)), format!("{field}.uidMappings")),
+        None => (containers(), format!("{field}.options")),
+    };
+    let missing = "idmap without uidMappings and gidMappings takes those of the container, which has \
+                   no user namespace";
+    Ok(Mapping {
+        ids: ids.ok_or_else(|| invalid(field.as_str(), missing))?,
+        recursive,
+        field,
     })
 }
 

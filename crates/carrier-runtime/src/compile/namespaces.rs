@@ -9,6 +9,7 @@ use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
 use super::{c_string, invalid};
 use crate::error::Error;
 use crate::idmap::IdMaps;
+use crate::mapped::Ids;
 use crate::plan::{InitPlan, Step};
 
 /// The namespaces of a container.
@@ -83,6 +84,15 @@ impl Wanted {
             }
         }
         Ok(())
+    }
+
+    /// The ids of the container's user namespace, for its mounts.
+    pub(super) fn ids(&self, maps: &IdMaps) -> Option<Ids> {
+        let mut joined = self.joined.iter();
+        match joined.find(|join| join.kind == Namespaces::USER) {
+            Some(join) => Some(Ids::Namespace(join.path.clone())),
+            None => self.makes_users().then(|| Ids::Maps(maps.clone())),
+        }
     }
 
     /// Leaves a new cgroup namespace to a later step; whether there is one.

@@ -6,8 +6,9 @@ use carrier_sys::mount::{Attributes, Change};
 use oci_spec::runtime::Mount;
 use rustix::mount::MountPropagationFlags as Propagation;
 
-use super::{c_string, invalid};
+use super::{c_string, invalid, ranges};
 use crate::error::Error;
+use crate::idmap::IdMaps;
 
 /// What a word does to a mount.
 #[derive(Clone, Copy)]
@@ -20,14 +21,16 @@ enum Effect {
     Bind,
     BindAll,
     CopyUp,
+    MapIds,
+    MapIdsBelow,
     Nothing,
-    Unsupported,
 }
 
 /// Words that mean the mount and not the filesystem; all others are the filesystem's own.
 const WORDS: [(&str, Effect); 50] = {
     use Effect::{
-        Bind, BindAll, Clear, ClearAll, CopyUp, Nothing, Propagate, Set, SetAll, Unsupported,
+        Bind, BindAll, Clear, ClearAll, CopyUp, MapIds, MapIdsBelow, Nothing, Propagate, Set,
+        SetAll,
     };
     [
         ("bind", Bind),
@@ -78,8 +81,8 @@ const WORDS: [(&str, Effect); 50] = {
         ("unbindable", Propagate(Propagation::UNBINDABLE)),
         ("runbindable", Propagate(RUNBINDABLE)),
         ("tmpcopyup", CopyUp),
-        ("idmap", Unsupported),
-        ("ridmap", Unsupported),
+        ("idmap", MapIds),
+        ("ridmap", MapIdsBelow),
     ]
 };
 
@@ -90,10 +93,7 @@ const RUNBINDABLE: Propagation = Propagation::UNBINDABLE.union(Propagation::REC)
 
 /// The words that are understood, for `features`; the filesystem's own are not among them.
 pub(crate) fn known() -> impl Iterator<Item = &'static str> {
-    WORDS
-        .iter()
-        .filter(|(_, effect)| !matches!(effect, Effect::Unsupported))
-        .map(|(word, _)| *word)
+    WORDS.iter().map(|(word, _)| *word)
 }
 
 /// The flags of a propagation's name.
@@ -111,13 +111,24 @@ fn effect(word: &str) -> Option<Effect> {
         .map(|(_, effect)| *effect)
 }
 
-/// What `mounts[].options` say.
+/// Other owners for the files of a mount.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct WantedMap {
+    /// The container's own, where the mount says nothing.
+    pub(super) maps: Option<IdMaps>,
+    /// Also in the mounts below.
+    pub(super) recursive: bool,
+}
+
+/// What `mounts[].options`, `uidMappings` and `gidMappings` say.
 #[derive(Debug, Default)]
 pub(super) struct Options {
     pub(super) bind: bool,
     pub(super) recursive: bool,
     /// Begin with what the mount covers.
     pub(super) copy_up: bool,
+    /// Give the files other owners.
+    pub(super) map: Option<WantedMap>,
     /// For the mount itself.
     pub(super) change: Change,
     /// For the mount and those below it.
@@ -130,24 +141,19 @@ impl Options {
     pub(super) fn parse(field: &str, mount: &Mount) -> Result<Self, Error> {
         let mut options = Self {
             bind: mount.typ().as_deref() == Some("bind"),
+            map: mapped(field, mount)?,
             ..Self::default()
         };
-        let mapped = mount.uid_mappings().is_some() || mount.gid_mappings().is_some();
-        if mapped {
-            return Err(Error::Unsupported {
-                field: format!("{field}.uidMappings"),
-            });
-        }
         for word in mount.options().iter().flatten() {
             match effect(word) {
-                Some(effect) => options.apply(field, word, effect)?,
+                Some(effect) => options.apply(effect),
                 None => options.settings.push(setting(field, word)?),
             }
         }
         Ok(options)
     }
 
-    fn apply(&mut self, field: &str, word: &str, effect: Effect) -> Result<(), Error> {
+    fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::Bind => self.bind = true,
             Effect::BindAll => (self.bind, self.recursive) = (true, true),
@@ -160,14 +166,10 @@ impl Options {
             }
             Effect::Propagate(flags) => self.change.propagation = flags.bits().into(),
             Effect::CopyUp => self.copy_up = true,
+            Effect::MapIds => drop(self.map.get_or_insert_default()),
+            Effect::MapIdsBelow => self.map.get_or_insert_default().recursive = true,
             Effect::Nothing => {}
-            Effect::Unsupported => {
-                return Err(Error::Unsupported {
-                    field: format!("{field}.options: {word}"),
-                });
-            }
         }
-        Ok(())
     }
 
     /// Filesystem options that a bind mount has no use for are refused, not forgotten.
@@ -178,6 +180,30 @@ impl Options {
                 field,
                 &format!("a bind mount has no option {key:?}"),
             )),
+        }
+    }
+}
+
+/// The ids that are the mount's own, config.md: one kind MUST come with the other.
+fn mapped(field: &str, mount: &Mount) -> Result<Option<WantedMap>, Error> {
+    let maps = IdMaps {
+        users: ranges(mount.uid_mappings().as_deref()),
+        groups: ranges(mount.gid_mappings().as_deref()),
+    };
+    match (maps.users.is_empty(), maps.groups.is_empty()) {
+        (true, true) => Ok(None),
+        (false, false) => Ok(Some(WantedMap {
+            maps: Some(maps),
+            recursive: false,
+        })),
+        (no_users, _) => {
+            let (missing, other) = if no_users {
+                ("uidMappings", "gidMappings")
+            } else {
+                ("gidMappings", "uidMappings")
+            };
+            let reason = format!("it is required beside {other}");
+            Err(invalid(format!("{field}.{missing}"), &reason))
         }
     }
 }
@@ -203,7 +229,7 @@ fn setting(field: &str, word: &str) -> Result<(CString, Option<CString>), Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci_spec::runtime::MountBuilder;
+    use oci_spec::runtime::{LinuxIdMappingBuilder, MountBuilder};
 
     fn parse(words: &[&str]) -> Result<Options, Error> {
         let words: Vec<String> = words.iter().map(ToString::to_string).collect();
@@ -243,12 +269,36 @@ mod tests {
         assert_eq!(options.settings, expected);
     }
 
+    fn map(users: Option<u32>, groups: Option<u32>, word: &str) -> Result<Options, Error> {
+        let ids = |id: u32| {
+            let builder = LinuxIdMappingBuilder::default();
+            let built = builder.container_id(id).host_id(0_u32).size(1_u32).build();
+            vec![built.unwrap()]
+        };
+        let mount = MountBuilder::default().destination("/x").typ("bind");
+        let mut mount = mount.options(vec![word.to_owned()]).build().unwrap();
+        mount.set_uid_mappings(users.map(ids));
+        mount.set_gid_mappings(groups.map(ids));
+        Options::parse("mounts[0]", &mount)
+    }
+
     #[test]
-    fn what_is_not_done_is_refused() {
-        let error = parse(&["idmap"]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "mounts[0].options: idmap is not supported"
-        );
+    fn ids_are_mapped_by_a_word_or_by_maps() {
+        let wanted = |users, word| map(users, users, word).unwrap().map.unwrap();
+        let containers = WantedMap::default();
+        assert_eq!(wanted(None, "idmap"), containers);
+        assert!(wanted(None, "ridmap").recursive);
+        let own = wanted(Some(7), "ro");
+        assert_eq!(own.maps.as_ref().unwrap().users[0].inside, 7);
+        assert!(!own.recursive && wanted(Some(7), "ridmap").recursive);
+        assert!(map(None, None, "ro").unwrap().map.is_none());
+    }
+
+    #[test]
+    fn maps_of_users_come_with_maps_of_groups() {
+        let refused = |users, groups| map(users, groups, "idmap").unwrap_err().to_string();
+        let missing = "mounts[0].gidMappings is invalid: it is required beside uidMappings";
+        assert_eq!(refused(Some(1), None), missing);
+        assert!(refused(None, Some(1)).starts_with("mounts[0].uidMappings is invalid"));
     }
 }

@@ -11,7 +11,7 @@ use rustix::mount::{
 };
 
 use super::{Machine, copy, errno, path};
-use crate::plan::{Bind, DeviceNode, Devices, Filesystem, Kind, OverlayMount, Target};
+use crate::plan::{Bind, DeviceNode, Devices, Filesystem, Kind, OverlayMount, Target, Tree};
 
 const NULL_DEVICE: (u32, u32) = (1, 3);
 
@@ -71,7 +71,16 @@ impl Machine<'_> {
     }
 
     pub(super) fn bind(&mut self, bind: &Bind) -> Result<(), Errno> {
-        let tree = clone_tree(CWD, &bind.source, bind.recursive)?;
+        let cloned;
+        let tree = match &bind.tree {
+            Tree::Open(tree) => tree,
+            Tree::Source => {
+                cloned = clone_tree(CWD, &bind.source, bind.recursive)?;
+                &cloned
+            }
+            // Never unmapped: whoever owns the files would not be who should.
+            Tree::Mapped(_) => return Err(Errno::INVAL),
+        };
         for (change, recursive) in [
             (bind.change, false),
             (bind.recursive_change, bind.recursive),
@@ -84,7 +93,7 @@ impl Machine<'_> {
         let target = path::open_or_create(self.root()?, &bind.target, bind.kind)?;
         attach(tree.as_fd(), target.as_fd())?;
         if bind.target.path.to_bytes() == b"dev" {
-            self.devices = Some(tree);
+            self.devices = Some(rustix::io::fcntl_dupfd_cloexec(tree, 0)?);
         }
         Ok(())
     }
@@ -321,7 +330,7 @@ pub(super) fn private_proc() -> Result<OwnedFd, Errno> {
     }
 }
 
-pub(super) fn clone_tree(
+pub(crate) fn clone_tree(
     directory: impl AsFd,
     path: &CStr,
     recursive: bool,
