@@ -163,6 +163,7 @@ impl Runtime {
             rootfs: rootfs.clone(),
             annotations: annotations(spec),
             cgroup: making.cgroup.clone(),
+            new_keyring: options.new_keyring,
             seccomp_listener: seccomp_listener(spec),
             explanations,
         };

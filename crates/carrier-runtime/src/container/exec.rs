@@ -9,7 +9,7 @@ use crate::compile::{self, Launch};
 use crate::config;
 use crate::error::Error;
 use crate::join;
-use crate::launch::{Prepared, Started};
+use crate::launch::{Prepared, Started, leave_login_keyring};
 use crate::state::{ProcessIdentity, Status};
 
 impl Runtime {
@@ -57,6 +57,9 @@ impl Runtime {
         let joined = join::namespaces_of(record.process.pid)?;
         // Whoever has the number now is the one whose namespaces were just named.
         check_alive(&record.process)?;
+        if record.new_keyring {
+            leave_login_keyring()?;
+        }
         let prepared = Prepared::joining(plan, joined, has_cgroup);
         let spawned = prepared.spawn_and(proof, |pid| match &cgroup {
             Some(cgroup) => cgroup.add(pid),

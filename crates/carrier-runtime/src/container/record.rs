@@ -40,6 +40,8 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// Its cgroup.
     pub(crate) cgroup: Option<Cgroup>,
+    /// Whether it has left the session keyring of its maker.
+    pub(super) new_keyring: bool,
     /// Where the notifications of its seccomp filter go.
     pub(super) seccomp_listener: Option<SeccompListener>,
     /// What the last steps of its process would fail with.
@@ -66,6 +68,7 @@ impl Record {
             owner: rustix::process::getuid().as_raw(),
             annotations: facts.annotations,
             cgroup: facts.cgroup,
+            new_keyring: facts.new_keyring,
             seccomp_listener: facts.seccomp_listener,
             explanations: facts.explanations,
         }
@@ -119,6 +122,7 @@ pub(super) struct Facts {
     pub(super) rootfs: PathBuf,
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) cgroup: Option<Cgroup>,
+    pub(super) new_keyring: bool,
     pub(super) seccomp_listener: Option<SeccompListener>,
     pub(super) explanations: Explanations,
 }
