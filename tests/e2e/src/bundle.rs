@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::context::{Cx, run};
+use crate::host::other_runtime;
 use crate::outcome::Outcome;
 
 /// A bundle with busybox as its root filesystem.
@@ -40,6 +41,10 @@ impl<'a> Bundle<'a> {
         let spec = "cd home/bundle && carrier oci spec --rootless && cat config.json";
         let text = cx.script(spec).succeeds();
         let mut config: Value = serde_json::from_str(text.text()).unwrap();
+        if other_runtime().is_some() {
+            // Known to all that are in use.
+            config["ociVersion"] = "1.0.2".into();
+        }
         config["process"]["terminal"] = false.into();
         config["root"]["readonly"] = false.into();
         config["process"]["args"] = json!(["sh", "-c", script]);

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::host::{binary, is_root, other_runtime};
 use crate::outcome::Outcome;
 use crate::registry::Registry;
 
@@ -218,9 +219,8 @@ impl Cx {
     /// that a test is right.
     #[must_use]
     pub fn runtime(&self) -> String {
-        let other = env::var("CARRIER_TEST_RUNTIME").ok();
-        let other = other.filter(|path| !path.is_empty());
-        other.unwrap_or_else(|| self.root.join("bin/carrier-runtime").display().to_string())
+        let own = || self.root.join("bin/carrier-runtime").display().to_string();
+        other_runtime().unwrap_or_else(own)
     }
 
     /// The binary under test, where the ordinary user can execute it.
@@ -294,35 +294,6 @@ impl Drop for Cx {
         }
         let _ = Command::new("rm").arg("-rf").arg(&self.root).status();
     }
-}
-
-/// Ends a test that cannot run here: `return skip("name", "reason")`.
-pub fn skip(test: &str, reason: &str) {
-    println!("skipped {test}: {reason}");
-    if let Some(path) = env::var_os("CARRIER_SKIP_LOG") {
-        let log = fs::File::options().create(true).append(true).open(path);
-        log.unwrap()
-            .write_all(format!("{test}\t{reason}\n").as_bytes())
-            .unwrap();
-    }
-}
-
-/// Whether the tests may arrange what only root can.
-#[must_use]
-pub fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
-fn binary() -> PathBuf {
-    if let Some(path) = env::var_os("CARRIER_BIN") {
-        return path.into();
-    }
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    target.join(format!(
-        "{}-unknown-linux-gnu/release/carrier",
-        env::consts::ARCH
-    ))
 }
 
 fn names_in(directory: &Path) -> Vec<String> {

@@ -13,14 +13,16 @@ mod bundle;
 mod context;
 mod faulty;
 mod fixtures;
+mod host;
 mod image;
 mod outcome;
 mod registry;
 pub mod terminal;
 
 pub use bundle::Bundle;
-pub use context::{Cx, is_root, skip};
+pub use context::Cx;
 pub use faulty::{Fault, FaultyRegistry};
+pub use host::{is_root, other_runtime, skip};
 pub use image::{Image, Layer};
 pub use outcome::Outcome;
 pub use registry::Registry;

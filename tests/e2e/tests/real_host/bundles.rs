@@ -3,7 +3,7 @@
 use carrier_e2e::{Bundle, Cx};
 use serde_json::json;
 
-use crate::MEMORY;
+use crate::{MEMORY, assert_no_scope_is_left};
 
 /// A bundle whose program shows its limit, and the cgroup that it is in.
 fn limited<'a>(cx: &'a Cx, cgroup: &str) -> Bundle<'a> {
@@ -17,20 +17,21 @@ fn limited<'a>(cx: &'a Cx, cgroup: &str) -> Bundle<'a> {
 #[test]
 fn a_bundle_has_the_limits_of_a_scope() {
     let cx = Cx::in_session();
-    let bundle = limited(&cx, ":carrier-test:box");
+    let mut bundle = limited(&cx, "user.slice:carrier-test:box");
     let runtime = format!("{} --systemd-cgroup", bundle.runtime());
     cx.script(&format!("{runtime} run --bundle home/bundle box"))
         .succeeds()
         .prints(MEMORY);
+    bundle.config["process"]["args"] = json!(["sleep", "1000"]);
+    bundle.save();
     cx.script(&format!(
-        "{runtime} create --bundle home/bundle box </dev/null >/dev/null 2>&1 &&
-         systemctl --user show -P MemoryMax carrier-test-box.scope; {runtime} delete --force box"
+        "{runtime} run --detach --bundle home/bundle box </dev/null >/dev/null 2>&1
+         systemctl --user is-active carrier-test-box.scope
+         {runtime} kill box KILL && {runtime} delete --force box"
     ))
     .succeeds()
-    .prints(MEMORY);
-    cx.script("systemctl --user list-units --all --plain --no-legend 'carrier-test*'")
-        .succeeds()
-        .prints("");
+    .prints("active");
+    assert_no_scope_is_left(&cx);
 }
 
 #[test]

@@ -52,14 +52,19 @@ impl Session {
         ))
     }
 
-    /// Asserts that systemd has no unit of a container any more.
     #[track_caller]
     fn assert_no_scope_is_left(&self) {
-        self.cx
-            .script(
-                "systemctl --user list-units --all --plain --no-legend 'libpod*' 'carrier-test*'",
-            )
-            .succeeds()
-            .prints("");
+        assert_no_scope_is_left(&self.cx);
     }
+}
+
+/// Asserts that systemd has no unit of a container any more, or soon.
+#[track_caller]
+fn assert_no_scope_is_left(cx: &Cx) {
+    let list = "systemctl --user list-units --all --plain --no-legend 'libpod*' 'carrier-test*'";
+    cx.script(&format!(
+        "for _ in 1 2 3 4 5; do left=$({list}); test -n \"$left\" || exit 0; sleep 1; done; echo $left"
+    ))
+    .succeeds()
+    .prints("");
 }
