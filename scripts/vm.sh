@@ -66,7 +66,7 @@ start() {
         -drive "file=$VM/disk.img,if=virtio,format=raw,cache=unsafe" \
         -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$port-:22" \
         -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci \
-        </dev/null &
+        </dev/null 2>"$VM/qemu.log" &
     qemu=$!
 }
 
@@ -85,7 +85,7 @@ await_boot() {
     local deadline=$((SECONDS + BOOT_LIMIT))
     until inside 20 "$TEST_USER" true; do
         if [ "$SECONDS" -gt "$deadline" ] || ! kill -0 "$qemu" 2>/dev/null; then
-            tail -n 40 "$VM/console.log" >&2
+            tail -n 40 "$VM/qemu.log" "$VM/console.log" >&2
             fail "the machine did not boot; $VM/console.log has all that it said"
         fi
         sleep 0.5

@@ -117,7 +117,9 @@ impl<'a> Bundle<'a> {
     /// The command that the tests of the clients name as the runtime.
     #[must_use]
     pub fn runtime(&self) -> String {
-        format!("{} --root run/oci", self.cx.runtime())
+        // Some runtimes look for a relative directory below the bundle.
+        let root = self.cx.home().join("../run/oci");
+        format!("{} --root {}", self.cx.runtime(), root.display())
     }
 
     /// Writes `config.json`.

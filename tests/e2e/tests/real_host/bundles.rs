@@ -31,7 +31,7 @@ fn a_bundle_has_the_limits_of_a_scope() {
     ))
     .succeeds()
     .prints("active");
-    assert_no_scope_is_left(&cx);
+    assert_no_scope_is_left(&cx, "carrier-test*");
 }
 
 #[test]

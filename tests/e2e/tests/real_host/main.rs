@@ -54,14 +54,14 @@ impl Session {
 
     #[track_caller]
     fn assert_no_scope_is_left(&self) {
-        assert_no_scope_is_left(&self.cx);
+        assert_no_scope_is_left(&self.cx, "libpod*");
     }
 }
 
-/// Asserts that systemd has no unit of a container any more, or soon.
+/// Asserts that the user's systemd has no unit of these names any more, or soon.
 #[track_caller]
-fn assert_no_scope_is_left(cx: &Cx) {
-    let list = "systemctl --user list-units --all --plain --no-legend 'libpod*' 'carrier-test*'";
+fn assert_no_scope_is_left(cx: &Cx, names: &str) {
+    let list = format!("systemctl --user list-units --all --plain --no-legend '{names}'");
     cx.script(&format!(
         "for _ in 1 2 3 4 5; do left=$({list}); test -n \"$left\" || exit 0; sleep 1; done; echo $left"
     ))
