@@ -10,17 +10,21 @@
 )]
 
 mod bundle;
+mod canary;
 mod context;
 mod faulty;
 mod fixtures;
 mod image;
 mod outcome;
+mod race;
 mod registry;
 pub mod terminal;
 
 pub use bundle::Bundle;
+pub use canary::Canary;
 pub use context::{Cx, is_root, skip};
 pub use faulty::{Fault, FaultyRegistry};
 pub use image::{Image, Layer};
 pub use outcome::Outcome;
+pub use race::{Exchange, rounds};
 pub use registry::Registry;
