@@ -60,6 +60,8 @@ impl Runtime {
         // Whoever has the number now is the one whose namespaces were just named.
         check_alive(&record.process)?;
         let prepared = Prepared::joining(plan, joined, has_cgroup);
+        #[cfg(feature = "fault-injection")]
+        let prepared = prepared.fail_before(options.fail_before.unwrap_or(usize::MAX));
         let spawned = prepared.spawn_and(proof, |pid| match &cgroup {
             Some(cgroup) => cgroup.add(pid),
             None => Ok(()),

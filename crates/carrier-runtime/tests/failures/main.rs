@@ -1,4 +1,5 @@
-//! Each step of a container's process is made to fail in turn; nothing may be left behind.
+//! Each step of a container's process is made to fail in turn; nothing may be left behind. And none of
+//! them may use the allocator: what is between clone and exec has a copy of a heap in any state.
 //!
 //! A program of its own and not a test of the harness: a threaded process must not clone.
 #![allow(
@@ -8,82 +9,178 @@
     reason = "a test that cannot go on panics"
 )]
 
-use std::fs;
-use std::path::Path;
+mod bundle;
+mod world;
+
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 
 use carrier_runtime::Error;
-use carrier_runtime::container::{CgroupManager, CreateOptions, Runtime};
+use carrier_runtime::container::{
+    CgroupManager, CreateOptions, ExecOptions, ProcessChange, Runtime,
+};
+use carrier_sys::alloc_guard::AllocGuard;
 use carrier_sys::process::SingleThreaded;
-use serde_json::{Value, json};
+
+use crate::world::World;
+
+#[global_allocator]
+static ALLOCATOR: AllocGuard = AllocGuard;
+
+/// Where the tests take place.
+struct Place {
+    directory: tempfile::TempDir,
+    runtime: Runtime,
+    proof: SingleThreaded,
+    /// Nobody needs to take the terminals that are sent there.
+    _console: UnixListener,
+}
 
 fn main() {
-    let directory = tempfile::tempdir().unwrap();
-    let bundle = directory.path().join("bundle");
-    make_bundle(&bundle);
-    let runtime = Runtime::new(directory.path().join("state"), CgroupManager::Files);
-    let proof = SingleThreaded::check().unwrap();
-    let socket = directory.path().join("console");
-    // Nobody needs to take the terminals that are sent there.
-    let _console = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    let mut covered = 0;
-    for step in 0.. {
-        let options = CreateOptions {
-            bundle: bundle.clone(),
+    AllocGuard::arm().unwrap();
+    let place = Place::new();
+    let mut steps = 0;
+    steps += place.fail_in_turn("a container", &bundle::whole());
+    let other = place.run_other();
+    steps += place.fail_in_turn(
+        "a container in namespaces of another",
+        &bundle::joining(other),
+    );
+    for terminal in [false, true] {
+        steps += place.fail_in_turn_to_enter(terminal);
+    }
+    place.runtime.delete("other", true, &place.proof).unwrap();
+    reap();
+    println!("{steps} steps failed, and nothing was left");
+    println!("{steps} steps interpreted, no allocation");
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        bundle::make_root(&directory.path().join("bundle"));
+        Self {
+            runtime: Runtime::new(directory.path().join("state"), CgroupManager::Files),
+            proof: SingleThreaded::check().unwrap(),
+            _console: UnixListener::bind(directory.path().join("console")).unwrap(),
+            directory,
+        }
+    }
+
+    fn console(&self) -> PathBuf {
+        self.directory.path().join("console")
+    }
+
+    fn options(&self, configuration: &serde_json::Value) -> CreateOptions {
+        let bundle = self.directory.path().join("bundle");
+        std::fs::write(bundle.join("config.json"), configuration.to_string()).unwrap();
+        let terminal = configuration["process"]["terminal"] == true;
+        CreateOptions {
+            bundle,
             config: None,
-            console_socket: Some(socket.clone()),
+            console_socket: terminal.then(|| self.console()),
             pid_file: None,
             preserve_fds: 0,
             new_keyring: false,
-            fail_before: Some(step),
-        };
-        let before = World::look(directory.path());
-        match runtime.run("box", &options, true, &proof) {
-            Err(Error::Step { origin, .. }) if origin == "fault" => covered += 1,
-            Err(other) => panic!("step {step}: {other:?}"),
-            Ok(started) => {
-                // There is no such step any more.
-                assert_eq!(started.wait().unwrap().code(), 0);
-                runtime.delete("box", false, &proof).unwrap();
-                break;
+            fail_before: None,
+        }
+    }
+
+    /// Makes a container whose process goes on; returns that.
+    fn run_other(&self) -> u32 {
+        let options = self.options(&bundle::lasting());
+        let started = self
+            .runtime
+            .run("other", &options, true, &self.proof)
+            .unwrap();
+        let pid = started.pid();
+        started.release();
+        pid
+    }
+
+    /// Runs a container, and lets one step after the other fail; how many there are.
+    fn fail_in_turn(&self, what: &str, configuration: &serde_json::Value) -> usize {
+        let options = self.options(configuration);
+        for step in 0.. {
+            let options = CreateOptions {
+                fail_before: Some(step),
+                ..options.clone()
+            };
+            let before = World::look(self.path());
+            let failed = match self.runtime.run("box", &options, true, &self.proof) {
+                Err(error) => is_fault(error, what, step),
+                Ok(started) => {
+                    assert_eq!(started.wait().unwrap().code(), 0);
+                    self.runtime.delete("box", false, &self.proof).unwrap();
+                    false
+                }
+            };
+            let failed = self.fails_to_start(&options, what, step) || failed;
+            reap();
+            assert_eq!(
+                World::look(self.path()),
+                before,
+                "{what}, after step {step}"
+            );
+            if !failed {
+                return step;
             }
         }
-        // A container that is not started fails no less cleanly.
-        match runtime.create("box", &options, &proof) {
-            Err(_) => {}
-            Ok(()) => runtime.delete("box", true, &proof).unwrap(),
-        }
-        reap();
-        assert_eq!(World::look(directory.path()), before, "after step {step}");
+        unreachable!("a plan has an end")
     }
-    assert!(covered > 30, "only {covered} steps");
-    println!("{covered} steps failed, and nothing was left");
-}
 
-/// All that a failed start could leave.
-#[derive(Debug, PartialEq)]
-struct World {
-    children: String,
-    mounts: String,
-    descriptors: usize,
-    states: usize,
-    cgroups: Vec<String>,
-}
-
-impl World {
-    fn look(directory: &Path) -> Self {
-        let count = |path: &Path| fs::read_dir(path).into_iter().flatten().count();
-        let cgroups = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
-        let below = cgroups
-            .iter()
-            .flat_map(|root| fs::read_dir(root).into_iter().flatten());
-        let names = below.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
-        Self {
-            children: fs::read_to_string("/proc/thread-self/children").unwrap_or_default(),
-            mounts: fs::read_to_string("/proc/self/mountinfo").unwrap(),
-            descriptors: count(Path::new("/proc/self/fd")),
-            states: count(&directory.join("state")),
-            cgroups: names.filter(|name| name.contains("box")).collect(),
+    /// A container that is not started at once has more steps, and fails no less cleanly.
+    fn fails_to_start(&self, options: &CreateOptions, what: &str, step: usize) -> bool {
+        let created = self.runtime.create("box", options, &self.proof);
+        let started = created.and_then(|()| self.runtime.start("box", &self.proof));
+        if self.runtime.record("box").is_ok() {
+            self.runtime.delete("box", true, &self.proof).unwrap();
         }
+        started.is_err_and(|error| is_fault(error, what, step))
+    }
+
+    /// The same for a process that joins a container.
+    fn fail_in_turn_to_enter(&self, terminal: bool) -> usize {
+        for step in 0.. {
+            let options = ExecOptions {
+                change: ProcessChange {
+                    arguments: vec!["/bin/true".to_owned()],
+                    terminal,
+                    ..ProcessChange::default()
+                },
+                console_socket: terminal.then(|| self.console()),
+                fail_before: Some(step),
+                ..ExecOptions::default()
+            };
+            let before = World::look(self.path());
+            let failed = match self.runtime.exec("other", &options, true, &self.proof) {
+                Err(error) => is_fault(error, "an exec", step),
+                Ok(started) => {
+                    assert_eq!(started.wait().unwrap().code(), 0);
+                    false
+                }
+            };
+            assert_eq!(
+                World::look(self.path()),
+                before,
+                "an exec, after step {step}"
+            );
+            if !failed {
+                return step;
+            }
+        }
+        unreachable!("a plan has an end")
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+fn is_fault(error: Error, what: &str, step: usize) -> bool {
+    match error {
+        Error::Step { origin, .. } if origin == "fault" => true,
+        other => panic!("{what}, step {step}: {other:?}"),
     }
 }
 
@@ -92,68 +189,4 @@ fn reap() {
     while rustix::process::wait(rustix::process::WaitOptions::NOHANG).is_ok_and(|one| one.is_some())
     {
     }
-}
-
-/// A bundle that uses as much of the configuration as an ordinary user can.
-fn make_bundle(path: &Path) {
-    let root = path.join("rootfs");
-    for name in ["bin", "dev", "proc", "sys", "tmp"] {
-        fs::create_dir_all(root.join(name)).unwrap();
-    }
-    fs::copy("/bin/busybox", root.join("bin/true")).unwrap();
-    fs::write(path.join("config.json"), configuration().to_string()).unwrap();
-}
-
-fn configuration() -> Value {
-    let mount = |at: &str, kind: &str, options: &[&str]| json!({"destination": at, "type": kind, "source": kind, "options": options});
-    let id = |id: u32| json!([{"containerID": 0, "hostID": id, "size": 1}]);
-    let kinds = [
-        "user", "mount", "pid", "network", "ipc", "uts", "cgroup", "time",
-    ];
-    let namespaces: Vec<Value> = kinds.iter().map(|kind| json!({"type": kind})).collect();
-    json!({
-        "ociVersion": "1.2.0",
-        "process": {
-            "terminal": true,
-            "consoleSize": {"height": 24, "width": 80},
-            "user": {"uid": 0, "gid": 0, "umask": 18},
-            "args": ["/bin/true"],
-            "cwd": "/work",
-            "capabilities": {"bounding": ["CAP_KILL"]},
-            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 64, "hard": 64}],
-            "noNewPrivileges": true,
-            "oomScoreAdj": 100,
-            "scheduler": {"policy": "SCHED_BATCH"},
-            "ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 4},
-        },
-        "root": {"path": "rootfs", "readonly": true},
-        "hostname": "box",
-        "domainname": "example.org",
-        "mounts": [
-            mount("/proc", "proc", &["nosuid"]),
-            mount("/dev", "tmpfs", &["nosuid", "mode=755", "ro"]),
-            mount("/dev/pts", "devpts", &["newinstance", "ptmxmode=0666"]),
-            mount("/sys", "sysfs", &["ro"]),
-            mount("/sys/fs/cgroup", "cgroup", &["ro"]),
-            json!({"destination": "/tmp/bind", "type": "bind", "source": "rootfs", "options": ["rbind", "ro"]}),
-        ],
-        "hooks": {
-            "createContainer": [{"path": "/bin/true"}],
-            "poststop": [{"path": "/bin/true"}],
-        },
-        "linux": {
-            "namespaces": namespaces,
-            "uidMappings": id(rustix::process::geteuid().as_raw()),
-            "gidMappings": id(rustix::process::getegid().as_raw()),
-            "timeOffsets": {"boottime": {"secs": 1}},
-            "devices": [{"path": "/dev/pipe", "type": "p"}],
-            "sysctl": {"kernel.msgmax": "4242"},
-            "maskedPaths": ["/proc/keys", "/proc/acpi"],
-            "readonlyPaths": ["/proc/sys"],
-            "personality": {"domain": "LINUX"},
-            "rootfsPropagation": "private",
-            "seccomp": {"defaultAction": "SCMP_ACT_ALLOW",
-                        "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}]},
-        },
-    })
 }
