@@ -10,7 +10,7 @@ DESTDIR ?=
 SKIPS := $(CURDIR)/target/skipped-tests
 LOG := target/test-summaries
 
-.PHONY: build demo test check unit e2e bench install clean help
+.PHONY: build demo test check unit e2e nightly bench install clean help
 
 build: ## the release binary
 	cargo build --release --locked -p carrier
@@ -45,6 +45,10 @@ unit: ## unit tests, in seconds
 e2e: ## end-to-end tests of the release binary; T=FILTER chooses some
 	CARRIER_SKIP_LOG=$(SKIPS) CARRIER_BIN=$(CURDIR)/$(RELEASE) \
 		cargo nextest run --locked -p carrier-e2e $(T)
+
+nightly: ## races against the release binary, 2,000 rounds each: minutes
+	CARRIER_RACE_ROUNDS=2000 CARRIER_BIN=$(CURDIR)/$(RELEASE) \
+		cargo nextest run --locked -p carrier-e2e --profile nightly --no-capture --test oci_races
 
 bench: build ## start-up time beside podman, crun, bubblewrap and bare system calls
 	scripts/setup.sh --test-host --bench

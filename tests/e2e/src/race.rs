@@ -26,6 +26,10 @@ pub struct Exchange {
 impl Exchange {
     /// Starts it. A name that is missing for a while does no harm.
     #[must_use]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a test does not clone itself into a container"
+    )]
     pub fn of(pairs: &[(&Path, &Path)]) -> Self {
         let owned = |(one, other): &(&Path, &Path)| (one.to_path_buf(), other.to_path_buf());
         let pairs: Vec<(PathBuf, PathBuf)> = pairs.iter().map(owned).collect();

@@ -123,10 +123,23 @@ fn f04_a_terminal_that_is_swapped_leads_nowhere() {
 #[test]
 fn f06_a_mount_target_that_is_swapped_stays_inside() {
     let cx = Cx::new();
-    let canary = Canary::with(&cx, &["private/", "kept/", "secret"]);
-    let volume = volume(&cx, &["x/private", "x/kept"]);
+    let canary = Canary::with(
+        &cx,
+        &[
+            "private/",
+            "kept/",
+            "secret",
+            "file",
+            "directory/",
+            "memory/",
+        ],
+    );
+    let directories = ["private", "kept", "directory", "memory"].map(|name| format!("x/{name}"));
+    let volume = volume(&cx, &directories.each_ref().map(String::as_str));
     let at = |name: &str| volume.join(name);
-    fs::write(at("x/secret"), "secret").unwrap();
+    for file in ["x/secret", "x/file"] {
+        fs::write(at(file), "").unwrap();
+    }
     let up = format!("{}{}", "../".repeat(20), canary.path().display());
     symlink(canary.path(), at("absolute")).unwrap();
     symlink(up, at("relative")).unwrap();
@@ -146,17 +159,21 @@ fn f06_a_mount_target_that_is_swapped_stays_inside() {
     let attacker = Exchange::of(&[(&x, &absolute), (&x, &relative)]);
     let mut tally = Tally::default();
     for round in 0..rounds() {
-        // Names that are new, so that the targets have to be made as well.
-        let names = ["file", "directory", "memory"].map(|name| format!("{name}-{round}"));
-        let [on_file, on_directory, on_memory] = names.clone().map(|name| format!("/vol/x/{name}"));
-        let memory = json!({"destination": on_memory, "type": "tmpfs", "source": "tmpfs"});
-        let more = [
-            bind("/vol", &volume),
-            bind(&on_file, &file),
-            bind(&on_directory, &canary.path().join("kept")),
-            memory,
-        ];
-        bundle.config["mounts"] = mounts.iter().cloned().chain(more).collect();
+        // Names that are on both sides, and new ones, for which the targets have to be made.
+        let names = ["", &format!("-{round}")]
+            .map(|end| ["file", "directory", "memory"].map(|name| format!("/{name}{end}")));
+        let more = names.iter().flat_map(|[on_file, on_directory, on_memory]| {
+            let at = |name: &str| format!("/vol/x{name}");
+            let kept = canary.path().join("kept");
+            let memory = json!({"destination": at(on_memory), "type": "tmpfs", "source": "tmpfs"});
+            [
+                bind(&at(on_file), &file),
+                bind(&at(on_directory), &kept),
+                memory,
+            ]
+        });
+        let all = mounts.iter().cloned().chain([bind("/vol", &volume)]);
+        bundle.config["mounts"] = all.chain(more).collect();
         if let Some(outcome) = tally.count(&cx, bundle.run(), &canary) {
             // Each is somewhere in the container's own tree, and so nowhere else.
             let places = outcome
@@ -164,8 +181,8 @@ fn f06_a_mount_target_that_is_swapped_stays_inside() {
                 .lines()
                 .filter_map(|line| line.split(' ').nth(4));
             let places: Vec<&str> = places.collect();
-            for name in names {
-                let found = places.iter().any(|place| place.ends_with(&name));
+            for name in names.iter().flatten() {
+                let found = places.iter().any(|place| place.ends_with(name));
                 assert!(found, "{name} is not in the container: {places:?}");
             }
         }
