@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -52,6 +53,11 @@ pub(crate) fn joining(pid: u32) -> Value {
     for field in ["uidMappings", "gidMappings", "timeOffsets"] {
         linux.remove(field);
     }
+    // In a PID namespace that others are in nobody may look into the process, be it the caller: it cannot
+    // write this file, and hooks do not find its namespaces.
+    let process = configuration["process"].as_object_mut().unwrap();
+    process.remove("oomScoreAdj");
+    configuration["hooks"] = json!({});
     // The filter is loaded while the process may still do so.
     configuration["process"]["noNewPrivileges"] = false.into();
     configuration
@@ -60,7 +66,6 @@ pub(crate) fn joining(pid: u32) -> Value {
 /// One that uses as much of the configuration as an ordinary user can.
 pub(crate) fn whole() -> Value {
     let mount = |at: &str, kind: &str, options: &[&str]| json!({"destination": at, "type": kind, "source": kind, "options": options});
-    let id = |id: u32| json!([{"containerID": 0, "hostID": id, "size": 1}]);
     let namespaces: Vec<Value> = KINDS
         .iter()
         .map(|(kind, _)| json!({"type": kind}))
@@ -99,8 +104,8 @@ pub(crate) fn whole() -> Value {
         },
         "linux": {
             "namespaces": namespaces,
-            "uidMappings": id(rustix::process::geteuid().as_raw()),
-            "gidMappings": id(rustix::process::getegid().as_raw()),
+            "uidMappings": map(rustix::process::geteuid().as_raw(), "/etc/subuid"),
+            "gidMappings": map(rustix::process::getegid().as_raw(), "/etc/subgid"),
             "timeOffsets": {"boottime": {"secs": 1}},
             "devices": [{"path": "/dev/pipe", "type": "p"}],
             "sysctl": {"kernel.msgmax": "4242"},
@@ -112,4 +117,20 @@ pub(crate) fn whole() -> Value {
                         "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}]},
         },
     })
+}
+
+/// The caller, and what else an ordinary user has: then newuidmap and newgidmap write the maps.
+fn map(caller: u32, file: &str) -> Value {
+    let own = json!({"containerID": 0, "hostID": caller, "size": 1});
+    let name = Command::new("id").arg("-un").output().unwrap().stdout;
+    let name = String::from_utf8(name).unwrap();
+    let lines = fs::read_to_string(file).unwrap_or_default();
+    let ranges = lines
+        .lines()
+        .filter_map(|line| line.strip_prefix(name.trim()));
+    let more = ranges.filter_map(|range| {
+        let first: u32 = range.strip_prefix(':')?.split(':').next()?.parse().ok()?;
+        Some(json!({"containerID": 1, "hostID": first, "size": 1}))
+    });
+    std::iter::once(own).chain(more.take(1)).collect()
 }

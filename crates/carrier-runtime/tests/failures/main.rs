@@ -24,6 +24,9 @@ use carrier_sys::process::SingleThreaded;
 
 use crate::world::World;
 
+/// Before it the process waits for its ids and its cgroup, which could not be given to one that is gone.
+const FIRST: usize = 1;
+
 #[global_allocator]
 static ALLOCATOR: AllocGuard = AllocGuard;
 
@@ -101,7 +104,7 @@ impl Place {
     /// Runs a container, and lets one step after the other fail; how many there are.
     fn fail_in_turn(&self, what: &str, configuration: &serde_json::Value) -> usize {
         let options = self.options(configuration);
-        for step in 0.. {
+        for step in FIRST.. {
             let options = CreateOptions {
                 fail_before: Some(step),
                 ..options.clone()
@@ -141,7 +144,7 @@ impl Place {
 
     /// The same for a process that joins a container.
     fn fail_in_turn_to_enter(&self, terminal: bool) -> usize {
-        for step in 0.. {
+        for step in FIRST.. {
             let options = ExecOptions {
                 change: ProcessChange {
                     arguments: vec!["/bin/true".to_owned()],
