@@ -8,6 +8,8 @@
     reason = "the one place for it: see the crate documentation"
 )]
 
+#[cfg(feature = "alloc-guard")]
+pub mod alloc_guard;
 pub mod bpf;
 pub mod exec;
 pub mod fd;

@@ -61,6 +61,15 @@ impl<'a> Bundle<'a> {
         }
     }
 
+    /// Makes it one of root's, whose ids are those of the host.
+    pub fn leave_user_namespace(&mut self) {
+        let linux = self.config["linux"].as_object_mut().unwrap();
+        linux.remove("uidMappings");
+        linux.remove("gidMappings");
+        let namespaces = linux["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "user");
+    }
+
     /// Where the bundle is.
     #[must_use]
     pub fn path(&self) -> &PathBuf {

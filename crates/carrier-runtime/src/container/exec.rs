@@ -61,6 +61,8 @@ impl Runtime {
             leave_login_keyring()?;
         }
         let prepared = Prepared::joining(plan, joined, has_cgroup);
+        #[cfg(feature = "fault-injection")]
+        let prepared = prepared.fail_before(options.fail_before.unwrap_or(usize::MAX));
         let spawned = prepared.spawn_and(proof, |pid| match &cgroup {
             Some(cgroup) => cgroup.add(pid),
             None => Ok(()),
