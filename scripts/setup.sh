@@ -22,7 +22,7 @@ for option in "$@"; do
         --test)
             want_test=yes
             packages+=(docker-registry busybox-static mmdebstrap qemu-user-static tmux strace skopeo
-                apache2-utils zstd perl iproute2 keyutils util-linux podman buildah)
+                apache2-utils zstd perl iproute2 keyutils util-linux podman buildah crun)
             # Docker brings one of its own, which the distribution's would replace.
             command -v containerd >/dev/null || packages+=(containerd)
             ;;
