@@ -28,8 +28,8 @@ impl Trampoline {
     pub fn new() -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         // Since Linux 6.3 memory that is to be executed has to be asked for.
-        let memory = match rustix::fs::memfd_create(c"carrier", flags | MemfdFlags::EXEC) {
-            Err(Errno::INVAL) => rustix::fs::memfd_create(c"carrier", flags)?,
+        let memory = match rustix::fs::memfd_create(c"trampoline", flags | MemfdFlags::EXEC) {
+            Err(Errno::INVAL) => rustix::fs::memfd_create(c"trampoline", flags)?,
             other => other?,
         };
         let mut memory = std::fs::File::from(memory);

@@ -17,7 +17,7 @@ const NOT_FOR_YOU: i32 = 126;
 fn add_unreadable_script(bundle: &Bundle<'_>) {
     let path = bundle.path().join("rootfs/bin/unreadable");
     std::fs::write(&path, "#!/proc/self/exe\n").unwrap();
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o111)).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o111)).unwrap();
 }
 
 #[test]
