@@ -74,7 +74,7 @@ start() {
 inside() {
     local limit=$1 user=$2
     shift 2
-    timeout "$limit" ssh -q -F /dev/null -p "$port" -i "$VM/key" \
+    timeout --foreground "$limit" ssh -q -F /dev/null -p "$port" -i "$VM/key" \
         -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=30 \
         -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
         "${ssh_options[@]}" "$user@127.0.0.1" "$@"
