@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 
 readonly VM=target/vm
 readonly TEST_USER=carrier-test
-readonly BOOT_LIMIT=300
+readonly BOOT_LIMIT=600
 readonly SUITE_LIMIT=1200
 # Kernel parameters that an emulated processor is faster with.
 readonly FASTER="mitigations=off no5lvl init_on_alloc=0 audit=0 nowatchdog systemd.show_status=yes"
@@ -74,7 +74,7 @@ start() {
 inside() {
     local limit=$1 user=$2
     shift 2
-    timeout "$limit" ssh -q -F /dev/null -p "$port" -i "$VM/key" \
+    timeout --foreground "$limit" ssh -q -F /dev/null -p "$port" -i "$VM/key" \
         -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=30 \
         -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
         "${ssh_options[@]}" "$user@127.0.0.1" "$@"
@@ -109,7 +109,7 @@ suite() {
     local user=$1 status=0
     shift
     # shellcheck disable=SC2145 # one command line for the shell of the machine
-    inside "$SUITE_LIMIT" "$user" "cd /home/$TEST_USER && CARRIER_BIN=\$PWD/bin/carrier \
+    inside "$SUITE_LIMIT" "$user" "cd /home/$TEST_USER && CARRIER_BIN=\$PWD/bin/${BINARY##*/} \
         CARRIER_TEST_RUNTIME=${CARRIER_TEST_RUNTIME:-} \
         bin/${tests##*/} --test-threads=1 $*" || status=$?
     [ "$status" -eq 0 ] || failed=yes
