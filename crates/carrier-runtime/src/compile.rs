@@ -4,6 +4,7 @@
 //! the steps is that of [`compile`], and each of its comments tells a rule that the order obeys.
 
 mod devices;
+mod filter;
 mod hooks;
 mod mounts;
 mod namespaces;
@@ -26,9 +27,9 @@ use oci_spec::runtime::{Linux, LinuxIdMapping, Process, Spec};
 use crate::error::Error;
 use crate::idmap::{IdMaps, IdRange};
 use crate::plan::{InitPlan, OverlayMount, Step, Symlinks, Target};
-use crate::seccomp;
 pub(crate) use namespaces::{Join, Wanted};
 pub(crate) use options::known as known_mount_options;
+pub(crate) use process::capabilities_of;
 
 /// All that decides what a container will be.
 #[derive(Debug)]
@@ -168,19 +169,17 @@ pub(crate) struct Compiled {
 pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     let spec = bundle.spec;
     unsupported::refuse(spec)?;
-    let missing = |field: &str| invalid(field, "it is required");
-    let process = spec.process().as_ref().ok_or_else(|| missing("process"))?;
-    let linux = spec.linux().as_ref().ok_or_else(|| missing("linux"))?;
+    hooks::check(spec)?;
+    let process = &*process::of(spec, &bundle.launch)?;
+    let linux = spec.linux().as_ref();
+    let linux = linux.ok_or_else(|| invalid("linux", "it is required"))?;
     let mut namespaces = Wanted::of(linux)?;
-    let mut maps = IdMaps {
-        users: ranges(linux.uid_mappings().as_deref()),
-        groups: ranges(linux.gid_mappings().as_deref()),
-    };
+    let mut maps = maps_of(linux);
     namespaces.check_maps(&maps)?;
     if namespaces.makes_users() {
         maps.complete();
     }
-    let filter = filter(bundle.filter, linux)?;
+    let filter = filter::of(bundle.filter, linux)?;
     let launch = bundle.launch;
 
     let mut plan = InitPlan::default();
@@ -241,7 +240,10 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     }
     // A change of ids makes a process untraceable, and hooks and `exec` look for its namespaces.
     let traceable = is_alone && launch.gate.is_some();
-    process::compile(&mut plan, process, &maps, filter, launch, traceable)?;
+    let execution = process::execution_of(spec, &launch)?;
+    process::compile(
+        &mut plan, process, &maps, filter, execution, launch, traceable,
+    )?;
     Ok(Compiled {
         plan,
         namespaces,
@@ -257,10 +259,7 @@ pub(crate) fn compile_joining(
     launch: Launch,
 ) -> Result<InitPlan, Error> {
     let linux = spec.linux().clone().unwrap_or_default();
-    let maps = IdMaps {
-        users: ranges(linux.uid_mappings().as_deref()),
-        groups: ranges(linux.gid_mappings().as_deref()),
-    };
+    let maps = maps_of(&linux);
     let mut plan = InitPlan::default();
     if launch.has_cgroup {
         plan.push("linux.cgroupsPath", Step::AwaitParent);
@@ -274,25 +273,18 @@ pub(crate) fn compile_joining(
         schedule::compile_personality(&mut plan, personality)?;
     }
     let filter = match spec.linux() {
-        Some(linux) => filter(None, linux)?,
+        Some(linux) => filter::of(None, linux)?,
         None => None,
     };
-    process::compile(&mut plan, process, &maps, filter, launch, false)?;
+    let execution = Some(process::execution(process, launch.preserved)?);
+    process::compile(&mut plan, process, &maps, filter, execution, launch, false)?;
     Ok(plan)
 }
 
-fn filter(
-    compiled: Option<Cow<'static, [Instruction]>>,
-    linux: &Linux,
-) -> Result<Option<Step>, Error> {
-    let load = |filter, flags| Ok(Some(Step::LoadFilter { filter, flags }));
-    match (compiled, linux.seccomp()) {
-        (Some(filter), _) => load(filter, carrier_sys::seccomp::SPEC_ALLOW),
-        (None, Some(profile)) => {
-            let program = seccomp::compile_oci(profile)?;
-            load(Cow::Owned(program), seccomp::load_flags(profile))
-        }
-        (None, None) => Ok(None),
+fn maps_of(linux: &Linux) -> IdMaps {
+    IdMaps {
+        users: ranges(linux.uid_mappings().as_deref()),
+        groups: ranges(linux.gid_mappings().as_deref()),
     }
 }
 
@@ -323,13 +315,23 @@ fn target(
     path: impl AsRef<std::path::Path>,
     symlinks: Symlinks,
 ) -> Result<Target, Error> {
-    use std::path::Component;
     let path = path.as_ref();
-    if !path.is_absolute() {
-        return Err(invalid(field, "the path is not absolute"));
+    if path.is_absolute() {
+        below_root(field, path, symlinks)
+    } else {
+        Err(invalid(field, "the path is not absolute"))
     }
+}
+
+/// [`target`] of a path that may be relative to the root.
+fn below_root(
+    field: &str,
+    path: impl AsRef<std::path::Path>,
+    symlinks: Symlinks,
+) -> Result<Target, Error> {
+    use std::path::Component;
     let mut relative = PathBuf::new();
-    for component in path.components() {
+    for component in path.as_ref().components() {
         match component {
             Component::Normal(name) => relative.push(name),
             // At the root, `..` stays there.

@@ -1,11 +1,13 @@
 //! Reading `config.json` and `process.json`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use oci_spec::runtime::{Process, Spec};
 use serde_json::Value;
 
 use crate::Capabilities;
+use crate::container::warnings::warn;
 use crate::error::Error;
 
 /// The newest version of the runtime specification that is understood.
@@ -16,6 +18,7 @@ pub(crate) fn read(path: &Path) -> Result<Spec, Error> {
     let text = text(path)?;
     let spec: Spec = parse(path, &text, "/process/capabilities")?;
     check_version(spec.version())?;
+    check_annotations(&spec)?;
     Ok(spec)
 }
 
@@ -31,7 +34,8 @@ fn text(path: &Path) -> Result<String, Error> {
     })
 }
 
-/// runtime-spec wants capabilities that the runtime does not know to be left out, not refused.
+/// runtime-spec wants capabilities that the runtime does not know to be left out and told about, not
+/// refused.
 fn parse<T: serde::de::DeserializeOwned>(
     path: &Path,
     text: &str,
@@ -49,13 +53,21 @@ fn parse<T: serde::de::DeserializeOwned>(
     let Ok(mut value) = serde_json::from_str::<Value>(text) else {
         return Err(failed(error.into()));
     };
+    let mut unknown = BTreeSet::new();
     for set in value.pointer_mut(capabilities).into_iter().flat_map(sets) {
-        set.retain(|name| {
-            name.as_str()
-                .is_none_or(|name| Capabilities::named(name).is_ok())
+        set.retain(|name| match name.as_str() {
+            Some(name) if Capabilities::named(name).is_err() => {
+                unknown.insert(name.to_owned());
+                false
+            }
+            _ => true,
         });
     }
-    serde_path_to_error::deserialize(value).map_err(|error| failed(error.into()))
+    let parsed = serde_path_to_error::deserialize(value).map_err(|error| failed(error.into()))?;
+    for name in unknown {
+        warn(format_args!("process.capabilities: {name:?} is not known"));
+    }
+    Ok(parsed)
 }
 
 fn sets(capabilities: &mut Value) -> impl Iterator<Item = &mut Vec<Value>> {
@@ -63,9 +75,27 @@ fn sets(capabilities: &mut Value) -> impl Iterator<Item = &mut Vec<Value>> {
     fields.flat_map(|fields| fields.values_mut().filter_map(Value::as_array_mut))
 }
 
+fn check_annotations(spec: &Spec) -> Result<(), Error> {
+    if spec
+        .annotations()
+        .iter()
+        .flatten()
+        .any(|(key, _)| key.is_empty())
+    {
+        return Err(Error::Invalid {
+            field: "annotations".to_owned(),
+            reason: "there is one without a name".to_owned(),
+        });
+    }
+    Ok(())
+}
+
 fn check_version(version: &str) -> Result<(), Error> {
     let numbers = version.split(['-', '+']).next().unwrap_or_default();
-    let mut numbers = numbers.split('.').map(|number| number.parse::<u32>().ok());
+    // As semver.org has them: without leading zeros.
+    let plain = |number: &str| number == "0" || !number.starts_with(['0', '+']);
+    let number = |text: &str| text.parse::<u32>().ok().filter(|_| plain(text));
+    let mut numbers = numbers.split('.').map(number);
     let (major, minor, patch) = (numbers.next(), numbers.next(), numbers.next());
     match (
         major.flatten(),
@@ -90,7 +120,9 @@ mod tests {
         for good in ["1.0.0", "1.0.2-dev", "1.2.1", "1.3.0", "1.99.0+x"] {
             check_version(good).unwrap();
         }
-        for bad in ["", "1", "1.0", "2.0.0", "0.9.0", "x.y.z", "1.0.0.0"] {
+        for bad in [
+            "", "1", "1.0", "2.0.0", "0.9.0", "x.y.z", "1.0.0.0", "1.02.0",
+        ] {
             assert!(check_version(bad).is_err(), "{bad}");
         }
     }

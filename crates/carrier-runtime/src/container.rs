@@ -14,6 +14,7 @@ mod listing;
 mod options;
 mod record;
 mod resources;
+pub(crate) mod warnings;
 
 use std::fs::{DirBuilder, File};
 use std::io;

@@ -10,6 +10,7 @@ use carrier_sys::process::{Child, ChildToken, Namespaces, SingleThreaded, clone_
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::DumpableBehavior;
+use rustix::thread::LinkNameSpaceType;
 
 use crate::channel::{ChildEnd, Report, pair};
 use crate::compile::Join;
@@ -142,7 +143,23 @@ fn join_all(opened: &[Opened<'_>], _token: &ChildToken) -> Result<(), (usize, Er
 }
 
 fn join(namespace: &Opened<'_>) -> Result<(), Errno> {
-    rustix::thread::move_into_link_name_space(namespace.file.as_fd(), None)
+    // config-linux.md: a path of a namespace of another type MUST be an error.
+    let kind = kind(namespace.join.kind);
+    rustix::thread::move_into_link_name_space(namespace.file.as_fd(), kind)
+}
+
+fn kind(kind: Namespaces) -> Option<LinkNameSpaceType> {
+    Some(match kind {
+        Namespaces::CGROUP => LinkNameSpaceType::ControlGroup,
+        Namespaces::IPC => LinkNameSpaceType::InterProcessCommunication,
+        Namespaces::MOUNT => LinkNameSpaceType::Mount,
+        Namespaces::NETWORK => LinkNameSpaceType::Network,
+        Namespaces::PID => LinkNameSpaceType::ProcessID,
+        Namespaces::TIME => LinkNameSpaceType::Time,
+        Namespaces::USER => LinkNameSpaceType::User,
+        Namespaces::UTS => LinkNameSpaceType::HostNameAndNISDomainName,
+        _ => return None,
+    })
 }
 
 /// A container must not look into a process that comes from outside (CVE-2016-9962).

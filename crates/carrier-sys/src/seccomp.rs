@@ -34,7 +34,7 @@ struct Program {
 }
 
 /// A filter that notifies a supervisor (`SECCOMP_FILTER_FLAG_NEW_LISTENER`).
-const NEW_LISTENER: u32 = 8;
+pub const NEW_LISTENER: u32 = 8;
 
 /// Puts the calling thread, and what it executes, under `program`.
 ///

@@ -105,10 +105,16 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         Verb::Resume { id } => runtime.resume(&id)?,
         Verb::Update(args) => runtime.update(&args.id, &args.resources()?)?,
         Verb::Events(args) => events(&runtime, &args)?,
+        Verb::Checkpoint(_) => return Err(unsupported("checkpoint")),
+        Verb::Restore(_) => return Err(unsupported("restore")),
         Verb::Features => print::json(&carrier_runtime::features())?,
         Verb::Spec { bundle, rootless } => spec::write(&bundle, rootless)?,
     }
     Ok(0)
+}
+
+fn unsupported(verb: &str) -> Failure {
+    Failure::Usage(format!("{verb} is not supported"))
 }
 
 fn create_options(args: &CreateArgs) -> Result<CreateOptions, Failure> {

@@ -8,7 +8,7 @@ use rustix::mount::{MountAttrFlags, MountPropagationFlags as Propagation};
 
 use super::namespaces::Wanted;
 use super::options::{self, Options, WantedMap};
-use super::{c_string, devices, invalid, target};
+use super::{below_root, c_string, devices, invalid, target};
 use crate::error::Error;
 use crate::idmap::IdMaps;
 use crate::mapped::{Ids, Mapping};
@@ -61,6 +61,8 @@ pub(super) fn compile(
         let field = format!("mounts[{index}]");
         let destination = mount.destination();
         let mut options = Options::parse(&field, mount)?;
+        // Relative ones are deprecated, and mean what is below the root, config.md.
+        let destination = &std::path::Path::new("/").join(destination);
         let is_dev = destination.as_os_str() == "/dev";
         if !is_dev && destination.starts_with("/dev") {
             // A root directory that brings its own /dev.
@@ -103,12 +105,12 @@ fn filesystem(
 ) -> Result<Filesystem, Error> {
     // runtime-spec asks for `cgroup` whatever the hierarchy; there is one left.
     let kind = if kind == "cgroup" { "cgroup2" } else { kind };
-    // The kernel's own views of itself are mounted where they belong, or not at all.
-    let symlinks = match kind {
-        "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup2" => Symlinks::Refuse,
-        _ if mount.destination().as_os_str() == "/dev" => Symlinks::Refuse,
-        _ => Symlinks::FollowInside,
-    };
+    let mut target = below_root(field, mount.destination(), Symlinks::FollowInside)?;
+    let is_kernels = matches!(kind, "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup2");
+    if is_kernels || target.path.to_bytes() == b"dev" {
+        // The kernel's own views of itself are mounted where they belong, or not at all.
+        target.symlinks = Symlinks::Refuse;
+    }
     let fallback = match kind {
         "proc" => Some(c"/proc"),
         "sysfs" => Some(c"/sys"),
@@ -124,6 +126,7 @@ fn filesystem(
         return Err(invalid(field, "only bind mounts can have their ids mapped"));
     }
     let mut settings = vec![(c"source".to_owned(), Some(c_string(field, source)?))];
+    settings.extend(options.general);
     settings.extend(options.settings);
     let recursive = options.recursive_change;
     let set = options.change.set | recursive.set;
@@ -134,7 +137,7 @@ fn filesystem(
         attributes: MountAttrFlags::from_bits_retain(u32::try_from(set.bits()).unwrap_or(0)),
         propagation,
         copy_up: options.copy_up,
-        target: target(field, mount.destination(), symlinks)?,
+        target,
         fallback: fallback.map(ToOwned::to_owned),
     })
 }
@@ -165,7 +168,7 @@ fn bind(
     }
     Ok(Bind {
         source: c_string(field, source)?,
-        target: target(field, mount.destination(), Symlinks::FollowInside)?,
+        target: below_root(field, mount.destination(), Symlinks::FollowInside)?,
         kind: if source.is_dir() {
             Kind::Directory
         } else {

@@ -23,14 +23,17 @@ enum Effect {
     CopyUp,
     MapIds,
     MapIdsBelow,
+    /// The filesystem's as a whole: mount(2) takes them for a bind mount too, and does nothing.
+    Filesystem,
     Nothing,
+    Unsupported,
 }
 
 /// Words that mean the mount and not the filesystem; all others are the filesystem's own.
-const WORDS: [(&str, Effect); 50] = {
+const WORDS: [(&str, Effect); 62] = {
     use Effect::{
-        Bind, BindAll, Clear, ClearAll, CopyUp, MapIds, MapIdsBelow, Nothing, Propagate, Set,
-        SetAll,
+        Bind, BindAll, Clear, ClearAll, CopyUp, Filesystem, MapIds, MapIdsBelow, Nothing,
+        Propagate, Set, SetAll, Unsupported,
     };
     [
         ("bind", Bind),
@@ -83,6 +86,19 @@ const WORDS: [(&str, Effect); 50] = {
         ("tmpcopyup", CopyUp),
         ("idmap", MapIds),
         ("ridmap", MapIdsBelow),
+        ("async", Filesystem),
+        ("sync", Filesystem),
+        ("dirsync", Filesystem),
+        ("lazytime", Filesystem),
+        ("nolazytime", Filesystem),
+        ("mand", Filesystem),
+        ("nomand", Filesystem),
+        // Filesystems that can count versions always do, and the kernel logs what it logs.
+        ("iversion", Nothing),
+        ("noiversion", Nothing),
+        ("silent", Nothing),
+        ("loud", Nothing),
+        ("remount", Unsupported),
     ]
 };
 
@@ -93,7 +109,10 @@ const RUNBINDABLE: Propagation = Propagation::UNBINDABLE.union(Propagation::REC)
 
 /// The words that are understood, for `features`; the filesystem's own are not among them.
 pub(crate) fn known() -> impl Iterator<Item = &'static str> {
-    WORDS.iter().map(|(word, _)| *word)
+    WORDS
+        .iter()
+        .filter(|(_, effect)| !matches!(effect, Effect::Unsupported))
+        .map(|(word, _)| *word)
 }
 
 /// The flags of a propagation's name.
@@ -133,6 +152,8 @@ pub(super) struct Options {
     pub(super) change: Change,
     /// For the mount and those below it.
     pub(super) recursive_change: Change,
+    /// Options of any filesystem, for a new one.
+    pub(super) general: Vec<(CString, Option<CString>)>,
     /// Options of the filesystem itself.
     pub(super) settings: Vec<(CString, Option<CString>)>,
 }
@@ -146,14 +167,14 @@ impl Options {
         };
         for word in mount.options().iter().flatten() {
             match effect(word) {
-                Some(effect) => options.apply(effect),
+                Some(effect) => options.apply(field, word, effect)?,
                 None => options.settings.push(setting(field, word)?),
             }
         }
         Ok(options)
     }
 
-    fn apply(&mut self, effect: Effect) {
+    fn apply(&mut self, field: &str, word: &str, effect: Effect) -> Result<(), Error> {
         match effect {
             Effect::Bind => self.bind = true,
             Effect::BindAll => (self.bind, self.recursive) = (true, true),
@@ -168,8 +189,15 @@ impl Options {
             Effect::CopyUp => self.copy_up = true,
             Effect::MapIds => drop(self.map.get_or_insert_default()),
             Effect::MapIdsBelow => self.map.get_or_insert_default().recursive = true,
+            Effect::Filesystem => self.general.push(setting(field, word)?),
             Effect::Nothing => {}
+            Effect::Unsupported => {
+                return Err(Error::Unsupported {
+                    field: format!("{field}.options: {word}"),
+                });
+            }
         }
+        Ok(())
     }
 
     /// Filesystem options that a bind mount has no use for are refused, not forgotten.

@@ -1,10 +1,11 @@
 //! The program: its user, its rights, its words.
 
+use std::borrow::Cow;
 use std::ffi::CString;
 
 use carrier_sys::exec::{Label, Program};
 use carrier_sys::trampoline::Trampoline;
-use oci_spec::runtime::{LinuxCapabilities, PosixRlimitType, Process};
+use oci_spec::runtime::{LinuxCapabilities, PosixRlimitType, Process, Spec};
 use rustix::process::{Resource, Rlimit};
 use rustix::termios::Winsize;
 use rustix::thread::{CapabilitySets, Gid, Uid};
@@ -86,6 +87,7 @@ pub(super) fn compile(
     process: &Process,
     maps: &IdMaps,
     filter: Option<Step>,
+    execution: Option<Execution>,
     launch: Launch,
     traceable: bool,
 ) -> Result<(), Error> {
@@ -112,7 +114,10 @@ pub(super) fn compile(
         // Without no-new-privileges a filter needs CAP_SYS_ADMIN, which is dropped below.
         plan.push("linux.seccomp", filter);
     }
-    let label = compile_label(plan, process)?;
+    if let Some((field, label)) = label(process)? {
+        let label = label.content.to_string_lossy().into_owned();
+        plan.push(field, Step::PrepareLabel { label });
+    }
     compile_identity(plan, process, maps)?;
     if confined {
         plan.push("process.noNewPrivileges", Step::SetNoNewPrivileges);
@@ -121,11 +126,10 @@ pub(super) fn compile(
         // After the last change of ids, which would clear it.
         plan.push("process", Step::DieWithParent);
     }
-    let execution = execution(process, label, launch.preserved)?;
     if traceable {
         plan.push("process", Step::SetTraceable(true));
     }
-    if launch.gate.is_some() {
+    if let (Some(execution), true) = (&execution, launch.gate.is_some()) {
         // Whoever starts the container may not be there to hear that it cannot be started.
         plan.push(
             "process.args",
@@ -140,13 +144,15 @@ pub(super) fn compile(
         // As late as can be: the filter need not allow what the set-up does.
         plan.push("linux.seccomp", filter);
     }
-    plan.push("process.args", Step::Execute(execution));
+    if let Some(execution) = execution {
+        plan.push("process.args", Step::Execute(execution));
+    }
     Ok(())
 }
 
 /// What a security module does when the program is executed. It is for the next file that the process
-/// executes, so that the trampoline says it; here is prepared what it needs.
-fn compile_label(plan: &mut InitPlan, process: &Process) -> Result<Label, Error> {
+/// executes, so that the trampoline says it.
+fn label(process: &Process) -> Result<Option<(&'static str, Label)>, Error> {
     let modules = [
         (
             "process.apparmorProfile",
@@ -163,7 +169,7 @@ fn compile_label(plan: &mut InitPlan, process: &Process) -> Result<Label, Error>
             "",
         ),
     ];
-    let mut prepared = Label::default();
+    let mut found = None;
     for (field, label, module, file, verb) in modules {
         let Some(label) = label.as_deref().filter(|label| !label.is_empty()) else {
             continue;
@@ -172,20 +178,19 @@ fn compile_label(plan: &mut InitPlan, process: &Process) -> Result<Label, Error>
             let reason = "the kernel runs without this security module";
             return Err(invalid(field, reason));
         }
-        if !prepared.file.is_empty() {
+        if found.is_some() {
             return Err(invalid(
                 field,
                 "another security module has a label already",
             ));
         }
-        let shown = label.to_owned();
-        plan.push(field, Step::PrepareLabel { label: shown });
-        prepared = Label {
+        let label = Label {
             file: file.to_owned(),
             content: c_string(field, format!("{verb}{label}"))?,
         };
+        found = Some((field, label));
     }
-    Ok(prepared)
+    Ok(found)
 }
 
 fn compile_identity(plan: &mut InitPlan, process: &Process, maps: &IdMaps) -> Result<(), Error> {
@@ -227,6 +232,20 @@ fn compile_identity(plan: &mut InitPlan, process: &Process, maps: &IdMaps) -> Re
     Ok(())
 }
 
+/// All that a process asks for in one of its sets.
+pub(crate) fn capabilities_of(process: &Process) -> Capabilities {
+    let sets = process.capabilities().as_ref().map(Sets::of);
+    sets.map_or(Capabilities::NONE, |sets| {
+        let rest = [
+            sets.effective,
+            sets.permitted,
+            sets.inheritable,
+            sets.ambient,
+        ];
+        rest.into_iter().fold(sets.bounding, Capabilities::with)
+    })
+}
+
 /// The five sets, as masks.
 struct Sets {
     bounding: Capabilities,
@@ -256,8 +275,13 @@ impl Sets {
 }
 
 fn compile_limits(plan: &mut InitPlan, process: &Process) -> Result<(), Error> {
-    for (index, limit) in process.rlimits().iter().flatten().enumerate() {
+    let limits = process.rlimits().as_deref().unwrap_or_default();
+    for (index, limit) in limits.iter().enumerate() {
         let field = format!("process.rlimits[{index}]");
+        let mut before = limits.iter().take(index);
+        if before.any(|other| other.typ() == limit.typ()) {
+            return Err(invalid(field, "there is one of this type already"));
+        }
         let resource = resource(limit.typ());
         if limit.soft() > limit.hard() {
             return Err(invalid(field, "the soft limit is above the hard one"));
@@ -293,7 +317,28 @@ fn resource(kind: PosixRlimitType) -> Resource {
     }
 }
 
-fn execution(process: &Process, label: Label, preserved: u32) -> Result<Execution, Error> {
+/// The process of a container, or what stands for one that the configuration lacks: a container is made
+/// without it, and cannot be started, runtime.md.
+pub(super) fn of<'a>(spec: &'a Spec, launch: &Launch) -> Result<Cow<'a, Process>, Error> {
+    match spec.process() {
+        Some(process) => Ok(Cow::Borrowed(process)),
+        None if launch.gate.is_some() => {
+            let nobody = serde_json::json!({"cwd": "/", "user": {"uid": 0, "gid": 0}});
+            let nobody = serde_json::from_value(nobody);
+            nobody.map_err(|error| invalid("process", &error.to_string()))
+        }
+        None => Err(invalid("process", "it is required")),
+    }
+}
+
+/// The program of a container, where it has one.
+pub(super) fn execution_of(spec: &Spec, launch: &Launch) -> Result<Option<Execution>, Error> {
+    let process = spec.process().as_ref();
+    let execution = process.map(|process| execution(process, launch.preserved));
+    execution.transpose()
+}
+
+pub(super) fn execution(process: &Process, preserved: u32) -> Result<Execution, Error> {
     let words = process.args().as_deref().unwrap_or_default();
     let name = match words.first() {
         Some(name) if !name.is_empty() => name.clone(),
@@ -311,7 +356,7 @@ fn execution(process: &Process, label: Label, preserved: u32) -> Result<Executio
             candidates(&name, environment)?,
             strings("process.args", words)?,
             strings("process.env", environment)?,
-            label,
+            label(process)?.map(|(_, label)| label).unwrap_or_default(),
         ),
         name,
         own: own_binary(),

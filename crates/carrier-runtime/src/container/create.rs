@@ -11,7 +11,9 @@ use oci_spec::runtime::Spec;
 
 use super::hooks::{self, Place};
 use super::record::{Facts, SeccompListener, replace};
-use super::{CONFIG, CreateOptions, Directory, GATE, Lock, Record, Runtime, check_id, console};
+use super::{
+    CONFIG, CreateOptions, Directory, GATE, Lock, Record, Runtime, check_id, console, warnings,
+};
 use crate::cgroup::{Cgroup, Planned};
 use crate::channel;
 use crate::compile::{Bundle, Launch, RootSource};
@@ -312,7 +314,9 @@ fn enter_bundle(options: &CreateOptions) -> Result<Spec, Error> {
         path: options.bundle.clone(),
         source,
     })?;
-    config::read(&file)
+    let spec = config::read(&file)?;
+    warnings::of_capabilities(&spec);
+    Ok(spec)
 }
 
 fn launch(options: &CreateOptions) -> Launch {

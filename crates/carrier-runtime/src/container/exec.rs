@@ -96,7 +96,10 @@ fn check_alive(process: &ProcessIdentity) -> Result<(), Error> {
 
 /// The container's own process with what the command line changes of it.
 fn changed(spec: &Spec, change: &ProcessChange) -> Result<Process, Error> {
-    let mut process = spec.process().clone().ok_or(Error::ChildDied)?;
+    let mut process = spec.process().clone().ok_or_else(|| Error::Invalid {
+        field: "process".to_owned(),
+        reason: "it is missing, and so is --process".to_owned(),
+    })?;
     process.set_args(Some(change.arguments.clone()));
     process.set_terminal(Some(change.terminal));
     process.set_console_size(None);

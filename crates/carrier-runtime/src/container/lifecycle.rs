@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use carrier_sys::process::SingleThreaded;
-use oci_spec::runtime::Hooks;
+use oci_spec::runtime::Spec;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use super::hooks::{self, Place, wait_for_end};
-use super::{CONFIG, Directory, GATE, Record, Runtime};
+use super::{CONFIG, Directory, GATE, Record, Runtime, warnings};
 use crate::cgroup::Cgroup;
 use crate::config;
 use crate::error::Error;
@@ -29,8 +29,14 @@ impl Runtime {
     pub fn start(&self, id: &str, proof: &SingleThreaded) -> Result<(), Error> {
         let (directory, mut record, _lock) = self.lock(id)?;
         record.require("start", &[Status::Created])?;
-        let kinds = directory.hooks()?;
-        let kinds = kinds.as_ref();
+        let spec = directory.configuration()?;
+        if spec.process().is_none() {
+            return Err(Error::Invalid {
+                field: "process".to_owned(),
+                reason: "it is required to start a container".to_owned(),
+            });
+        }
+        let kinds = spec.hooks().as_ref();
         let before = kinds.and_then(|hooks| hooks.start_container().as_deref());
         let state = record.state_as(Status::Created);
         let inside = Place::Container(record.process.pid);
@@ -140,9 +146,9 @@ impl Record {
 }
 
 impl Directory {
-    /// The hooks of the configuration that the container was made with.
-    fn hooks(&self) -> Result<Option<Hooks>, Error> {
-        Ok(config::read(&self.path(CONFIG))?.hooks().clone())
+    /// The configuration that the container was made with.
+    fn configuration(&self) -> Result<Spec, Error> {
+        config::read(&self.path(CONFIG))
     }
 }
 
@@ -159,28 +165,19 @@ fn destroy(directory: &Directory, record: &Record, proof: &SingleThreaded) -> Re
     }
     // The configuration goes last: a `delete` that was interrupted can be repeated.
     let poststop = directory
-        .hooks()
+        .configuration()
         .ok()
-        .flatten()
-        .and_then(|hooks| hooks.poststop().clone());
+        .and_then(|spec| spec.hooks().as_ref()?.poststop().clone());
     directory.remove()?;
     let state = record.state_as(Status::Stopped);
     // runtime-spec: a failing hook is warned about, and the lifecycle goes on.
     for hook in poststop.iter().flatten() {
         let alone = std::slice::from_ref(hook);
         if let Err(error) = hooks::run("poststop", Some(alone), &state, Place::Runtime, proof) {
-            warn(&error);
+            warnings::warn(&error);
         }
     }
     Ok(())
-}
-
-#[allow(
-    clippy::print_stderr,
-    reason = "a warning that the specification asks for"
-)]
-fn warn(error: &Error) {
-    eprintln!("warning: {error}");
 }
 
 fn end(process: &ProcessIdentity) -> Result<(), Error> {

@@ -104,6 +104,12 @@ pub(super) enum Verb {
     Update(Box<UpdateArgs>),
     /// Print what a container uses
     Events(EventsArgs),
+    /// Not there yet
+    #[command(hide = true)]
+    Checkpoint(Unsupported),
+    /// Not there yet
+    #[command(hide = true)]
+    Restore(Unsupported),
     /// Print what this runtime can do
     Features,
     /// Write a configuration to begin with
@@ -115,6 +121,13 @@ pub(super) enum Verb {
         #[arg(long)]
         rootless: bool,
     },
+}
+
+/// Whatever engines pass to verbs that are refused.
+#[derive(Args, Debug)]
+pub(super) struct Unsupported {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    _words: Vec<String>,
 }
 
 #[derive(Args, Debug)]
