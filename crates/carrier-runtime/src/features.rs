@@ -120,7 +120,8 @@ mod tests {
             assert_eq!(kept.unwrap().iter().count(), 1);
         }
         let seccomp = |key: &str, value: Value| {
-            let mut profile = json!({"defaultAction": "SCMP_ACT_ALLOW"});
+            let mut profile =
+                json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/listener"});
             profile[key] = value;
             compiled("/linux/seccomp", profile).unwrap();
         };
