@@ -10,7 +10,7 @@ DESTDIR ?=
 SKIPS := $(CURDIR)/target/skipped-tests
 LOG := target/test-summaries
 
-.PHONY: build demo test check unit e2e bench install clean help
+.PHONY: build demo test check unit e2e nightly test-vm bench install clean help
 
 build: ## the release binary
 	cargo build --release --locked -p carrier
@@ -46,6 +46,14 @@ e2e: ## end-to-end tests of the release binary; T=FILTER chooses some
 	CARRIER_SKIP_LOG=$(SKIPS) CARRIER_BIN=$(CURDIR)/$(RELEASE) \
 		cargo nextest run --locked -p carrier-e2e $(T)
 
+test-vm: build ## tests on a host with systemd, in a virtual machine; T=FILTER chooses some
+	scripts/setup.sh --vm
+	CARRIER_BIN=$(CURDIR)/$(RELEASE) scripts/vm.sh test $(T)
+
+nightly: ## races against the release binary, 2,000 rounds each: minutes
+	CARRIER_RACE_ROUNDS=2000 CARRIER_BIN=$(CURDIR)/$(RELEASE) \
+		cargo nextest run --locked -p carrier-e2e --profile nightly --no-capture --test oci_races
+
 bench: build ## start-up time beside podman, crun, bubblewrap and bare system calls
 	scripts/setup.sh --test-host --bench
 	CARRIER_BIN=$(CURDIR)/$(RELEASE) bench/run.sh
@@ -58,4 +66,4 @@ clean: ## removes what was built
 	cargo clean
 
 help: ## this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12

@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh               helpers of the running engine, and a C compiler for the build
 #   scripts/setup.sh --test        also what the tests use
+#   scripts/setup.sh --vm          also what the virtual machine of the tests is made and run with
 #   scripts/setup.sh --bench       also the engines that the benchmark compares with
 #   scripts/setup.sh --test-host   also opens /dev/net/tun and /dev/fuse to everybody, and, as root,
 #                                  makes the ordinary user that the end-to-end tests run as
@@ -21,10 +22,11 @@ for option in "$@"; do
         --test)
             want_test=yes
             packages+=(docker-registry busybox-static mmdebstrap qemu-user-static tmux strace skopeo
-                apache2-utils zstd perl iproute2 util-linux podman buildah)
+                apache2-utils zstd perl iproute2 keyutils util-linux podman buildah crun)
             # Docker brings one of its own, which the distribution's would replace.
             command -v containerd >/dev/null || packages+=(containerd)
             ;;
+        --vm) packages+=(qemu-system-x86 mmdebstrap openssh-client e2fsprogs util-linux) ;;
         --bench) packages+=(podman crun bubblewrap hyperfine docker-registry busybox-static skopeo) ;;
         --test-host) want_test_host=yes ;;
         *)

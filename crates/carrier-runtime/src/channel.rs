@@ -17,6 +17,7 @@ use rustix::net::{
 };
 
 const READY: u32 = 1;
+/// Known to the trampoline, too.
 const FAILED: u32 = 2;
 const TERMINAL: u32 = 3;
 const HOOKS: u32 = 4;
@@ -194,6 +195,12 @@ impl ChildEnd {
         }
         let parts = [IoSlice::new(&record)];
         rustix::net::sendmsg(&self.0, &parts, &mut control, SendFlags::NOSIGNAL).map(drop)
+    }
+}
+
+impl AsFd for ChildEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -11,6 +11,8 @@ mod namespaces;
 mod options;
 mod process;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod unsupported;
 
 use std::borrow::Cow;

@@ -152,6 +152,16 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// systemd did not do what the container's cgroup needs.
+    #[error("cannot {action} scope {unit}: {reason}")]
+    Scope {
+        /// `start` or `change`.
+        action: &'static str,
+        /// The unit.
+        unit: String,
+        /// What systemd said.
+        reason: String,
+    },
     /// Control groups cannot do what the configuration asks for.
     #[error("{field} cannot be applied: {reason}")]
     Limit {

@@ -33,9 +33,10 @@ impl Explanations {
         }
     }
 
-    /// Those of the steps from the start of the program on.
+    /// Those of the steps that can fail at the start of the program. The first of them is the label,
+    /// which is prepared before power is given up.
     pub(crate) fn of_the_start(&self) -> Self {
-        const LAST_STEPS: usize = 3;
+        const LAST_STEPS: usize = 12;
         let skipped = self.steps.len().saturating_sub(LAST_STEPS);
         Self {
             first: self.first + skipped,

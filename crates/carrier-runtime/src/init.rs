@@ -4,6 +4,7 @@
 //! a child reports what failed as the number of the step and of the error, and leaves.
 
 mod copy;
+mod execution;
 mod identity;
 pub(crate) mod itself;
 mod mounts;
@@ -27,6 +28,8 @@ const SETUP_FAILED: u8 = 125;
 struct Machine<'a> {
     token: &'a ChildToken,
     channel: &'a ChildEnd,
+    /// The number of the step.
+    step: usize,
     /// Who came to the gate; hears the rest instead of `channel`.
     starter: Option<ChildEnd>,
     /// The container's root, as a mount of this namespace.
@@ -37,6 +40,8 @@ struct Machine<'a> {
     empty: Option<OwnedFd>,
     /// A proc filesystem that no one else can reach, for writing sysctls.
     proc: Option<OwnedFd>,
+    /// Another one for the label of the program, and the step that it is set for.
+    label: Option<(OwnedFd, usize)>,
 }
 
 /// Carries the plan out. Returns only on failure, which it has then reported.
@@ -44,13 +49,16 @@ pub(crate) fn run(plan: &InitPlan, channel: &ChildEnd, token: &ChildToken) -> u8
     let mut machine = Machine {
         token,
         channel,
+        step: 0,
         starter: None,
         root: None,
         devices: None,
         empty: None,
         proc: None,
+        label: None,
     };
     for (index, planned) in plan.steps.iter().enumerate() {
+        machine.step = index;
         if let Err(errno) = machine.take(&planned.step) {
             machine.listener().report_failure(index, errno);
             break;
@@ -107,7 +115,10 @@ impl Machine<'_> {
             Step::SetScheduling(wanted) => process::set_scheduling(wanted),
             Step::SetIoPriority { class, priority } => process::set_io_priority(*class, *priority),
             Step::SetAffinity(set) => rustix::thread::sched_setaffinity(None, set),
-            Step::SetSecurityLabel { path, content } => self.set_security_label(path, content),
+            Step::PrepareLabel { .. } => {
+                self.label = Some((mounts::private_proc()?, self.step));
+                Ok(())
+            }
             Step::DropBoundingSet(keep) => identity::drop_bounding_set(*keep),
             Step::BecomeUser(user) => identity::become_user(user),
             Step::SetCapabilities { sets, ambient } => identity::set_capabilities(*sets, *ambient),
@@ -119,7 +130,7 @@ impl Machine<'_> {
             },
             Step::FindProgram { candidates, .. } => process::find_program(candidates),
             Step::AwaitStart { gate } => self.await_start(gate.as_ref()),
-            Step::Execute(execution) => process::execute(execution, self.token),
+            Step::Execute(execution) => self.execute(execution),
             #[cfg(feature = "fault-injection")]
             Step::Fail => Err(Errno::IO),
         }

@@ -225,7 +225,9 @@ fn wait_running(
         match channel.receive().map_err(Error::Channel)? {
             // The channel is close-on-exec: its end is the program's beginning.
             Report::Closed => return Ok(listener),
-            Report::Listener(notifications) => listener = Some(notifications),
+            Report::Listener(notifications) if listener.is_none() => {
+                listener = Some(notifications);
+            }
             Report::Failed { step, errno } => return Err(explain(step, errno)),
             _ => return Err(Error::Channel(Errno::PROTO)),
         }

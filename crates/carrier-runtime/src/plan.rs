@@ -13,6 +13,7 @@ use carrier_sys::exec::Program;
 use carrier_sys::mount::Change;
 use carrier_sys::schedule::Scheduling;
 use carrier_sys::seccomp::Instruction;
+use carrier_sys::trampoline::Trampoline;
 use rustix::fs::FileType;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 use rustix::process::{Resource, Rlimit};
@@ -137,10 +138,9 @@ pub(crate) enum Step {
         priority: u32,
     },
     SetAffinity(Box<CpuSet>),
-    /// What a security module is to do with the program, written to a file of `/proc/self/attr`.
-    SetSecurityLabel {
-        path: CString,
-        content: Vec<u8>,
+    /// Take hold of a `/proc` where a security module hears what to do with the program.
+    PrepareLabel {
+        label: String,
     },
     DropBoundingSet(CapabilitySet),
     BecomeUser(Identity),
@@ -268,11 +268,11 @@ pub(crate) struct Identity {
 pub(crate) struct Execution {
     /// The first word of the command.
     pub(crate) name: String,
-    /// Where the program may be, in the order of `PATH`.
-    pub(crate) candidates: Vec<CString>,
     pub(crate) program: Program,
     /// Carrier's own binary, which no container may execute.
     pub(crate) own: Option<FileIdentity>,
+    /// What executes the program, where a container decides what is at its path.
+    pub(crate) trampoline: Option<Trampoline>,
     /// Descriptors from this number on are closed.
     pub(crate) first_closed: u32,
 }
@@ -332,7 +332,7 @@ impl fmt::Display for Step {
             Self::SetScheduling(_) => f.write_str("set the scheduling policy"),
             Self::SetIoPriority { .. } => f.write_str("set the priority for disks"),
             Self::SetAffinity(_) => f.write_str("choose processors"),
-            Self::SetSecurityLabel { path, .. } => write!(f, "write /proc/{}", text(path)),
+            Self::PrepareLabel { label } => write!(f, "label the program {label:?}"),
             Self::DropBoundingSet(_) => f.write_str("drop capabilities"),
             Self::BecomeUser(identity) => {
                 write!(

@@ -8,6 +8,8 @@
     reason = "the one place for it: see the crate documentation"
 )]
 
+#[cfg(feature = "alloc-guard")]
+pub mod alloc_guard;
 pub mod bpf;
 pub mod exec;
 pub mod fd;
@@ -20,6 +22,7 @@ pub mod process;
 pub mod schedule;
 pub mod seccomp;
 pub mod signal;
+pub mod trampoline;
 
 use std::io;
 

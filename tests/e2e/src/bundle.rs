@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::context::{Cx, run};
+use crate::host::other_runtime;
 use crate::outcome::Outcome;
 
 /// A bundle with busybox as its root filesystem.
@@ -40,6 +41,10 @@ impl<'a> Bundle<'a> {
         let spec = "cd home/bundle && carrier oci spec --rootless && cat config.json";
         let text = cx.script(spec).succeeds();
         let mut config: Value = serde_json::from_str(text.text()).unwrap();
+        if other_runtime().is_some() {
+            // Known to all that are in use.
+            config["ociVersion"] = "1.0.2".into();
+        }
         config["process"]["terminal"] = false.into();
         config["root"]["readonly"] = false.into();
         config["process"]["args"] = json!(["sh", "-c", script]);
@@ -54,6 +59,15 @@ impl<'a> Bundle<'a> {
             path: cx.home().join("bundle"),
             config: Value::Null,
         }
+    }
+
+    /// Makes it one of root's, whose ids are those of the host.
+    pub fn leave_user_namespace(&mut self) {
+        let linux = self.config["linux"].as_object_mut().unwrap();
+        linux.remove("uidMappings");
+        linux.remove("gidMappings");
+        let namespaces = linux["namespaces"].as_array_mut().unwrap();
+        namespaces.retain(|namespace| namespace["type"] != "user");
     }
 
     /// Where the bundle is.
@@ -112,7 +126,9 @@ impl<'a> Bundle<'a> {
     /// The command that the tests of the clients name as the runtime.
     #[must_use]
     pub fn runtime(&self) -> String {
-        "carrier oci --root run/oci".to_owned()
+        // Some runtimes look for a relative directory below the bundle.
+        let root = self.cx.home().join("../run/oci");
+        format!("{} --root {}", self.cx.runtime(), root.display())
     }
 
     /// Writes `config.json`.

@@ -1,18 +1,25 @@
 //! One test's world.
 
+use std::env;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::host::{binary, is_root, other_runtime};
 use crate::outcome::Outcome;
 use crate::registry::Registry;
 
 const TEST_USER: &str = "carrier-test";
 const TIMEOUT: &str = "60";
+/// Where the processor is emulated.
+const SESSION_TIMEOUT: &str = "300";
+
+/// What a login session is known by to programs in it.
+const SESSION: [&str; 3] = ["HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
 
 /// Marks the processes of a test in their environment.
 const MARK: &str = "CARRIER_E2E";
@@ -23,6 +30,7 @@ pub struct Cx {
     root: PathBuf,
     mark: String,
     registry: Option<Registry>,
+    in_session: bool,
 }
 
 impl Default for Cx {
@@ -44,6 +52,7 @@ impl Cx {
             fs::create_dir(root.join(name)).unwrap();
         }
         fs::copy(binary(), root.join("bin/carrier")).unwrap();
+        symlink("carrier", root.join("bin/carrier-runtime")).unwrap();
         if is_root() {
             let owner = format!("{TEST_USER}:{TEST_USER}");
             run(Command::new("chown").args(["-R", &owner]).arg(&root));
@@ -53,7 +62,17 @@ impl Cx {
             root,
             mark,
             registry: None,
+            in_session: false,
         }
+    }
+
+    /// A world where commands are in the login session of whoever runs the tests: with its home
+    /// directory, runtime directory and message bus.
+    #[must_use]
+    pub fn in_session() -> Self {
+        let mut cx = Self::new();
+        cx.in_session = true;
+        cx
     }
 
     /// A world with the registry that holds the fixtures.
@@ -99,14 +118,14 @@ impl Cx {
         input: &str,
     ) -> Outcome {
         let arguments: Vec<&str> = arguments.into_iter().collect();
-        let mut command = self.command(&["timeout", "-s", "KILL", TIMEOUT, &self.program()]);
+        let mut command = self.command(&["timeout", "-s", "KILL", self.limit(), &self.program()]);
         command.args(&arguments);
         self.finish(command, &arguments.join(" "), input)
     }
 
     /// Runs a shell script as the ordinary user; `carrier` is in its `PATH`.
     pub fn script(&self, script: &str) -> Outcome {
-        let command = self.command(&["timeout", "-s", "KILL", TIMEOUT, "sh", "-c", script]);
+        let command = self.command(&["timeout", "-s", "KILL", self.limit(), "sh", "-c", script]);
         self.finish(command, script, "")
     }
 
@@ -178,7 +197,30 @@ impl Cx {
             .env("HOME", self.home())
             .env("XDG_RUNTIME_DIR", self.root.join("run"))
             .current_dir(&self.root);
+        if self.in_session {
+            command.envs(
+                SESSION
+                    .iter()
+                    .filter_map(|name| Some((name, env::var_os(name)?))),
+            );
+        }
         command
+    }
+
+    fn limit(&self) -> &'static str {
+        if self.in_session {
+            SESSION_TIMEOUT
+        } else {
+            TIMEOUT
+        }
+    }
+
+    /// The OCI runtime under test: Carrier, unless `CARRIER_TEST_RUNTIME` names another one to see
+    /// that a test is right.
+    #[must_use]
+    pub fn runtime(&self) -> String {
+        let own = || self.root.join("bin/carrier-runtime").display().to_string();
+        other_runtime().unwrap_or_else(own)
     }
 
     /// The binary under test, where the ordinary user can execute it.
@@ -252,35 +294,6 @@ impl Drop for Cx {
         }
         let _ = Command::new("rm").arg("-rf").arg(&self.root).status();
     }
-}
-
-/// Ends a test that cannot run here: `return skip("name", "reason")`.
-pub fn skip(test: &str, reason: &str) {
-    println!("skipped {test}: {reason}");
-    if let Some(path) = std::env::var_os("CARRIER_SKIP_LOG") {
-        let log = fs::File::options().create(true).append(true).open(path);
-        log.unwrap()
-            .write_all(format!("{test}\t{reason}\n").as_bytes())
-            .unwrap();
-    }
-}
-
-/// Whether the tests may arrange what only root can.
-#[must_use]
-pub fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
-fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("CARRIER_BIN") {
-        return path.into();
-    }
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    target.join(format!(
-        "{}-unknown-linux-gnu/release/carrier",
-        std::env::consts::ARCH
-    ))
 }
 
 fn names_in(directory: &Path) -> Vec<String> {

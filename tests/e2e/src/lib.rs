@@ -10,17 +10,23 @@
 )]
 
 mod bundle;
+mod canary;
 mod context;
 mod faulty;
 mod fixtures;
+mod host;
 mod image;
 mod outcome;
+mod race;
 mod registry;
 pub mod terminal;
 
 pub use bundle::Bundle;
-pub use context::{Cx, is_root, skip};
+pub use canary::Canary;
+pub use context::Cx;
 pub use faulty::{Fault, FaultyRegistry};
+pub use host::{is_root, other_runtime, skip};
 pub use image::{Image, Layer};
 pub use outcome::Outcome;
+pub use race::{Exchange, rounds};
 pub use registry::Registry;

@@ -30,6 +30,12 @@ impl Outcome {
         self.exits_with(0)
     }
 
+    /// Whether the exit code is 0, where a test allows for more than one.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.code == 0
+    }
+
     /// The exit code is `code`.
     #[track_caller]
     pub fn exits_with(self, code: i32) -> Self {

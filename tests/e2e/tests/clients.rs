@@ -1,4 +1,4 @@
-//! Other engines with Carrier as their runtime, rootless.
+//! Other engines with Carrier as their runtime, rootless; the same with crun, to test the tests.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -7,20 +7,45 @@
 
 use carrier_e2e::{Bundle, Cx, Outcome, is_root, skip};
 
-/// Podman and Buildah with a store of the test's own, an image `box` in it, and Carrier as runtime.
+/// Who runs the clients' containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runtime {
+    Carrier,
+    /// Another one, which shows that a test asks for nothing that only Carrier does.
+    Crun,
+}
+
+/// Podman and Buildah with a store of the test's own, and an image `box` in it.
 struct Client<'a> {
     cx: &'a Cx,
+    runtime: Runtime,
+}
+
+/// What crun needs: it refuses where there is another hierarchy of control groups than the unified one.
+const UNIFIED: &str = "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && exec setpriv \
+                       --reuid carrier-test --regid carrier-test --init-groups sh client.sh";
+
+/// Does the same with each runtime.
+fn with_each_runtime(test: &str, check: impl Fn(&Client<'_>)) {
+    check(&Client::new(&Cx::new(), Runtime::Carrier));
+    if is_root() {
+        check(&Client::new(&Cx::new(), Runtime::Crun));
+    } else {
+        skip(
+            test,
+            "with crun: only root can mount control groups as it wants them",
+        );
+    }
 }
 
 impl<'a> Client<'a> {
-    fn new(cx: &'a Cx) -> Self {
+    fn new(cx: &'a Cx, runtime: Runtime) -> Self {
         let bundle = Bundle::new(cx, "");
         let root = bundle.path().join("rootfs").display().to_string();
-        let client = Self { cx };
-        cx.script("ln -s carrier bin/carrier-runtime").succeeds();
+        let client = Self { cx, runtime };
         client
             .script(&format!(
-                "tar -C {root} -c . | podman $store import -q - box"
+                "tar -C {root} -c . | podman $store import -q - box 2>/dev/null"
             ))
             .succeeds();
         client
@@ -28,20 +53,31 @@ impl<'a> Client<'a> {
 
     /// Runs a script in which `podman` and `buildah` take their options from `$store` and `$with`.
     fn script(&self, script: &str) -> Outcome {
-        let runtime = self.cx.home().join("../bin/carrier-runtime");
-        let setup = format!(
-            "store='--root home/store --runroot run/store'; \
-             with=\"$store --cgroup-manager=cgroupfs --runtime {}\"; {script}",
-            runtime.display()
+        let runtime = match self.runtime {
+            Runtime::Carrier => self.cx.runtime(),
+            Runtime::Crun => "/usr/bin/crun".to_owned(),
+        };
+        let whole = format!(
+            "runtime={runtime}; store='--root home/store --runroot run/store'; \
+             with=\"$store --cgroup-manager=cgroupfs --runtime $runtime\"; {script}"
         );
-        self.cx.script(&setup)
+        match self.runtime {
+            Runtime::Carrier => self.cx.script(&whole),
+            Runtime::Crun => {
+                let _ = self.cx.file("client.sh", &whole);
+                self.cx.host_script(UNIFIED)
+            }
+        }
     }
 }
 
 impl Drop for Client<'_> {
     fn drop(&mut self) {
-        // Also ends the process that holds Podman's user namespace.
-        let reset = self.script("podman $store system reset -f >/dev/null 2>&1");
+        // Also ends the process that holds Podman's user namespace. Whoever removes a container that could
+        // not be started may be at it still.
+        let reset = self.script(
+            "for n in 1 2 3; do podman $store system reset -f && exit; sleep 1; done; exit 1",
+        );
         if !std::thread::panicking() {
             reset.succeeds();
         }
@@ -50,85 +86,87 @@ impl Drop for Client<'_> {
 
 #[test]
 fn podman_runs_enters_and_ends_containers() {
-    let cx = Cx::new();
-    let client = Client::new(&cx);
-    client
-        .script("podman $with run --rm --network none box sh -c 'echo out; exit 3'")
-        .exits_with(3)
-        .prints("out");
-    let start = "podman $with run -d --name one --network none --health-cmd 'test -e /bin/sh' box sleep 1000";
-    client.script(&format!("{start} 2>/dev/null")).succeeds();
-    client
-        .script("podman $with exec one sh -c 'exit 4'")
-        .exits_with(4);
-    client
-        .script("podman $with exec one nosuch")
-        .exits_with(127);
-    client
-        .script("podman $with exec -t one sh -c 'test -t 0 && echo terminal'")
-        .succeeds()
-        .prints("terminal");
-    client
-        .script("podman $with healthcheck run one 2>/dev/null")
-        .succeeds();
-    client
-        .script("podman $with kill one && podman $with wait one")
-        .succeeds()
-        .shows("137");
-    client.script("podman $with rm -f one").succeeds();
+    with_each_runtime("podman_runs_enters_and_ends_containers", |client| {
+        client
+            .script("podman $with run --rm --network none box sh -c 'echo out; exit 3'")
+            .exits_with(3)
+            .prints("out");
+        let start = "podman $with run -d --name one --network none --health-cmd 'test -e /bin/sh' box sleep 1000";
+        client.script(&format!("{start} 2>/dev/null")).succeeds();
+        client
+            .script("podman $with exec one sh -c 'exit 4'")
+            .exits_with(4);
+        client
+            .script("podman $with exec one nosuch")
+            .exits_with(127);
+        client
+            .script("podman $with exec -t one sh -c 'test -t 0 && echo terminal'")
+            .succeeds()
+            .prints("terminal");
+        client
+            .script("podman $with healthcheck run one 2>/dev/null")
+            .succeeds();
+        client
+            .script("podman $with kill one && podman $with wait one")
+            .succeeds()
+            .shows("137");
+        client.script("podman $with rm -f one").succeeds();
+    });
 }
 
 #[test]
 fn podman_understands_what_went_wrong() {
-    let cx = Cx::new();
-    let client = Client::new(&cx);
-    for (program, code) in [("nosuch", 127), ("/no/such", 127), ("/etc", 126)] {
-        let run = format!("podman $with run --rm --network none box {program}");
-        client.script(&run).exits_with(code);
-    }
+    with_each_runtime("podman_understands_what_went_wrong", |client| {
+        for (program, code) in [("nosuch", 127), ("/no/such", 127), ("/etc", 126)] {
+            let run = format!("podman $with run --rm --network none box {program}");
+            client.script(&run).exits_with(code);
+        }
+    });
 }
 
 #[test]
 fn podmans_ways_of_sharing_work() {
-    let cx = Cx::new();
-    let client = Client::new(&cx);
-    for (options, command, expected) in [
-        ("--userns keep-id", "id -u", "kept"),
-        ("--pid host", "sh -c 'test $$ != 1 && echo host'", "host"),
-        ("--network host", "sh -c 'ls /sys | grep kernel'", "kernel"),
-        ("--read-only --tmpfs /x", "sh -c 'touch /x/y && ls /x'", "y"),
-        ("-v ./bin:/v:ro", "ls /v/carrier", "/v/carrier"),
-        ("--privileged", "id -u", "0"),
-    ] {
-        let network = if options.contains("network") {
-            ""
-        } else {
-            "--network none"
-        };
-        let run = format!("podman $with run --rm {network} {options} box {command}");
-        let outcome = client.script(&run).succeeds();
-        if expected == "kept" {
-            let own = cx.script("id -u").succeeds();
-            outcome.prints(own.text());
-        } else {
-            outcome.prints(expected);
+    with_each_runtime("podmans_ways_of_sharing_work", |client| {
+        for (options, command, expected) in [
+            ("--userns keep-id", "id -u", "kept"),
+            ("--pid host", "sh -c 'test $$ != 1 && echo host'", "host"),
+            ("--network host", "sh -c 'ls /sys | grep kernel'", "kernel"),
+            ("--read-only --tmpfs /x", "sh -c 'touch /x/y && ls /x'", "y"),
+            ("-v ./bin:/v:ro", "ls /v/carrier", "/v/carrier"),
+            ("--privileged", "id -u", "0"),
+        ] {
+            let network = if options.contains("network") {
+                ""
+            } else {
+                "--network none"
+            };
+            let run = format!("podman $with run --rm {network} {options} box {command}");
+            let outcome = client.script(&run).succeeds();
+            if expected == "kept" {
+                let own = client.cx.script("id -u").succeeds();
+                outcome.prints(own.text());
+            } else {
+                outcome.prints(expected);
+            }
         }
-    }
+    });
 }
 
 #[test]
 fn buildah_runs_the_steps_of_a_build() {
-    let cx = Cx::new();
-    let client = Client::new(&cx);
-    let _ = cx.file("Dockerfile", "FROM box\nRUN echo built > /built && id -u\n");
-    let build = "buildah $with bud --isolation oci --network host -t built . 2>errors || { cat errors; false; }";
-    // Buildah takes the runtime as an option of the verb.
-    let build = build.replace("$with bud", "$store bud --runtime $PWD/bin/carrier-runtime");
-    client.script(&build).succeeds();
-    client
-        .script("podman $with run --rm --network none built cat /built")
-        .succeeds()
-        .prints("built");
+    with_each_runtime("buildah_runs_the_steps_of_a_build", |client| {
+        let _ = client
+            .cx
+            .file("Dockerfile", "FROM box\nRUN echo built > /built && id -u\n");
+        let build = "buildah $with bud --isolation oci --network host -t built . 2>errors || { cat errors; false; }";
+        // Buildah takes the runtime as an option of the verb.
+        let build = build.replace("$with bud", "$store bud --runtime $runtime");
+        client.script(&build).succeeds();
+        client
+            .script("podman $with run --rm --network none built cat /built")
+            .succeeds()
+            .prints("built");
+    });
 }
 
 /// Starts containerd in a mount namespace whose cgroups are those of version 2 alone, and runs `$ctr`
@@ -157,7 +195,7 @@ fn containerd_runs_enters_pauses_and_ends_containers() {
         return skip(NAME, "containerd runs as root");
     }
     let cx = Cx::new();
-    let client = Client::new(&cx);
+    let client = Client::new(&cx, Runtime::Carrier);
     client
         .script("podman $store tag box localhost/box:latest && podman $store save -q -o image.tar localhost/box:latest")
         .succeeds();

@@ -7,31 +7,9 @@
 )]
 
 use std::fs;
-use std::path::PathBuf;
 
-use carrier_e2e::{Cx, Fault, FaultyRegistry, Image, Layer, Registry};
+use carrier_e2e::{Canary, Cx, Fault, FaultyRegistry, Image, Layer, Registry};
 use serde_json::{Value, json};
-
-struct Canary(PathBuf);
-
-impl Canary {
-    /// A directory that anybody can write, and nobody should.
-    fn new(cx: &Cx) -> Self {
-        let path = cx.home().join("canary");
-        cx.script("mkdir -m 777 ~/canary && echo safe > ~/canary/target")
-            .succeeds();
-        Self(path)
-    }
-
-    fn path(&self) -> String {
-        self.0.display().to_string()
-    }
-
-    fn is_untouched(&self) {
-        assert_eq!(fs::read(self.0.join("target")).unwrap(), b"safe\n");
-        assert_eq!(fs::read_dir(&self.0).unwrap().count(), 1);
-    }
-}
 
 fn busybox_with(layer: Layer, config: Value) -> Image {
     let program = fs::read("/bin/busybox").unwrap();
@@ -59,7 +37,7 @@ fn u01_u04_layers_cannot_reach_out() {
             .complains("bad entry");
     }
     let through = Layer::new()
-        .link("l", &canary.path())
+        .link("l", canary.path().to_str().unwrap())
         .file("l/target", "bad");
     let image = pushed(
         &registry,
@@ -68,7 +46,7 @@ fn u01_u04_layers_cannot_reach_out() {
     cx.carrier(["run", "--rm", "--pull", "always", &image])
         .succeeds()
         .prints("bad");
-    canary.is_untouched();
+    canary.assert_untouched();
 }
 
 #[test]
@@ -77,11 +55,11 @@ fn f01_f02_system_directories_that_are_links_are_refused() {
     let canary = Canary::new(&cx);
     let registry = Registry::empty();
     for name in ["dev", "proc", "sys"] {
-        let layer = Layer::new().link(name, &canary.path());
+        let layer = Layer::new().link(name, canary.path().to_str().unwrap());
         let image = pushed(&registry, &busybox_with(layer, json!({ "Cmd": ["sh"] })));
         let run = ["run", "--rm", "--pull", "always", &image];
         cx.carrier(run).exits_with(125);
-        canary.is_untouched();
+        canary.assert_untouched();
     }
 }
 
@@ -90,9 +68,9 @@ fn c02_c12_links_lead_nowhere_but_inside() {
     let cx = Cx::new();
     let canary = Canary::new(&cx);
     let registry = Registry::empty();
-    let path = canary.path();
+    let path = canary.path().to_str().unwrap();
     let layer = Layer::new()
-        .link("work", &path)
+        .link("work", path)
         .link("etc/hosts", &format!("{path}/hosts"))
         .link("etc/resolv.conf", &format!("{path}/target"));
     let config = json!({ "WorkingDir": "/work/made", "Cmd": ["sh", "-c", "pwd"] });
@@ -100,7 +78,7 @@ fn c02_c12_links_lead_nowhere_but_inside() {
     cx.carrier(["run", "--rm", &image])
         .succeeds()
         .prints(&format!("{path}/made"));
-    canary.is_untouched();
+    canary.assert_untouched();
 }
 
 #[test]

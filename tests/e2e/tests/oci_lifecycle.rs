@@ -212,3 +212,23 @@ fn errors_reach_the_log_of_the_engine() {
     assert_eq!(line["level"], "error");
     assert_eq!(line["msg"], "container \"nosuch\" does not exist");
 }
+
+#[test]
+fn n01_an_exec_leaves_the_keyring_of_the_login() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "sleep 1000");
+    bundle.config["linux"]["maskedPaths"] = json!([]);
+    for (option, expected) in [("", "0"), ("--no-new-keyring", "1")] {
+        bundle.save();
+        // Only who possesses the keyring of the session sees it then.
+        let runtime = bundle.runtime();
+        let script = format!(
+            "keyctl setperm @s 0x3f000000
+             {runtime} create {option} -b home/bundle box </dev/null >output 2>&1; {runtime} start box; \
+             {runtime} exec box grep -c login-secret /proc/keys; {runtime} delete -f box"
+        );
+        let path = cx.file("script", &script);
+        let session = format!("keyctl session login-secret sh {path} 2>/dev/null");
+        cx.script(&session).prints(expected);
+    }
+}

@@ -166,3 +166,44 @@ fn n04_no_cgroup_can_be_changed() {
                   for f in /sys/fs/cgroup/*; do ( : > $f ) 2>/dev/null && echo writable $f; done; true";
     Bundle::new(&cx, script).run().succeeds().prints("closed");
 }
+
+#[test]
+fn p04_a_set_user_id_program_of_root_gives_nothing() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "sleep 1000");
+    // With the libraries that it needs, and owned by the container's root.
+    let copy = "root=$PWD/home/bundle/rootfs && cp --parents -L $(ldd /usr/bin/id | grep -o '/[^ ]*') $root && \
+                cp /usr/bin/id $root/bin/gain && chmod 4755 $root/bin/gain && \
+                grep \"^$(id -un):\" /etc/subuid /etc/subgid | cut -d: -f3";
+    let outcome = cx.script(copy).succeeds();
+    let subordinate: Vec<u32> = outcome
+        .text()
+        .lines()
+        .map(|id| id.parse().unwrap())
+        .collect();
+    for (field, first) in [
+        ("uidMappings", subordinate[0]),
+        ("gidMappings", subordinate[1]),
+    ] {
+        let map = bundle.config["linux"][field].as_array_mut().unwrap();
+        map.push(json!({"containerID": 1, "hostID": first, "size": 10}));
+    }
+    for (confined, expected) in [(true, "1"), (false, "0")] {
+        let process = &mut bundle.config["process"];
+        process["noNewPrivileges"] = confined.into();
+        process["user"] = json!({"uid": 1, "gid": 1});
+        process["args"] = json!(["gain", "-u"]);
+        bundle.run().succeeds().prints(expected);
+        bundle.config["process"]["args"] = json!(["sleep", "1000"]);
+        bundle.create().succeeds();
+        bundle.oci(&["start", "box"]).succeeds();
+        bundle
+            .oci(&["exec", "box", "gain", "-u"])
+            .succeeds()
+            .prints(expected);
+        // One that is told so is confined in a container that is not.
+        let told = ["exec", "--no-new-privs", "--user", "2", "box", "gain", "-u"];
+        bundle.oci(&told).succeeds().prints("2");
+        bundle.oci(&["delete", "-f", "box"]).succeeds();
+    }
+}

@@ -6,7 +6,7 @@
     reason = "a test explains itself by its name"
 )]
 
-use carrier_e2e::Cx;
+use carrier_e2e::{Cx, skip};
 
 fn shell(cx: &Cx, options: &[&str], script: &str) -> String {
     let image = cx.pulled("busybox");
@@ -147,4 +147,33 @@ fn the_id_map_is_the_users_own_and_his_subordinate_ids() {
         lines.next().map(|line| line[0].to_owned()),
         Some("1".to_owned())
     );
+}
+
+#[test]
+fn p06_p07_n08_n09_calls_with_a_history_are_refused() {
+    const NAME: &str = "p06_p07_n08_n09_calls_with_a_history_are_refused";
+    if cfg!(not(target_arch = "x86_64")) {
+        return skip(NAME, "the program knows the numbers of x86-64 only");
+    }
+    let cx = Cx::with_registry();
+    let image = cx.pulled("debian-python");
+    let run = [
+        "run",
+        "--rm",
+        &image,
+        "perl",
+        "-e",
+        include_str!("probe.pl"),
+    ];
+    let outcome = cx.carrier(run).succeeds();
+    let mut lines = outcome.text().splitn(4, '\n').map(str::trim);
+    let mut next = || lines.next().unwrap();
+    assert_eq!(
+        [next(), next(), next()],
+        ["families 1 2 10 16", "calls", "typing"]
+    );
+    // A kernel without these calls ends the program that makes one.
+    let refused = "getpid32 right\nsocketcall32 -1\nmount32 -1";
+    let rest = next();
+    assert!([refused, "no 32-bit calls"].contains(&rest), "{rest}");
 }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::ffi::CString;
 
-use carrier_sys::exec::Program;
+use carrier_sys::exec::{Label, Program};
+use carrier_sys::trampoline::Trampoline;
 use oci_spec::runtime::{LinuxCapabilities, PosixRlimitType, Process, Spec};
 use rustix::process::{Resource, Rlimit};
 use rustix::termios::Winsize;
@@ -113,6 +114,10 @@ pub(super) fn compile(
         // Without no-new-privileges a filter needs CAP_SYS_ADMIN, which is dropped below.
         plan.push("linux.seccomp", filter);
     }
+    if let Some((field, label)) = label(process)? {
+        let label = label.content.to_string_lossy().into_owned();
+        plan.push(field, Step::PrepareLabel { label });
+    }
     compile_identity(plan, process, maps)?;
     if confined {
         plan.push("process.noNewPrivileges", Step::SetNoNewPrivileges);
@@ -121,7 +126,6 @@ pub(super) fn compile(
         // After the last change of ids, which would clear it.
         plan.push("process", Step::DieWithParent);
     }
-    compile_labels(plan, process)?;
     if traceable {
         plan.push("process", Step::SetTraceable(true));
     }
@@ -131,7 +135,7 @@ pub(super) fn compile(
             "process.args",
             Step::FindProgram {
                 name: execution.name.clone(),
-                candidates: execution.candidates.clone(),
+                candidates: execution.program.candidates().to_vec(),
             },
         );
     }
@@ -146,9 +150,10 @@ pub(super) fn compile(
     Ok(())
 }
 
-/// What a security module does when the program is executed.
-fn compile_labels(plan: &mut InitPlan, process: &Process) -> Result<(), Error> {
-    let labels = [
+/// What a security module does when the program is executed. It is for the next file that the process
+/// executes, so that the trampoline says it.
+fn label(process: &Process) -> Result<Option<(&'static str, Label)>, Error> {
+    let modules = [
         (
             "process.apparmorProfile",
             process.apparmor_profile(),
@@ -164,25 +169,28 @@ fn compile_labels(plan: &mut InitPlan, process: &Process) -> Result<(), Error> {
             "",
         ),
     ];
-    for (field, label, module, path, verb) in labels {
+    let mut found = None;
+    for (field, label, module, file, verb) in modules {
         let Some(label) = label.as_deref().filter(|label| !label.is_empty()) else {
             continue;
         };
         if !std::path::Path::new(module).exists() {
+            let reason = "the kernel runs without this security module";
+            return Err(invalid(field, reason));
+        }
+        if found.is_some() {
             return Err(invalid(
                 field,
-                "the kernel runs without this security module",
+                "another security module has a label already",
             ));
         }
-        plan.push(
-            field,
-            Step::SetSecurityLabel {
-                path: path.to_owned(),
-                content: format!("{verb}{label}").into_bytes(),
-            },
-        );
+        let label = Label {
+            file: file.to_owned(),
+            content: c_string(field, format!("{verb}{label}"))?,
+        };
+        found = Some((field, label));
     }
-    Ok(())
+    Ok(found)
 }
 
 fn compile_identity(plan: &mut InitPlan, process: &Process, maps: &IdMaps) -> Result<(), Error> {
@@ -344,13 +352,16 @@ pub(super) fn execution(process: &Process, preserved: u32) -> Result<Execution, 
             .collect::<Result<Vec<CString>, Error>>()
     };
     Ok(Execution {
-        candidates: candidates(&name, environment)?,
         program: Program::new(
+            candidates(&name, environment)?,
             strings("process.args", words)?,
             strings("process.env", environment)?,
+            label(process)?.map(|(_, label)| label).unwrap_or_default(),
         ),
         name,
         own: own_binary(),
+        // Where memory may not be executed, a look at the path has to do.
+        trampoline: Trampoline::new().ok(),
         first_closed: FIRST_AFTER_STDIO + preserved,
     })
 }

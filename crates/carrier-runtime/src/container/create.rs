@@ -14,7 +14,7 @@ use super::record::{Facts, SeccompListener, replace};
 use super::{
     CONFIG, CreateOptions, Directory, GATE, Lock, Record, Runtime, check_id, console, warnings,
 };
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Planned};
 use crate::channel;
 use crate::compile::{Bundle, Launch, RootSource};
 use crate::config;
@@ -138,8 +138,8 @@ impl Runtime {
         let spec = making.spec;
         let rootfs = rootfs(spec)?;
         making.save_configuration()?;
-        making.cgroup = Cgroup::create(self.cgroups, id, spec)?;
-        launch.has_cgroup = making.cgroup.is_some();
+        let planned = Planned::of(self.cgroups, id, spec)?;
+        launch.has_cgroup = planned.is_some();
         let prepared = Prepared::new(Bundle {
             spec,
             root: RootSource::Directory(rootfs.clone()),
@@ -152,9 +152,11 @@ impl Runtime {
         if options.new_keyring {
             leave_login_keyring()?;
         }
-        let spawned = prepared.spawn_and(proof, |pid| match &making.cgroup {
-            Some(cgroup) => cgroup.add(pid),
-            None => Ok(()),
+        let spawned = prepared.spawn_and(proof, |pid| {
+            if let Some(planned) = planned {
+                making.cgroup = planned.make(pid)?;
+            }
+            Ok(())
         })?;
         let bundle = std::env::current_dir().map_err(Error::Prepare)?;
         let facts = |explanations| Facts {
@@ -162,10 +164,8 @@ impl Runtime {
             bundle: bundle.clone(),
             rootfs: rootfs.clone(),
             annotations: annotations(spec),
-            cgroup: making
-                .cgroup
-                .as_ref()
-                .map(|cgroup| cgroup.path().to_owned()),
+            cgroup: making.cgroup.clone(),
+            new_keyring: options.new_keyring,
             seccomp_listener: seccomp_listener(spec),
             explanations,
         };

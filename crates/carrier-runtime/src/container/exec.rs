@@ -9,7 +9,7 @@ use crate::compile::{self, Launch};
 use crate::config;
 use crate::error::Error;
 use crate::join;
-use crate::launch::{Prepared, Started};
+use crate::launch::{Prepared, Started, leave_login_keyring};
 use crate::state::{ProcessIdentity, Status};
 
 impl Runtime {
@@ -42,11 +42,9 @@ impl Runtime {
             options.console_socket.is_some(),
             !detach,
         )?;
-        let cgroup = match (record.cgroup.as_deref(), &options.cgroup) {
-            (Some(path), Some(below)) => Some(crate::cgroup::Cgroup::at(path).below(below)?),
-            (Some(path), None) => Some(crate::cgroup::Cgroup::at(path)),
-            (None, Some(_)) => Some(record.cgroup_for("exec --cgroup")?),
-            (None, None) => None,
+        let cgroup = match &options.cgroup {
+            Some(below) => Some(record.cgroup_for("exec --cgroup")?.below(below)?),
+            None => record.cgroup.clone(),
         };
         let launch = Launch {
             dies_with_caller: !detach,
@@ -59,7 +57,12 @@ impl Runtime {
         let joined = join::namespaces_of(record.process.pid)?;
         // Whoever has the number now is the one whose namespaces were just named.
         check_alive(&record.process)?;
+        if record.new_keyring {
+            leave_login_keyring()?;
+        }
         let prepared = Prepared::joining(plan, joined, has_cgroup);
+        #[cfg(feature = "fault-injection")]
+        let prepared = prepared.fail_before(options.fail_before.unwrap_or(usize::MAX));
         let spawned = prepared.spawn_and(proof, |pid| match &cgroup {
             Some(cgroup) => cgroup.add(pid),
             None => Ok(()),

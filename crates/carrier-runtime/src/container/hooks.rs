@@ -3,8 +3,9 @@
 use std::ffi::CString;
 use std::time::Duration;
 
-use carrier_sys::exec::Program;
+use carrier_sys::exec::{Label, Program};
 use carrier_sys::process::SingleThreaded;
+use carrier_sys::trampoline::Trampoline;
 use oci_spec::runtime::Hook;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
@@ -70,10 +71,18 @@ fn start(hook: &Hook, state: &str, place: Place, proof: &SingleThreaded) -> Resu
     plan.push(
         "hooks",
         Step::Execute(Execution {
-            candidates: vec![text(&path)?],
+            program: Program::new(
+                vec![text(&path)?],
+                arguments,
+                texts(hook.env().as_ref())?,
+                Label::default(),
+            ),
             name: path,
-            program: Program::new(arguments, texts(hook.env().as_ref())?),
             own: None,
+            trampoline: match place {
+                Place::Runtime => None,
+                Place::Container(_) => Trampoline::new().ok(),
+            },
             first_closed: 3,
         }),
     );

@@ -70,8 +70,8 @@ impl Runtime {
         let running = [Status::Created, Status::Running, Status::Paused];
         record.require("kill", &running)?;
         if all && signal == Signal::KILL.as_raw() {
-            if let Some(cgroup) = record.cgroup.as_deref() {
-                Cgroup::at(cgroup).kill()?;
+            if let Some(cgroup) = &record.cgroup {
+                cgroup.kill()?;
             }
         } else if all {
             for pid in record.pids()? {
@@ -137,9 +137,8 @@ impl Record {
         })
     }
 
-    pub(super) fn cgroup_for(&self, operation: &str) -> Result<Cgroup, Error> {
-        let path = self.cgroup.as_deref();
-        path.map(Cgroup::at).ok_or_else(|| Error::Limit {
+    pub(super) fn cgroup_for(&self, operation: &str) -> Result<&Cgroup, Error> {
+        self.cgroup.as_ref().ok_or_else(|| Error::Limit {
             field: operation.to_owned(),
             reason: "the container has no cgroup of its own".to_owned(),
         })
@@ -155,14 +154,13 @@ impl Directory {
 
 /// Ends what runs of a container, and removes what is left of it.
 fn destroy(directory: &Directory, record: &Record, proof: &SingleThreaded) -> Result<(), Error> {
-    let cgroup = record.cgroup.as_deref().map(Cgroup::at);
     if record.status() != Status::Stopped {
-        if let Some(cgroup) = &cgroup {
+        if let Some(cgroup) = &record.cgroup {
             cgroup.kill()?;
         }
         end(&record.process)?;
     }
-    if let Some(cgroup) = &cgroup {
+    if let Some(cgroup) = &record.cgroup {
         cgroup.remove()?;
     }
     // The configuration goes last: a `delete` that was interrupted can be repeated.

@@ -4,7 +4,6 @@
 use std::fs;
 
 use super::{Record, Runtime};
-use crate::cgroup::Cgroup;
 use crate::error::Error;
 use crate::state::Status;
 
@@ -39,8 +38,8 @@ impl Runtime {
 impl Record {
     /// The ids of all processes, lowest first.
     pub(super) fn pids(&self) -> Result<Vec<u32>, Error> {
-        let mut pids = match self.cgroup.as_deref() {
-            Some(cgroup) => Cgroup::at(cgroup).pids()?,
+        let mut pids = match &self.cgroup {
+            Some(cgroup) => cgroup.pids()?,
             None => self.namespace_members(),
         };
         pids.sort_unstable();

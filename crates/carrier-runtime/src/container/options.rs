@@ -51,6 +51,9 @@ pub struct ExecOptions {
     pub ignore_paused: bool,
     /// A cgroup below the container's.
     pub cgroup: Option<String>,
+    /// The step before which the child is made to fail.
+    #[cfg(feature = "fault-injection")]
+    pub fail_before: Option<usize>,
 }
 
 /// What differs from the container's own process in one that joins it.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Directory;
+use crate::cgroup::Cgroup;
 use crate::error::Error;
 use crate::explain::Explanations;
 use crate::state::{ProcessIdentity, Status};
@@ -37,8 +38,10 @@ pub struct Record {
     /// Those of the configuration.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
-    /// The directory of its cgroup.
-    pub(crate) cgroup: Option<PathBuf>,
+    /// Its cgroup.
+    pub(crate) cgroup: Option<Cgroup>,
+    /// Whether it has left the session keyring of its maker.
+    pub(super) new_keyring: bool,
     /// Where the notifications of its seccomp filter go.
     pub(super) seccomp_listener: Option<SeccompListener>,
     /// What the last steps of its process would fail with.
@@ -65,6 +68,7 @@ impl Record {
             owner: rustix::process::getuid().as_raw(),
             annotations: facts.annotations,
             cgroup: facts.cgroup,
+            new_keyring: facts.new_keyring,
             seccomp_listener: facts.seccomp_listener,
             explanations: facts.explanations,
         }
@@ -76,7 +80,7 @@ impl Record {
         if !self.process.is_alive() {
             return Status::Stopped;
         }
-        let frozen = self.cgroup.as_deref().is_some_and(crate::cgroup::is_frozen);
+        let frozen = self.cgroup.as_ref().is_some_and(Cgroup::is_frozen);
         if frozen { Status::Paused } else { self.status }
     }
 
@@ -117,7 +121,8 @@ pub(super) struct Facts {
     pub(super) bundle: PathBuf,
     pub(super) rootfs: PathBuf,
     pub(super) annotations: BTreeMap<String, String>,
-    pub(super) cgroup: Option<PathBuf>,
+    pub(super) cgroup: Option<Cgroup>,
+    pub(super) new_keyring: bool,
     pub(super) seccomp_listener: Option<SeccompListener>,
     pub(super) explanations: Explanations,
 }

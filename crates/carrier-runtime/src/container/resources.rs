@@ -32,7 +32,7 @@ impl Runtime {
         record.require("measure", &WITH_PROCESSES)?;
         let cgroup = record.cgroup_for("events")?;
         let pids = cgroup.pids()?.len();
-        let cpu = keyed(&cgroup, "cpu.stat");
+        let cpu = keyed(cgroup, "cpu.stat");
         let nanoseconds = |key: &str| cpu.get(key).and_then(Value::as_u64).unwrap_or(0) * 1000;
         Ok(json!({
             "type": "stats",
@@ -47,14 +47,14 @@ impl Runtime {
                 },
                 "memory": {
                     "usage": {
-                        "usage": number(&cgroup, "memory.current"),
-                        "limit": number(&cgroup, "memory.max"),
+                        "usage": number(cgroup, "memory.current"),
+                        "limit": number(cgroup, "memory.max"),
                     },
-                    "raw": keyed(&cgroup, "memory.stat"),
+                    "raw": keyed(cgroup, "memory.stat"),
                 },
                 "pids": {
-                    "current": number(&cgroup, "pids.current").unwrap_or(pids as u64),
-                    "limit": number(&cgroup, "pids.max"),
+                    "current": number(cgroup, "pids.current").unwrap_or(pids as u64),
+                    "limit": number(cgroup, "pids.max"),
                 },
             },
         }))

@@ -191,14 +191,6 @@ impl Machine<'_> {
         write_whole(&file, value.to_bytes())
     }
 
-    /// Writes a file of `/proc/self/attr` through a proc filesystem of our own (CVE-2019-16884).
-    pub(super) fn set_security_label(&mut self, path: &CStr, content: &[u8]) -> Result<(), Errno> {
-        let proc = private_proc()?;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
-        let file = path::open_with(proc.as_fd(), path, OFlags::WRONLY, resolve)?;
-        write_whole(&file, content)
-    }
-
     /// Makes the root the root, pivot_root(2), and lets go of the old one.
     pub(super) fn enter_root(&mut self) -> Result<(), Errno> {
         rustix::process::fchdir(self.root()?)?;
@@ -247,33 +239,47 @@ fn add_device(directory: BorrowedFd<'_>, node: &DeviceNode) -> Result<(), Errno>
     let tree = clone_device(&node.source, node)?;
     let attributes = Attributes::NO_SUID | Attributes::NO_EXEC;
     set_attributes(tree.as_fd(), attributes, false).map_err(|e| errno(&e))?;
-    let flags = OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(0o644);
-    let place = match rustix::fs::openat(directory, &*node.name, flags | OFlags::EXCL, mode) {
-        // A root directory with a `/dev` of its own; what is there is only mounted on.
-        Err(Errno::EXIST) => {
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            rustix::fs::openat(directory, &*node.name, flags, mode)?
-        }
-        other => other?,
-    };
+    let place = place_for_file(directory, &node.name, Mode::from_raw_mode(0o644))?;
     attach(tree.as_fd(), place.as_fd())
 }
 
-/// Makes a node of a name that is not there yet, whatever the umask.
+/// Makes a file to mount on. What is there already, in a `/dev` that others have too, is only mounted
+/// on, be it a link.
+pub(super) fn place_for_file(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
+    match rustix::fs::openat(directory, name, flags, mode) {
+        Err(Errno::EXIST) => open_unfollowed(directory, name),
+        other => other,
+    }
+}
+
+fn open_unfollowed(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags, Mode::empty())
+}
+
+/// Makes a node of a name that is not there yet.
 fn make_device(directory: BorrowedFd<'_>, node: &DeviceNode) -> Result<(), Errno> {
     let (major, minor) = node.number;
     let device = rustix::fs::makedev(major, minor);
     let mode = Mode::from_raw_mode(node.mode);
-    let name = &*node.name;
-    match rustix::fs::mknodat(directory, name, node.kind, mode, device) {
-        Err(Errno::EXIST) => return is_device(directory, name, node),
+    // The mode is that of the moment at which the node is made: a moment later the name could be that of
+    // a link to a file of the host.
+    let umask = rustix::process::umask(Mode::empty());
+    let made = rustix::fs::mknodat(directory, &*node.name, node.kind, mode, device);
+    rustix::process::umask(umask);
+    match made {
+        Err(Errno::EXIST) => return is_device(directory, &node.name, node),
         other => other?,
     }
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::chmodat(directory, name, mode, AtFlags::empty())?;
+    let made = open_unfollowed(directory, &node.name)?;
+    is_device(made.as_fd(), c"", node)?;
     let (owner, group) = node.owner;
-    rustix::fs::chownat(directory, name, Some(owner), Some(group), flags)
+    rustix::fs::chownat(&made, c"", Some(owner), Some(group), AtFlags::EMPTY_PATH)
 }
 
 /// Clones the mount of a device node of the host, after a look at what it is (CVE-2025-31133).
@@ -314,7 +320,7 @@ fn empty_directory() -> Result<OwnedFd, Errno> {
     rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-fn private_proc() -> Result<OwnedFd, Errno> {
+pub(super) fn private_proc() -> Result<OwnedFd, Errno> {
     use rustix::mount::MountAttrFlags as Attr;
     let mount = || {
         let context = rustix::mount::fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -361,7 +367,7 @@ fn open_root(path: &CStr) -> Result<OwnedFd, Errno> {
 }
 
 /// Files of the kernel take their content in one write or refuse it.
-fn write_whole(file: &OwnedFd, content: &[u8]) -> Result<(), Errno> {
+pub(super) fn write_whole(file: &OwnedFd, content: &[u8]) -> Result<(), Errno> {
     match rustix::io::write(file, content) {
         Ok(written) if written == content.len() => Ok(()),
         Ok(_) => Err(Errno::IO),

@@ -12,8 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 use rustix::thread::LinkNameSpaceType;
 
-use super::{errno, itself};
-use crate::plan::Execution;
+use super::errno;
 
 pub(super) fn set_traceable(traceable: bool) -> Result<(), Errno> {
     rustix::process::set_dumpable_behavior(if traceable {
@@ -130,25 +129,4 @@ fn is_program(path: &CStr) -> Result<(), Errno> {
         return Err(Errno::ACCESS);
     }
     rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
-}
-
-/// Becomes the program: tries each place, as execvp(3) does, and reports what it found last.
-pub(super) fn execute(execution: &Execution, token: &ChildToken) -> Result<(), Errno> {
-    carrier_sys::signal::reset(token).map_err(|e| errno(&e))?;
-    carrier_sys::fd::close_on_exec_from(execution.first_closed).map_err(|e| errno(&e))?;
-    let mut verdict = Errno::NOENT;
-    for candidate in &execution.candidates {
-        let refused = execution.own.map(|own| itself::refuse(candidate, own));
-        let failure = match refused {
-            Some(Err(failure)) => failure,
-            _ => errno(&execution.program.execute(candidate, token)),
-        };
-        match failure {
-            Errno::NOENT | Errno::NOTDIR => {}
-            // Another directory of PATH may hold one that can be executed.
-            Errno::ACCESS => verdict = Errno::ACCESS,
-            other => return Err(other),
-        }
-    }
-    Err(verdict)
 }

@@ -53,8 +53,8 @@ impl Machine<'_> {
 
     fn add_console(&self, terminal: &OwnedFd) -> Result<(), Errno> {
         let devices = self.devices.as_ref().ok_or(Errno::BADF)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
-        let place = rustix::fs::openat(devices, c"console", flags, Mode::from_raw_mode(0o600))?;
+        let mode = Mode::from_raw_mode(0o600);
+        let place = mounts::place_for_file(devices.as_fd(), c"console", mode)?;
         let tree = mounts::clone_tree(terminal, c"", false)?;
         mounts::attach(tree.as_fd(), place.as_fd())
     }

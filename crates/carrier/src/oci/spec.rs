@@ -121,4 +121,15 @@ mod tests {
             assert_eq!(spec.mounts().as_ref().unwrap().len(), 7);
         }
     }
+
+    #[test]
+    fn the_runtime_tests_its_plan_of_this_configuration() {
+        let tested = include_str!("../../../carrier-runtime/src/compile/tests/rootless.json");
+        let mut written = configuration(true);
+        let linux = written["linux"].as_object_mut().unwrap();
+        // The caller's ids, which are also what a configuration without maps means.
+        linux.remove("uidMappings");
+        linux.remove("gidMappings");
+        assert_eq!(serde_json::from_str::<Value>(tested).unwrap(), written);
+    }
 }
