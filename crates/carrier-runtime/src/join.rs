@@ -20,21 +20,33 @@ use crate::plan::InitPlan;
 
 /// Where namespaces of a process are found below `/proc/PID/ns`, in the order in which they are
 /// joined: the user namespace gives the right to join the others, and the new root comes last.
-const KINDS: [(&str, Namespaces); 8] = [
-    ("user", Namespaces::USER),
-    ("cgroup", Namespaces::CGROUP),
-    ("ipc", Namespaces::IPC),
-    ("net", Namespaces::NETWORK),
-    ("pid", Namespaces::PID),
-    ("time", Namespaces::TIME),
-    ("uts", Namespaces::UTS),
-    ("mnt", Namespaces::MOUNT),
+const KINDS: [(&str, Namespaces, LinkNameSpaceType); 8] = [
+    ("user", Namespaces::USER, LinkNameSpaceType::User),
+    (
+        "cgroup",
+        Namespaces::CGROUP,
+        LinkNameSpaceType::ControlGroup,
+    ),
+    (
+        "ipc",
+        Namespaces::IPC,
+        LinkNameSpaceType::InterProcessCommunication,
+    ),
+    ("net", Namespaces::NETWORK, LinkNameSpaceType::Network),
+    ("pid", Namespaces::PID, LinkNameSpaceType::ProcessID),
+    ("time", Namespaces::TIME, LinkNameSpaceType::Time),
+    (
+        "uts",
+        Namespaces::UTS,
+        LinkNameSpaceType::HostNameAndNISDomainName,
+    ),
+    ("mnt", Namespaces::MOUNT, LinkNameSpaceType::Mount),
 ];
 
 /// The namespaces of `pid` that are not the caller's.
 pub(crate) fn namespaces_of(pid: u32) -> Result<Vec<Join>, Error> {
     let mut joins = Vec::new();
-    for (name, kind) in KINDS {
+    for (name, kind, _) in KINDS {
         let path = format!("/proc/{pid}/ns/{name}");
         let theirs = match std::fs::read_link(&path) {
             Ok(theirs) => theirs,
@@ -104,7 +116,7 @@ struct Opened<'a> {
 
 fn open(joined: &[Join]) -> Result<Vec<Opened<'_>>, Error> {
     let mut opened = Vec::with_capacity(joined.len());
-    for (_, kind) in KINDS {
+    for (_, kind, _) in KINDS {
         for join in joined.iter().filter(|join| join.kind == kind) {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC;
             let file = rustix::fs::open(&*join.path, flags, Mode::empty()).map_err(|errno| {
@@ -144,22 +156,10 @@ fn join_all(opened: &[Opened<'_>], _token: &ChildToken) -> Result<(), (usize, Er
 
 fn join(namespace: &Opened<'_>) -> Result<(), Errno> {
     // config-linux.md: a path of a namespace of another type MUST be an error.
-    let kind = kind(namespace.join.kind);
+    let mut kinds = KINDS.iter();
+    let known = kinds.find(|(_, kind, _)| *kind == namespace.join.kind);
+    let kind = known.map(|(_, _, kind)| *kind);
     rustix::thread::move_into_link_name_space(namespace.file.as_fd(), kind)
-}
-
-fn kind(kind: Namespaces) -> Option<LinkNameSpaceType> {
-    Some(match kind {
-        Namespaces::CGROUP => LinkNameSpaceType::ControlGroup,
-        Namespaces::IPC => LinkNameSpaceType::InterProcessCommunication,
-        Namespaces::MOUNT => LinkNameSpaceType::Mount,
-        Namespaces::NETWORK => LinkNameSpaceType::Network,
-        Namespaces::PID => LinkNameSpaceType::ProcessID,
-        Namespaces::TIME => LinkNameSpaceType::Time,
-        Namespaces::USER => LinkNameSpaceType::User,
-        Namespaces::UTS => LinkNameSpaceType::HostNameAndNISDomainName,
-        _ => return None,
-    })
 }
 
 /// A container must not look into a process that comes from outside (CVE-2016-9962).
