@@ -22,7 +22,8 @@ for option in "$@"; do
         --test)
             want_test=yes
             packages+=(docker-registry busybox-static mmdebstrap qemu-user-static tmux strace skopeo
-                apache2-utils zstd perl iproute2 keyutils util-linux podman buildah crun)
+                apache2-utils zstd perl iproute2 keyutils util-linux podman buildah crun umoci
+                libarchive-tools python3 openssl e2fsprogs attr)
             # Docker brings one of its own, which the distribution's would replace.
             command -v containerd >/dev/null || packages+=(containerd)
             ;;
