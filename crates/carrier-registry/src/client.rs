@@ -83,7 +83,6 @@ impl Client {
 
     /// Asks for what comes behind the first `offset` bytes of a blob. A server is free to send the
     /// whole blob all the same, or to say that it has no such part: 200 and 416, RFC 9110.
-    #[allow(dead_code, reason = "the next change uses it")]
     pub(crate) async fn blob_from(&self, digest: &str, offset: u64) -> Result<Response, Error> {
         self.get(&format!("blobs/{digest}"), "*/*", offset).await
     }
@@ -357,6 +356,11 @@ impl Client {
                 reason: deepest(error),
             }
         }
+    }
+
+    /// What to say of a server whose bytes hardly come.
+    pub(crate) fn too_slow(&self) -> Error {
+        Error::Timeout { host: self.host() }
     }
 
     fn protocol(&self, reason: &str) -> Error {

@@ -142,6 +142,25 @@ pub enum Error {
 }
 
 impl Error {
+    /// A blob that is not what was promised, in words about what it is.
+    pub(crate) fn about_blob(what: &'static str, error: carrier_store::Error) -> Self {
+        match error {
+            carrier_store::Error::WrongDigest { expected, actual } => Self::WrongDigest {
+                what,
+                expected,
+                actual,
+            },
+            carrier_store::Error::WrongSize {
+                expected, actual, ..
+            } => Self::WrongSize {
+                what,
+                expected,
+                actual,
+            },
+            other => Self::Store(other),
+        }
+    }
+
     /// Whether the same request may well succeed a moment later.
     pub(crate) fn is_transient(&self) -> bool {
         match self {

@@ -1,18 +1,16 @@
 //! One layer: from the network, or the store, through the hash and the unpacking process.
 
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::io::Read as _;
 
 use carrier_spec::{Descriptor, DiffId};
-use carrier_store::{LayerSummary, StagedLayer, Store, UnpackReport, VerifiedBlob};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
-use tokio::net::unix::pipe::Sender;
+use carrier_store::{Download, LayerSummary, StagedLayer, Store, VerifiedBlob};
 
-use crate::client::{ATTEMPTS, Client, backoff};
+use crate::client::Client;
+use crate::feed::Feed;
+use crate::transfer::{Taker, Transfer, write_error};
 use crate::{Error, LayerEvent, LayerSink, Progress};
 
-/// How much of a blob of the store is fed at once.
+/// How much of a file is fed at once.
 const CHUNK: usize = 256 * 1024;
 
 /// What a layer needs on its way.
@@ -23,38 +21,112 @@ pub(crate) struct Context<'a> {
     pub(crate) progress: &'a dyn Progress,
 }
 
+/// A layer that only this process fetches.
+pub(crate) struct Claimed<'a> {
+    pub(crate) descriptor: &'a Descriptor,
+    pub(crate) id: &'a DiffId,
+    pub(crate) download: Download,
+}
+
 /// A layer that is complete and verified, and not visible yet.
 pub(crate) struct Fetched {
-    /// Absent when the store had it.
-    pub(crate) blob: Option<VerifiedBlob>,
+    pub(crate) blob: FetchedBlob,
     pub(crate) layer: StagedLayer,
     pub(crate) summary: LayerSummary,
 }
 
+/// Where a layer's blob is.
+pub(crate) enum FetchedBlob {
+    /// Without a name.
+    New(VerifiedBlob),
+    /// In the store since an earlier pull; the claim keeps others from unpacking it too.
+    Stored(Download),
+}
+
+/// Where a layer's bytes come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Store,
+    Network,
+}
+
 impl Context<'_> {
-    /// Fetches a layer, again from its beginning when the connection breaks.
-    pub(crate) async fn fetch(
-        &self,
-        descriptor: &Descriptor,
-        expected: &DiffId,
-    ) -> Result<Fetched, Error> {
-        let mut attempt = 1;
+    /// Fetches a layer. What is here of it is used, and fetched again when it is damaged.
+    pub(crate) async fn fetch(&self, claimed: Claimed<'_>) -> Result<Fetched, Error> {
+        let Claimed {
+            descriptor,
+            id,
+            mut download,
+        } = claimed;
+        let stored = self
+            .store
+            .has_blob_of(&descriptor.digest, descriptor.size)?;
+        let mut source = if stored {
+            Source::Store
+        } else {
+            Source::Network
+        };
         loop {
-            match self.fetch_once(descriptor, expected).await {
-                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                    tokio::time::sleep(backoff(attempt)).await;
-                    attempt += 1;
+            let attempt = self.attempt(descriptor, id, &mut download, source).await;
+            let error = match attempt {
+                Ok((layer, summary)) => {
+                    let blob = match source {
+                        Source::Store => FetchedBlob::Stored(download),
+                        Source::Network => {
+                            FetchedBlob::New(download.verify(&descriptor.digest, descriptor.size)?)
+                        }
+                    };
+                    return Ok(Fetched {
+                        blob,
+                        layer,
+                        summary,
+                    });
                 }
-                other => return other,
+                Err(error) => error,
+            };
+            if self.is_damage(&error, descriptor, &download, source)? {
+                source = Source::Network;
+                download
+                    .restart()
+                    .map_err(|source| write_error(self.store, source))?;
+                continue;
             }
+            // A full disk shall not be full of what nobody can use.
+            if error.is_transient() {
+                download.keep();
+            } else {
+                download.discard();
+            }
+            return Err(error);
         }
     }
 
-    async fn fetch_once(
+    /// Whether what was here before is to blame: an earlier pull, or the disk, may have damaged it.
+    fn is_damage(
+        &self,
+        error: &Error,
+        descriptor: &Descriptor,
+        download: &Download,
+        source: Source,
+    ) -> Result<bool, Error> {
+        let about_bytes = matches!(
+            error,
+            Error::WrongDigest { .. } | Error::WrongSize { .. } | Error::Unpack { .. }
+        );
+        Ok(about_bytes
+            && match source {
+                Source::Network => download.is_resumed(),
+                Source::Store => !self.store.is_intact(&descriptor.digest)?,
+            })
+    }
+
+    async fn attempt(
         &self,
         descriptor: &Descriptor,
-        expected: &DiffId,
-    ) -> Result<Fetched, Error> {
+        id: &DiffId,
+        download: &mut Download,
+        source: Source,
+    ) -> Result<(StagedLayer, LayerSummary), Error> {
         let compression = descriptor
             .layer_compression()
             .map_err(|error| Error::Unpack {
@@ -67,35 +139,30 @@ impl Context<'_> {
             .begin(layer.directory(), compression)
             .map_err(Error::Unpacker)?;
         let mut feed = Feed::new(channel, descriptor)?;
-        match self.feed(&mut feed, descriptor, expected).await {
-            Ok((blob, summary)) => Ok(Fetched {
-                blob,
-                layer,
-                summary,
-            }),
+        let fed = match source {
+            Source::Store => self.feed_from_store(&mut feed, descriptor).await,
+            Source::Network => {
+                self.feed_from_network(&mut feed, descriptor, download)
+                    .await
+            }
+        };
+        let summary = match fed {
+            Ok(()) => {
+                self.report(descriptor, LayerEvent::Unpacking);
+                feed.finish(id).await
+            }
+            Err(error) => Err(error),
+        };
+        match summary {
+            Ok(summary) => {
+                self.report(descriptor, LayerEvent::Complete);
+                Ok((layer, summary))
+            }
             Err(error) => {
                 feed.abandon().await;
                 Err(error)
             }
         }
-    }
-
-    async fn feed(
-        &self,
-        feed: &mut Feed<'_>,
-        descriptor: &Descriptor,
-        expected: &DiffId,
-    ) -> Result<(Option<VerifiedBlob>, LayerSummary), Error> {
-        let blob = if self.store.has_blob(&descriptor.digest)? {
-            self.feed_from_store(feed, descriptor).await?;
-            None
-        } else {
-            Some(self.feed_from_network(feed, descriptor).await?)
-        };
-        self.report(descriptor, LayerEvent::Unpacking);
-        let summary = feed.finish(expected).await?;
-        self.report(descriptor, LayerEvent::Complete);
-        Ok((blob, summary))
     }
 
     async fn feed_from_store(
@@ -104,11 +171,7 @@ impl Context<'_> {
         descriptor: &Descriptor,
     ) -> Result<(), Error> {
         let Some(mut file) = self.store.open_blob(&descriptor.digest)? else {
-            return Err(Error::Truncated {
-                digest: descriptor.digest.clone(),
-                expected: descriptor.size,
-                actual: 0,
-            });
+            return Ok(());
         };
         let mut buffer = vec![0; CHUNK];
         loop {
@@ -124,54 +187,30 @@ impl Context<'_> {
         &self,
         feed: &mut Feed<'_>,
         descriptor: &Descriptor,
-    ) -> Result<VerifiedBlob, Error> {
-        let mut response = self.client.blob(descriptor.digest.as_str()).await?;
-        let mut blob = self.store.new_blob()?;
+        download: &mut Download,
+    ) -> Result<(), Error> {
+        let mut buffer = vec![0; CHUNK];
         loop {
-            let chunk = response
-                .chunk()
-                .await
-                .map_err(|error| self.client.transport(&error))?;
-            let Some(chunk) = chunk else { break };
-            if blob.written() + chunk.len() as u64 > descriptor.size {
-                let what = format!("layer {}", descriptor.digest);
-                return Err(Error::TooLarge {
-                    what,
-                    max: descriptor.size,
-                });
+            match download.replay(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => feed.write(buffer.get(..count).unwrap_or_default()).await?,
+                Err(error) => return Err(write_error(self.store, error)),
             }
-            blob.write_all(&chunk)
-                .map_err(|source| self.write_error(source))?;
-            feed.write(&chunk).await?;
-            self.report(descriptor, LayerEvent::Downloaded(blob.written()));
         }
-        if blob.written() < descriptor.size {
-            return Err(Error::Truncated {
-                digest: descriptor.digest.clone(),
-                expected: descriptor.size,
-                actual: blob.written(),
-            });
-        }
-        match blob.verify(&descriptor.digest, descriptor.size) {
-            Err(carrier_store::Error::WrongDigest { expected, actual }) => {
-                Err(Error::WrongDigest {
-                    what: "a layer",
-                    expected,
-                    actual,
-                })
-            }
-            other => Ok(other?),
-        }
-    }
-
-    fn write_error(&self, source: io::Error) -> Error {
-        let path = self.store.root().to_owned();
-        carrier_store::Error::Io {
-            action: "write in",
-            path,
-            source,
-        }
-        .into()
+        let transfer = Transfer {
+            store: self.store,
+            client: self.client,
+            descriptor,
+        };
+        let mut taker = Watched {
+            context: self,
+            descriptor,
+            feed,
+        };
+        transfer.run(download, &mut taker).await?;
+        download
+            .check(&descriptor.digest, descriptor.size)
+            .map_err(|error| Error::about_blob("a layer", error))
     }
 
     fn report(&self, descriptor: &Descriptor, event: LayerEvent) {
@@ -180,96 +219,17 @@ impl Context<'_> {
     }
 }
 
-/// The way into the unpacking process, and its answer.
-struct Feed<'a> {
+/// Passes a layer on, and tells how far it is.
+struct Watched<'a, 'b> {
+    context: &'a Context<'a>,
     descriptor: &'a Descriptor,
-    input: Option<Sender>,
-    control: BufReader<UnixStream>,
+    feed: &'a mut Feed<'b>,
 }
 
-impl<'a> Feed<'a> {
-    fn new(channel: crate::LayerChannel, descriptor: &'a Descriptor) -> Result<Self, Error> {
-        let open = || {
-            let control = StdUnixStream::from(channel.control);
-            control.set_nonblocking(true)?;
-            let input = Sender::from_owned_fd(channel.input)?;
-            Ok((input, UnixStream::from_std(control)?))
-        };
-        let (input, control) = open().map_err(Error::Unpacker)?;
-        Ok(Self {
-            descriptor,
-            input: Some(input),
-            control: BufReader::new(control),
-        })
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let Some(input) = &mut self.input else {
-            return Ok(());
-        };
-        match input.write_all(bytes).await {
-            // It has refused the layer, and tells why.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                let reason = match self.report().await? {
-                    UnpackReport::Error(reason) => reason,
-                    // Nothing is wrong with bytes that it does not need, such as those behind the
-                    // last member of a gzip file: only the diff ID decides.
-                    UnpackReport::Ok(_) => "there is data behind the end of the layer".to_owned(),
-                };
-                Err(self.refused(reason))
-            }
-            other => other.map_err(Error::Unpacker),
-        }
-    }
-
-    /// Ends the layer; has it kept when it is what it should be.
-    async fn finish(&mut self, expected: &DiffId) -> Result<LayerSummary, Error> {
-        self.input = None;
-        let summary = match self.report().await? {
-            UnpackReport::Ok(summary) => summary,
-            UnpackReport::Error(reason) => return Err(self.refused(reason)),
-        };
-        if summary.diff_id != *expected {
-            return Err(Error::WrongDigest {
-                what: "an unpacked layer",
-                expected: expected.0.clone(),
-                actual: summary.diff_id.0,
-            });
-        }
-        self.control
-            .write_all(b"k")
-            .await
-            .map_err(Error::Unpacker)?;
-        Ok(summary)
-    }
-
-    /// Has what was unpacked deleted, and waits for that: the directory is ours to remove then.
-    async fn abandon(mut self) {
-        self.input = None;
-        let control = self.control.get_mut();
-        if control.shutdown().await.is_ok() {
-            let mut rest = Vec::new();
-            // However the process ends, it has ended.
-            let _ = self.control.read_to_end(&mut rest).await;
-        }
-    }
-
-    async fn report(&mut self) -> Result<UnpackReport, Error> {
-        let mut line = String::new();
-        self.control
-            .read_line(&mut line)
-            .await
-            .map_err(Error::Unpacker)?;
-        if line.is_empty() {
-            return Err(self.refused("the process that unpacks layers has died".to_owned()));
-        }
-        serde_json::from_str(&line).map_err(|error| Error::Unpacker(error.into()))
-    }
-
-    fn refused(&self, reason: String) -> Error {
-        Error::Unpack {
-            digest: self.descriptor.digest.clone(),
-            reason,
-        }
+impl Taker for Watched<'_, '_> {
+    async fn take(&mut self, bytes: &[u8], written: u64) -> Result<(), Error> {
+        self.context
+            .report(self.descriptor, LayerEvent::Downloaded(written));
+        self.feed.write(bytes).await
     }
 }

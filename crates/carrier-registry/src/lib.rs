@@ -7,9 +7,11 @@
 mod auth;
 mod client;
 mod error;
+mod feed;
 mod layer;
 mod origin;
 mod pull;
+mod transfer;
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};

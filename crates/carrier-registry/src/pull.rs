@@ -2,17 +2,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::Write as _;
+use std::time::Duration;
 
 use carrier_spec::{
     Descriptor, DiffId, Digest, ImageConfig, ImageError, ImageId, Manifest, ManifestOrIndex,
     Platform, Reference,
 };
-use carrier_store::{ImageRecord, Store, VerifiedBlob};
+use carrier_store::{Download, ImageRecord, Store, VerifiedBlob};
 use reqwest::header::CONTENT_TYPE;
 use sha2::{Digest as _, Sha256};
 
 use crate::client::Client;
-use crate::layer::{Context, Fetched};
+use crate::layer::{Claimed, Context, Fetched, FetchedBlob};
+use crate::transfer::{Collected, Transfer, write_error};
 use crate::{Error, LayerEvent, LayerSink, Progress, PullOptions, Pulled};
 
 /// Larger documents are refused, as other clients do.
@@ -23,6 +25,12 @@ const MAX_INDEX_DEPTH: u32 = 2;
 
 /// Another process may remove a layer between our look at it and the image's record.
 const ATTEMPTS: u32 = 3;
+
+/// Each claim takes a descriptor, of which processes may have 1,024 where nobody says otherwise.
+const MAX_CLAIMS: usize = 128;
+
+/// How long until we look again whether another process has fetched what we wait for.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Fetches what is missing of the image `reference`, and makes the reference mean it. When this
 /// returns, the image survives a power cut.
@@ -109,15 +117,12 @@ impl Puller<'_> {
         let mut downloaded = fetched > 0;
 
         let mut ingest = self.store.ingest();
-        let documents = [
-            (&manifest.descriptor, &manifest.bytes),
-            (&manifest.content.config, &config.bytes),
-        ];
-        for (descriptor, bytes) in documents {
-            if !self.store.has_blob(&descriptor.digest)? {
-                downloaded = true;
-                ingest.add_blob(self.blob(descriptor, bytes)?);
-            }
+        if !self
+            .store
+            .has_blob_of(&manifest.descriptor.digest, manifest.descriptor.size)?
+        {
+            downloaded = true;
+            ingest.add_blob(self.blob(&manifest.descriptor, &manifest.bytes)?);
         }
         ingest.commit()?;
         let record = self.record(manifest, config)?;
@@ -220,25 +225,8 @@ impl Puller<'_> {
 
     async fn config(&self, manifest: &Manifest) -> Result<Document<ImageConfig>, Error> {
         let descriptor = manifest.config.clone();
-        let bytes = match self.store.read_blob(&descriptor.digest, MAX_DOCUMENT)? {
-            Some(bytes) => bytes,
-            None => {
-                let response = self.client.blob(descriptor.digest.as_str()).await?;
-                self.client
-                    .body(response, "image configuration", MAX_DOCUMENT)
-                    .await?
-            }
-        };
+        let bytes = self.config_bytes(&descriptor).await?;
         check_size("an image configuration", &descriptor, bytes.len())?;
-        let actual = digest_of(&bytes);
-        if actual != descriptor.digest {
-            let expected = descriptor.digest;
-            return Err(Error::WrongDigest {
-                what: "an image configuration",
-                expected,
-                actual,
-            });
-        }
         let content = ImageConfig::parse(&bytes, manifest.layers.len())
             .map_err(|error| self.unusable(error))?;
         Ok(Document {
@@ -246,6 +234,56 @@ impl Puller<'_> {
             descriptor,
             bytes,
         })
+    }
+
+    /// The configuration's bytes: from the store, or fetched by this or by another process.
+    async fn config_bytes(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+        let what = "an image configuration";
+        if descriptor.size > MAX_DOCUMENT {
+            return Err(Error::TooLarge {
+                what: what.to_owned(),
+                max: MAX_DOCUMENT,
+            });
+        }
+        loop {
+            if let Some(bytes) = self.store.read_blob(&descriptor.digest, MAX_DOCUMENT)? {
+                return Ok(bytes);
+            }
+            let Some(mut download) = self.store.claim(&descriptor.digest)? else {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            };
+            // It is small: what an interrupted pull has left is not worth a second request.
+            let failed = |source| write_error(self.store, source);
+            download.restart().map_err(failed)?;
+            if self
+                .store
+                .read_blob(&descriptor.digest, MAX_DOCUMENT)?
+                .is_some()
+            {
+                download.discard();
+                continue;
+            }
+            let transfer = Transfer {
+                store: self.store,
+                client: self.client,
+                descriptor,
+            };
+            let mut collected = Collected::default();
+            if let Err(error) = transfer.run(&mut download, &mut collected).await {
+                download.discard();
+                return Err(error);
+            }
+            if let Err(error) = download.check(&descriptor.digest, descriptor.size) {
+                download.discard();
+                return Err(Error::about_blob(what, error));
+            }
+            let mut ingest = self.store.ingest();
+            ingest.add_blob(download.verify(&descriptor.digest, descriptor.size)?);
+            // Now, so that whoever waits for it can go on.
+            ingest.commit()?;
+            return Ok(collected.0);
+        }
     }
 
     /// An image for another platform than the one that was asked for is an error; one that is just
@@ -272,51 +310,126 @@ impl Puller<'_> {
         }
     }
 
-    /// Fetches what is missing, three layers at a time; returns how many were.
+    /// Fetches what is missing; returns how many layers were.
     ///
-    /// When one fails, those that are complete are kept all the same.
+    /// What another process fetches is waited for, and never while we hold claims that somebody
+    /// could wait for in turn.
     async fn fetch_layers(&self, layers: &[Descriptor], ids: &[DiffId]) -> Result<usize, Error> {
-        let mut missing: Vec<(&Descriptor, &DiffId)> = Vec::new();
+        let mut missing = self.distinct(layers, ids)?;
+        for (layer, _) in &missing {
+            self.report(layer, LayerEvent::Waiting);
+        }
+        let mut count = 0;
+        loop {
+            let mut claimed = Vec::new();
+            let mut later = Vec::new();
+            for (layer, id) in missing {
+                if self.is_here(layer, id)? {
+                    self.report(layer, LayerEvent::AlreadyExists);
+                } else if claimed.len() == MAX_CLAIMS {
+                    later.push((layer, id));
+                } else {
+                    match self.claim(layer, id)? {
+                        Some(claim) => claimed.push(claim),
+                        None => later.push((layer, id)),
+                    }
+                }
+            }
+            if claimed.is_empty() {
+                if later.is_empty() {
+                    return Ok(count);
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            count += claimed.len();
+            self.fetch_claimed(claimed).await?;
+            missing = later;
+        }
+    }
+
+    /// The layers, each blob once: a claim on it excludes ourselves too.
+    fn distinct<'a>(
+        &self,
+        layers: &'a [Descriptor],
+        ids: &'a [DiffId],
+    ) -> Result<Vec<(&'a Descriptor, &'a DiffId)>, Error> {
+        let mut distinct: Vec<(&Descriptor, &DiffId)> = Vec::new();
         for (layer, id) in layers.iter().zip(ids) {
-            if self.store.has_layer(id) && self.store.has_blob(&layer.digest)? {
-                self.progress
-                    .layer(&layer.digest, layer.size, LayerEvent::AlreadyExists);
-            } else if !missing.iter().any(|(_, other)| *other == id) {
-                self.progress
-                    .layer(&layer.digest, layer.size, LayerEvent::Waiting);
-                missing.push((layer, id));
+            match distinct
+                .iter()
+                .find(|(other, _)| other.digest == layer.digest)
+            {
+                None => distinct.push((layer, id)),
+                Some((other, other_id)) if other.size == layer.size && *other_id == id => {}
+                Some(_) => {
+                    let reason = "one of its layers is described in two ways";
+                    return Err(self.unusable(ImageError::Ambiguous(reason)));
+                }
             }
         }
-        let count = missing.len();
-        missing.reverse();
-        let queue = RefCell::new(missing);
+        Ok(distinct)
+    }
+
+    fn is_here(&self, layer: &Descriptor, id: &DiffId) -> Result<bool, Error> {
+        Ok(self.store.has_layer(id) && self.store.has_blob_of(&layer.digest, layer.size)?)
+    }
+
+    /// Claims a layer; nothing where another process has it, or has just fetched it.
+    fn claim<'a>(
+        &self,
+        descriptor: &'a Descriptor,
+        id: &'a DiffId,
+    ) -> Result<Option<Claimed<'a>>, Error> {
+        let Some(download) = self.store.claim(&descriptor.digest)? else {
+            return Ok(None);
+        };
+        if self.is_here(descriptor, id)? {
+            download.discard();
+            return Ok(None);
+        }
+        Ok(Some(Claimed {
+            descriptor,
+            id,
+            download,
+        }))
+    }
+
+    /// Fetches layers three at a time, and makes them visible together.
+    ///
+    /// When one fails, those that are complete are kept all the same.
+    async fn fetch_claimed(&self, mut claimed: Vec<Claimed<'_>>) -> Result<(), Error> {
+        claimed.reverse();
+        let queue = RefCell::new(claimed);
         let (done, failure) = (RefCell::new(Vec::new()), Cell::new(None));
         let work = || self.work(&queue, &done, &failure);
         tokio::join!(work(), work(), work());
 
         let mut ingest = self.store.ingest();
+        let mut claims = Vec::new();
         for Fetched {
             blob,
             layer,
             summary,
         } in done.into_inner()
         {
-            if let Some(blob) = blob {
-                ingest.add_blob(blob);
+            match blob {
+                FetchedBlob::New(blob) => ingest.add_blob(blob),
+                FetchedBlob::Stored(claim) => claims.push(claim),
             }
             ingest.add_layer(layer, &summary)?;
         }
         ingest.commit()?;
+        claims.into_iter().for_each(Download::discard);
         match failure.into_inner() {
             Some(error) => Err(error),
-            None => Ok(count),
+            None => Ok(()),
         }
     }
 
     /// Takes layers from the queue until it is empty or one has failed.
     async fn work(
         &self,
-        queue: &RefCell<Vec<(&Descriptor, &DiffId)>>,
+        queue: &RefCell<Vec<Claimed<'_>>>,
         done: &RefCell<Vec<Fetched>>,
         failure: &Cell<Option<Error>>,
     ) {
@@ -328,11 +441,13 @@ impl Puller<'_> {
         };
         loop {
             let next = queue.borrow_mut().pop();
-            let Some((layer, id)) = next else { return };
-            match context.fetch(layer, id).await {
+            let Some(claimed) = next else { return };
+            match context.fetch(claimed).await {
                 Ok(fetched) => done.borrow_mut().push(fetched),
                 Err(error) => {
-                    queue.borrow_mut().clear();
+                    for claimed in queue.borrow_mut().drain(..) {
+                        claimed.download.keep();
+                    }
                     failure.set(Some(error));
                     return;
                 }
@@ -359,15 +474,15 @@ impl Puller<'_> {
         })
     }
 
+    fn report(&self, layer: &Descriptor, event: LayerEvent) {
+        self.progress.layer(&layer.digest, layer.size, event);
+    }
+
     fn blob(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<VerifiedBlob, Error> {
         let mut writer = self.store.new_blob()?;
         writer
             .write_all(bytes)
-            .map_err(|source| carrier_store::Error::Io {
-                action: "write in",
-                path: self.store.root().to_owned(),
-                source,
-            })?;
+            .map_err(|source| write_error(self.store, source))?;
         Ok(writer.verify(&descriptor.digest, bytes.len() as u64)?)
     }
 

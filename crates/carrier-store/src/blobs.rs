@@ -19,6 +19,8 @@ const DIRECTORY: &str = "blobs/sha256";
 /// The name of a blob's bytes in a staging directory.
 const DRAFT: &str = "blob";
 
+const BUFFER: usize = 256 * 1024;
+
 impl Store {
     pub(crate) fn blob_path(&self, digest: &Digest) -> Result<PathBuf, Error> {
         match digest.algorithm() {
@@ -35,6 +37,17 @@ impl Store {
         let path = self.blob_path(digest)?;
         // A link, which no command makes, could lead anywhere.
         Ok(std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file()))
+    }
+
+    /// Whether the blob is here with as many bytes as it should have: what a disk has lost, it lost
+    /// in whole blocks.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedDigest`].
+    pub fn has_blob_of(&self, digest: &Digest, size: u64) -> Result<bool, Error> {
+        let path = self.blob_path(digest)?;
+        let is_whole = |found: std::fs::Metadata| found.is_file() && found.len() == size;
+        Ok(std::fs::symlink_metadata(path).is_ok_and(is_whole))
     }
 
     /// Opens a blob; nothing where it is not here.
@@ -67,6 +80,26 @@ impl Store {
         Ok(whole.then_some(bytes))
     }
 
+    /// Whether a blob is here and its bytes are what its name says. Reads all of them.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::UnsupportedDigest`].
+    pub fn is_intact(&self, digest: &Digest) -> Result<bool, Error> {
+        let Some(mut file) = self.open_blob(digest)? else {
+            return Ok(false);
+        };
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(Digest::from_sha256(hash.finalize().into()) == *digest),
+                Ok(count) => hash.update(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io("read", self.blob_path(digest)?)(error)),
+            }
+        }
+    }
+
     /// Starts a blob, which has no name until it is verified and ingested.
     ///
     /// # Errors
@@ -84,9 +117,13 @@ impl Store {
     pub(crate) fn link_blob(&self, blob: &VerifiedBlob) -> Result<(), Error> {
         let path = self.blob_path(&blob.digest)?;
         let failed = Error::errno("name blob", &path);
-        let staged = match &blob.draft.staged {
-            Some(staged) => staged,
-            None => match blob.draft.link(&path) {
+        match &blob.draft.place {
+            Place::Staged(staged) => rustix::fs::rename(staged.path.join(DRAFT), &path),
+            Place::Download(download) => {
+                rustix::fs::fchmod(&blob.draft.file, Mode::from_raw_mode(0o444))
+                    .and_then(|()| rustix::fs::rename(download, &path))
+            }
+            Place::Nameless => match blob.draft.link(&path) {
                 Err(Errno::EXIST) => {
                     let staged = Staged::new(self)?;
                     let replaced = blob
@@ -95,12 +132,12 @@ impl Store {
                         .and_then(|()| rustix::fs::rename(staged.path.join(DRAFT), &path));
                     // An empty directory that stays is a sweep's.
                     let _ = staged.discard();
-                    return replaced.map_err(failed);
+                    replaced
                 }
-                linked => return linked.map_err(failed),
+                linked => linked,
             },
-        };
-        rustix::fs::rename(staged.path.join(DRAFT), &path).map_err(failed)
+        }
+        .map_err(failed)
     }
 }
 
@@ -108,8 +145,17 @@ impl Store {
 #[derive(Debug)]
 struct Draft {
     file: File,
-    /// Where they are, on a file system without nameless files.
-    staged: Option<Staged>,
+    place: Place,
+}
+
+/// Where the bytes of a draft are.
+#[derive(Debug)]
+enum Place {
+    Nameless,
+    /// On a file system without nameless files.
+    Staged(Staged),
+    /// Where they were downloaded to.
+    Download(PathBuf),
 }
 
 impl Draft {
@@ -119,7 +165,7 @@ impl Draft {
         match rustix::fs::open(&directory, flags, Mode::from_raw_mode(0o444)) {
             Ok(file) => Ok(Self {
                 file: file.into(),
-                staged: None,
+                place: Place::Nameless,
             }),
             // NFS, and overlayfs before Linux 6.1.
             Err(Errno::OPNOTSUPP | Errno::ISDIR) => Self::staged(store),
@@ -135,7 +181,7 @@ impl Draft {
             .map_err(Error::errno("make", path))?;
         Ok(Self {
             file: file.into(),
-            staged: Some(staged),
+            place: Place::Staged(staged),
         })
     }
 
@@ -148,7 +194,7 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if let Some(staged) = &self.staged {
+        if let Place::Staged(staged) = &self.place {
             // What cannot be removed here is left to a sweep.
             let _ = staged.discard();
         }
@@ -187,27 +233,47 @@ impl BlobWriter {
     /// # Errors
     /// [`Error::WrongSize`], [`Error::WrongDigest`]: the bytes are gone then.
     pub fn verify(self, expected: &Digest, size: u64) -> Result<VerifiedBlob, Error> {
-        if self.written != size {
-            let digest = expected.clone();
-            return Err(Error::WrongSize {
-                digest,
-                expected: size,
-                actual: self.written,
-            });
-        }
         let actual = Digest::from_sha256(self.hash.finalize().into());
-        if actual == *expected {
-            Ok(VerifiedBlob {
-                draft: self.draft,
-                digest: actual,
-            })
-        } else {
-            Err(Error::WrongDigest {
-                expected: expected.clone(),
-                actual,
-            })
+        check(&actual, self.written, expected, size)?;
+        Ok(VerifiedBlob {
+            draft: self.draft,
+            digest: actual,
+        })
+    }
+}
+
+impl VerifiedBlob {
+    /// A blob that was downloaded to `path`.
+    pub(crate) fn downloaded(file: File, path: PathBuf, digest: Digest) -> Self {
+        let place = Place::Download(path);
+        Self {
+            draft: Draft { file, place },
+            digest,
         }
     }
+}
+
+/// Whether a blob is what was promised.
+pub(crate) fn check(
+    actual: &Digest,
+    written: u64,
+    expected: &Digest,
+    size: u64,
+) -> Result<(), Error> {
+    if written != size {
+        return Err(Error::WrongSize {
+            digest: expected.clone(),
+            expected: size,
+            actual: written,
+        });
+    }
+    if actual != expected {
+        return Err(Error::WrongDigest {
+            expected: expected.clone(),
+            actual: actual.clone(),
+        });
+    }
+    Ok(())
 }
 
 impl Write for BlobWriter {
@@ -272,6 +338,8 @@ mod tests {
         std::fs::write(store.blob_path(&digest).unwrap(), b"hellO").unwrap();
         assert_eq!(store.read_blob(&digest, 5).unwrap(), None);
         assert_eq!(store.read_blob(&digest, 4).unwrap(), None);
+        assert!(!store.is_intact(&digest).unwrap());
+        assert!(store.has_blob_of(&digest, 5).unwrap() && !store.has_blob_of(&digest, 4).unwrap());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! ```text
 //! oci-layout, index.json              the store is an OCI image layout that other tools can read
 //! blobs/sha256/<hex>                  manifests, configurations and layers as they came
+//! downloads/<hex>                     what has come of a blob; whoever adds to it holds a lock on it
 //! layers/<hex>/fs                     an unpacked layer in overlay's format, by diff ID
 //! layers/<hex>/layer.json             its summary
 //! images/<hex>/<platform>.json        what a reference means: all that `run` needs, in one file
@@ -20,6 +21,7 @@
 mod atomic;
 mod blobs;
 mod containers;
+mod downloads;
 mod error;
 mod images;
 mod ingest;
@@ -32,6 +34,7 @@ mod view;
 
 pub use blobs::{BlobWriter, VerifiedBlob};
 pub use containers::ContainerDir;
+pub use downloads::Download;
 pub use error::Error;
 pub use images::ImageRecord;
 pub use ingest::Ingest;

@@ -83,7 +83,10 @@ impl Store {
     /// [`Error::Io`] when the directory cannot be read.
     pub fn sweep(&self) -> Result<Sweep, Error> {
         let directory = self.path(DIRECTORY);
-        let mut sweep = Sweep::default();
+        let mut sweep = Sweep {
+            removed: self.sweep_downloads()?,
+            foreign: 0,
+        };
         let entries = fs::read_dir(&directory).map_err(Error::io("read", &directory))?;
         for entry in entries.filter_map(Result::ok) {
             let path = entry.path();

@@ -15,9 +15,10 @@ pub struct Store {
     directory: OwnedFd,
 }
 
-const DIRECTORIES: [&str; 7] = [
+const DIRECTORIES: [&str; 8] = [
     "blobs",
     "blobs/sha256",
+    "downloads",
     "layers",
     "images",
     "containers",
@@ -117,7 +118,7 @@ pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, rustix::io::Errno> 
 }
 
 /// Makes a directory and its parents, the directory itself closed to others.
-fn make_private(path: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
