@@ -1,0 +1,203 @@
+//! Manifests, indexes and image configurations: fetched, verified, understood.
+
+use carrier_spec::{
+    Descriptor, Digest, ImageConfig, ImageError, Manifest, ManifestOrIndex, MediaType,
+};
+use reqwest::header::CONTENT_TYPE;
+use sha2::{Digest as _, Sha256};
+
+use super::{LOOK_AGAIN, Puller};
+use crate::Error;
+use crate::transfer::{Collected, Transfer, write_error};
+
+/// Larger documents are refused, as other clients do.
+const MAX_DOCUMENT: u64 = 4 << 20;
+
+/// An index of indexes is allowed by the specification and made by nobody.
+const MAX_INDEX_DEPTH: u32 = 2;
+
+/// A document that was verified, and its bytes for the store.
+pub(super) struct Document<T> {
+    pub(super) content: T,
+    pub(super) descriptor: Descriptor,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Puller<'_> {
+    /// Finds the manifest for the platform, through an index where the reference means one.
+    pub(super) async fn resolve(&self) -> Result<(Digest, Document<Manifest>), Error> {
+        let asked = self.reference.tag_or_digest();
+        let mut document = self.manifest(asked, self.reference.digest()).await?;
+        let digest = document.descriptor.digest.clone();
+        for _ in 0..=MAX_INDEX_DEPTH {
+            let index = match document.content {
+                ManifestOrIndex::Manifest(content) => {
+                    let Document {
+                        descriptor, bytes, ..
+                    } = document;
+                    return Ok((
+                        digest,
+                        Document {
+                            content,
+                            descriptor,
+                            bytes,
+                        },
+                    ));
+                }
+                ManifestOrIndex::Index(index) => index,
+            };
+            let chosen = index
+                .select(&self.options.platform)
+                .ok_or_else(|| Error::NoPlatform {
+                    image: self.reference.familiar(),
+                    wanted: self.options.platform.to_string(),
+                    offered: index.platforms(),
+                })?;
+            document = self
+                .manifest(chosen.digest.as_str(), Some(&chosen.digest))
+                .await?;
+            check_size("a manifest", chosen, document.bytes.len())?;
+        }
+        Err(self.unusable(ImageError::Ambiguous("its indexes point to indexes")))
+    }
+
+    /// Fetches a manifest or index. The registry's own word on its digest counts for nothing.
+    async fn manifest(
+        &self,
+        name: &str,
+        expected: Option<&Digest>,
+    ) -> Result<Document<ManifestOrIndex>, Error> {
+        let stored = match expected {
+            Some(digest) => self.store.read_blob(digest, MAX_DOCUMENT)?,
+            None => None,
+        };
+        let (bytes, media_type) = match stored {
+            Some(bytes) => (bytes, None),
+            None => {
+                let response = self.client.manifest(name).await?;
+                let header = response.headers().get(CONTENT_TYPE);
+                let media_type = header
+                    .and_then(|value| value.to_str().ok())
+                    .map(str::to_owned);
+                (
+                    self.client.body(response, "manifest", MAX_DOCUMENT).await?,
+                    media_type,
+                )
+            }
+        };
+        let digest = digest_of(&bytes);
+        if let Some(expected) = expected.filter(|expected| **expected != digest) {
+            let expected = expected.clone();
+            return Err(Error::WrongDigest {
+                what: "a manifest",
+                expected,
+                actual: digest,
+            });
+        }
+        let content = ManifestOrIndex::parse(&bytes, media_type.as_deref())
+            .map_err(|error| self.unusable(error))?;
+        let descriptor = Descriptor {
+            media_type: media_type_of(&bytes, media_type),
+            digest,
+            size: bytes.len() as u64,
+            platform: None,
+        };
+        Ok(Document {
+            content,
+            descriptor,
+            bytes,
+        })
+    }
+
+    pub(super) async fn config(&self, manifest: &Manifest) -> Result<Document<ImageConfig>, Error> {
+        let descriptor = manifest.config.clone();
+        let bytes = self.config_bytes(&descriptor).await?;
+        check_size("an image configuration", &descriptor, bytes.len())?;
+        let content = ImageConfig::parse(&bytes, manifest.layers.len())
+            .map_err(|error| self.unusable(error))?;
+        Ok(Document {
+            content,
+            descriptor,
+            bytes,
+        })
+    }
+
+    /// The configuration's bytes: from the store, or fetched by this or by another process.
+    async fn config_bytes(&self, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+        let what = "an image configuration";
+        if descriptor.size > MAX_DOCUMENT {
+            return Err(Error::TooLarge {
+                what: what.to_owned(),
+                max: MAX_DOCUMENT,
+            });
+        }
+        loop {
+            if let Some(bytes) = self.store.read_blob(&descriptor.digest, MAX_DOCUMENT)? {
+                return Ok(bytes);
+            }
+            let Some(mut download) = self.store.claim(&descriptor.digest)? else {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                continue;
+            };
+            // It is small: what an interrupted pull has left is not worth a second request.
+            let failed = |source| write_error(self.store, source);
+            download.restart().map_err(failed)?;
+            if self
+                .store
+                .read_blob(&descriptor.digest, MAX_DOCUMENT)?
+                .is_some()
+            {
+                download.discard();
+                continue;
+            }
+            let transfer = Transfer {
+                store: self.store,
+                client: self.client,
+                descriptor,
+            };
+            let mut collected = Collected::default();
+            if let Err(error) = transfer.run(&mut download, &mut collected).await {
+                download.discard();
+                return Err(error);
+            }
+            if let Err(error) = download.check(&descriptor.digest, descriptor.size) {
+                download.discard();
+                return Err(Error::about_blob(what, error));
+            }
+            let mut ingest = self.store.ingest();
+            ingest.add_blob(download.verify(&descriptor.digest, descriptor.size)?);
+            // Now, so that whoever waits for it can go on.
+            ingest.commit()?;
+            return Ok(collected.0);
+        }
+    }
+}
+
+fn digest_of(bytes: &[u8]) -> Digest {
+    Digest::from_sha256(Sha256::digest(bytes).into())
+}
+fn check_size(what: &'static str, descriptor: &Descriptor, actual: usize) -> Result<(), Error> {
+    let (expected, actual) = (descriptor.size, actual as u64);
+    if actual == expected {
+        Ok(())
+    } else {
+        Err(Error::WrongSize {
+            what,
+            expected,
+            actual,
+        })
+    }
+}
+
+/// What the document calls itself, else what the registry calls it.
+fn media_type_of(bytes: &[u8], header: Option<String>) -> String {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Typed {
+        media_type: Option<String>,
+    }
+    let typed: Option<Typed> = serde_json::from_slice(bytes).ok();
+    let own = typed.and_then(|typed| typed.media_type);
+    own.or(header)
+        .unwrap_or_else(|| MediaType::OciManifest.to_string())
+}
