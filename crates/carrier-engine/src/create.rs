@@ -59,7 +59,7 @@ fn record(
     }
     let arguments = arguments(&image.config, options);
     if arguments.is_empty() {
-        return Err(Error::NoCommand(image.reference.familiar()));
+        return Err(Error::NoCommand(image.familiar()));
     }
     let asked = options.working_directory.as_deref();
     let directory = spec::working_directory(asked, &config.working_dir);

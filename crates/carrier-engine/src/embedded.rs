@@ -79,14 +79,26 @@ impl Engine {
         ingest.add_layer(staged, &summary)?;
         ingest.commit()?;
         let record = ImageRecord {
-            reference,
+            schema: ImageRecord::SCHEMA,
+            reference: Some(reference),
+            origin: None,
+            index: None,
             platform: Platform::host(),
             manifest,
             id: ImageId(config_descriptor.digest),
             size: summary.bytes,
             config,
         };
-        self.store.put_image(&record)?;
+        // Nobody wants what an older program reported of itself, unless a container does.
+        if let Some(old) = self.store.put_image(&record)? {
+            let _ = self.remove_images(
+                &[ImageRecord {
+                    reference: None,
+                    ..old
+                }],
+                false,
+            );
+        }
         Ok(record)
     }
 

@@ -32,14 +32,6 @@ pub enum Error {
     /// The container runs.
     #[error("container {0} is running")]
     ContainerRuns(String),
-    /// Containers were made of the image.
-    #[error("image {image} is used by {}", .containers.join(", "))]
-    ImageInUse {
-        /// The image, as the user names it.
-        image: String,
-        /// Names of the containers.
-        containers: Vec<String>,
-    },
     /// There is nothing to execute.
     #[error("no command specified, and image {0} has none")]
     NoCommand(String),
@@ -194,7 +186,7 @@ impl Error {
             Self::AmbiguousId { .. }
             | Self::ContainerAndImage(_)
             | Self::ContainerRuns(_)
-            | Self::ImageInUse { .. } => ErrorKind::Conflict,
+            | Self::Store(carrier_store::Error::ImageInUse { .. }) => ErrorKind::Conflict,
             Self::NoCommand(_)
             | Self::InvalidUser { .. }
             | Self::UnknownUser { .. }
@@ -225,7 +217,15 @@ impl Error {
             Self::ContainerRuns(name) => {
                 format!("end its program first, or `carrier rm --force {name}` kills it")
             }
-            Self::ImageInUse { .. } => "remove the containers first with `carrier rm`".to_owned(),
+            Self::Store(carrier_store::Error::ImageInUse { .. }) => {
+                "remove the containers first with `carrier rm`; --force forgets the image, and the \
+                 containers keep what they need of it"
+                    .to_owned()
+            }
+            Self::Store(carrier_store::Error::NewerRecord { .. }) => {
+                "use the newer version of carrier, or remove that file and pull the image again"
+                    .to_owned()
+            }
             Self::NoCommand(image) => {
                 format!("name a program: `carrier run {image} PROGRAM [ARGUMENT...]`")
             }

@@ -14,8 +14,8 @@ pub struct ContainerSummary {
     pub id: ContainerId,
     /// Its name.
     pub name: ContainerName,
-    /// The image, as the user named it.
-    pub image: Reference,
+    /// The name of the image, or its id.
+    pub image: String,
     /// Words of the command.
     pub command: Vec<String>,
     /// Seconds since 1970.
@@ -43,8 +43,8 @@ pub enum ContainerStatus {
 /// One line about an image.
 #[derive(Clone, Debug)]
 pub struct ImageSummary {
-    /// The image, as the user named it.
-    pub reference: Reference,
+    /// The name; none when it means another image by now.
+    pub reference: Option<Reference>,
     /// What it runs on.
     pub platform: Platform,
     /// Its identity.
@@ -91,7 +91,10 @@ impl Engine {
                 size: image.size,
             })
             .collect();
-        images.sort_by_cached_key(|image| (image.reference.familiar(), image.platform.to_string()));
+        images.sort_by_cached_key(|image| {
+            let name = image.reference.as_ref().map(Reference::familiar);
+            (name.is_none(), name, image.platform.to_string())
+        });
         Ok(images)
     }
 
@@ -120,7 +123,10 @@ fn summary(record: ContainerRecord, status: ContainerStatus) -> ContainerSummary
     ContainerSummary {
         id: record.id,
         name: record.name,
-        image: record.image,
+        image: record
+            .image
+            .as_ref()
+            .map_or_else(|| record.image_id.0.short().to_owned(), Reference::familiar),
         command: record.arguments,
         created: record.created,
         status,

@@ -132,8 +132,8 @@ pub struct ContainerRecord {
     pub name: ContainerName,
     /// Seconds since 1970.
     pub created: u64,
-    /// The image, as the user named it.
-    pub image: Reference,
+    /// The name of the image; none where it had none.
+    pub image: Option<Reference>,
     /// The image, as it was when the container was made.
     pub image_id: ImageId,
     /// What the image runs on.

@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use carrier_runtime::state::State;
-use carrier_spec::{ContainerId, DiffId, Reference};
-use carrier_store::ImageRecord;
+use carrier_spec::{ContainerId, Reference};
+use carrier_store::{ImageRecord, ImageUser, LastName};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
@@ -61,9 +61,7 @@ impl Engine {
                 Ok(Removed::Container(word.to_owned()))
             }
             (None, images) => {
-                for image in images {
-                    self.remove_image(image, options.force)?;
-                }
+                self.remove_images(images, options.force)?;
                 Ok(Removed::Image(word.to_owned()))
             }
         }
@@ -143,37 +141,33 @@ impl Engine {
         }
     }
 
-    fn remove_image(&self, image: &ImageRecord, force: bool) -> Result<(), Error> {
-        let users: Vec<ContainerRecord> = self
-            .records()?
-            .into_iter()
-            .filter(|record| record.image_id == image.id)
-            .collect();
-        let is_last_name = self
-            .store
-            .images()?
-            .iter()
-            .filter(|other| other.id == image.id)
-            .count()
-            == 1;
-        if !force && is_last_name && !users.is_empty() {
-            let containers = users.iter().map(|record| record.name.to_string()).collect();
-            return Err(Error::ImageInUse {
-                image: image.reference.familiar(),
-                containers,
-            });
-        }
-        // Containers keep their layers, whatever becomes of the name.
-        let layers = || {
-            let mut layers: Vec<DiffId> = Vec::new();
-            for id in self.store.container_ids()? {
-                let record = self.store.container(&id).read_record::<ContainerRecord>()?;
-                layers.extend(record.into_iter().flat_map(|record| record.layers));
-            }
-            Ok(layers)
+    pub(crate) fn remove_images(&self, images: &[ImageRecord], force: bool) -> Result<(), Error> {
+        let last_name = if force {
+            LastName::RemoveUsed
+        } else {
+            LastName::Remove
         };
-        let clean = self.store.remove_image(image, layers)?;
-        if clean { Ok(()) } else { self.sweep() }
+        let removed = self
+            .store
+            .remove_images(images, last_name, || self.image_users())?;
+        if removed.needs_sweep {
+            self.sweep()?;
+        }
+        Ok(())
+    }
+
+    /// The containers, as far as their images are concerned.
+    pub(crate) fn image_users(&self) -> Result<Vec<ImageUser>, carrier_store::Error> {
+        let mut users = Vec::new();
+        for id in self.store.container_ids()? {
+            let record = self.store.container(&id).read_record::<ContainerRecord>()?;
+            users.extend(record.map(|record| ImageUser {
+                name: record.name.to_string(),
+                image: record.image_id,
+                layers: record.layers,
+            }));
+        }
+        Ok(users)
     }
 
     fn find_images(&self, word: &str) -> Result<Vec<ImageRecord>, Error> {
@@ -181,7 +175,7 @@ impl Engine {
         if let Ok(reference) = word.parse::<Reference>() {
             let named: Vec<ImageRecord> = images
                 .iter()
-                .filter(|image| image.reference == reference)
+                .filter(|image| image.reference.as_ref() == Some(&reference))
                 .cloned()
                 .collect();
             if !named.is_empty() {

@@ -235,7 +235,9 @@ fn store_hint(error: &carrier_store::Error) -> Option<String> {
             }
             _ => None,
         },
-        carrier_store::Error::LayerMissing(_) => Some("pull again".to_owned()),
+        carrier_store::Error::LayerMissing(_) | carrier_store::Error::BlobMissing(_) => {
+            Some("pull again".to_owned())
+        }
         _ => None,
     }
 }

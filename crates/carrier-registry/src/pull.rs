@@ -6,8 +6,10 @@ mod layers;
 use std::io::Write as _;
 use std::time::Duration;
 
-use carrier_spec::{Descriptor, ImageConfig, ImageError, ImageId, Manifest, Platform, Reference};
-use carrier_store::{ImageRecord, Store, VerifiedBlob};
+use carrier_spec::{
+    Descriptor, Digest, ImageConfig, ImageError, ImageId, Manifest, Platform, Reference,
+};
+use carrier_store::{Error as StoreError, ImageRecord, Store, VerifiedBlob};
 
 use crate::client::Client;
 use crate::transfer::write_error;
@@ -60,7 +62,9 @@ pub fn pull(
         let mut attempt = 1;
         loop {
             match puller.pull().await {
-                Err(Error::Store(carrier_store::Error::LayerMissing(_))) if attempt < ATTEMPTS => {
+                Err(Error::Store(StoreError::LayerMissing(_) | StoreError::BlobMissing(_)))
+                    if attempt < ATTEMPTS =>
+                {
                     attempt += 1;
                 }
                 other => return other,
@@ -106,7 +110,7 @@ impl Puller<'_> {
             ingest.add_blob(self.blob(&manifest.descriptor, &manifest.bytes)?);
         }
         ingest.commit()?;
-        let record = self.record(manifest, config)?;
+        let record = self.record(&digest, manifest, config)?;
         let known = self.store.image(self.reference, Some(&record.platform))?;
         if known.as_ref() != Some(&record) {
             self.store.put_image(&record)?;
@@ -145,6 +149,7 @@ impl Puller<'_> {
 
     fn record(
         &self,
+        digest: &Digest,
         manifest: Document<Manifest>,
         config: Document<ImageConfig>,
     ) -> Result<ImageRecord, Error> {
@@ -153,7 +158,10 @@ impl Puller<'_> {
             .platform()
             .and_then(|platform| platform.to_string().parse().ok());
         Ok(ImageRecord {
-            reference: self.reference.clone(),
+            schema: ImageRecord::SCHEMA,
+            reference: Some(self.reference.clone()),
+            origin: Some(self.reference.at_digest(digest)),
+            index: None,
             platform: config_platform.unwrap_or_else(|| self.options.platform.clone()),
             manifest: manifest.descriptor,
             id: ImageId(config.descriptor.digest),

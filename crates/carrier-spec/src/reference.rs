@@ -80,6 +80,22 @@ impl Reference {
         self.digest.as_ref()
     }
 
+    /// The same repository, at a digest instead of a tag.
+    #[must_use]
+    pub fn at_digest(&self, digest: &Digest) -> Self {
+        Self {
+            tag: None,
+            digest: Some(digest.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// Whether both lie in the same repository of the same registry.
+    #[must_use]
+    pub fn is_same_repository(&self, other: &Self) -> bool {
+        (&self.registry, &self.repository) == (&other.registry, &other.repository)
+    }
+
     /// What a registry is asked for: the digest where there is one, else the tag.
     #[must_use]
     pub fn tag_or_digest(&self) -> &str {

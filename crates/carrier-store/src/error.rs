@@ -58,6 +58,25 @@ pub enum Error {
         /// The container.
         by: ContainerId,
     },
+    /// A newer version of this program wrote a file of the store.
+    #[error("{path} was written by a newer version (its schema is {schema})")]
+    NewerRecord {
+        /// The file.
+        path: PathBuf,
+        /// The version of its content.
+        schema: u32,
+    },
+    /// Containers were made of the image.
+    #[error("image {image} is used by {}", .users.join(", "))]
+    ImageInUse {
+        /// The image, as the user names it.
+        image: String,
+        /// Names of the containers.
+        users: Vec<String>,
+    },
+    /// A blob of an image is not there, or was removed meanwhile.
+    #[error("blob {0} is missing")]
+    BlobMissing(Digest),
     /// A layer of an image is not there, or was removed meanwhile.
     #[error("layer {0} is missing")]
     LayerMissing(DiffId),

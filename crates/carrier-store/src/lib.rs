@@ -11,6 +11,7 @@
 //! layers/<hex>/fs                     an unpacked layer in overlay's format, by diff ID
 //! layers/<hex>/layer.json             its summary
 //! images/<hex>/<platform>.json        what a reference means: all that `run` needs, in one file
+//! images/untagged/<id>.json           the same of an image that no reference means any more
 //! containers/<id>/container.json      the desired facts of a container, written by the engine
 //! containers/<id>/{upper,work}        what it wrote
 //! names/<name>                        a symbolic link whose text is the container's id
@@ -36,7 +37,7 @@ pub use blobs::{BlobWriter, VerifiedBlob};
 pub use containers::ContainerDir;
 pub use downloads::Download;
 pub use error::Error;
-pub use images::ImageRecord;
+pub use images::{ImageRecord, ImageUser, LastName, RemovedImages};
 pub use ingest::Ingest;
 pub use layers::StagedLayer;
 pub use staging::Sweep;

@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use carrier_engine::{ContainerStatus, ContainerSummary, Engine, ImageSummary};
+use carrier_spec::Reference;
 
 use super::print;
 use crate::cli::ListArgs;
@@ -34,10 +35,13 @@ fn images(images: &[ImageSummary], quiet: bool) -> String {
             .map(|image| format!("{}\n", image.id.0.short()))
             .collect();
     }
+    let none = || "<none>".to_owned();
     let row = |image: &ImageSummary| {
+        let name = image.reference.as_ref();
         [
-            image.reference.familiar_name(),
-            image.reference.tag().unwrap_or("<none>").to_owned(),
+            name.map_or_else(none, Reference::familiar_name),
+            name.and_then(Reference::tag)
+                .map_or_else(none, str::to_owned),
             image.id.0.short().to_owned(),
             image.platform.to_string(),
             image
@@ -72,7 +76,7 @@ fn containers(containers: &[ContainerSummary], quiet: bool) -> String {
     let row = |one: &ContainerSummary| {
         [
             one.id.short().to_owned(),
-            one.image.familiar(),
+            one.image.clone(),
             command(&one.command),
             past(now().saturating_sub(one.created)),
             status(one),

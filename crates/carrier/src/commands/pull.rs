@@ -22,7 +22,7 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8, Failure> {
         insecure: args.insecure_registry,
     };
     let pulled = fetch(&engine, &request, args.quiet)?;
-    let name = pulled.record.reference.to_string();
+    let name = request.reference.to_string();
     if args.quiet {
         print(&format!("{name}\n"))?;
     } else {
@@ -31,7 +31,7 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8, Failure> {
         } else {
             "Image is up to date for"
         };
-        let shown = pulled.record.reference.familiar();
+        let shown = request.reference.familiar();
         print(&format!(
             "Digest: {}\nStatus: {status} {shown}\n{name}\n",
             pulled.digest

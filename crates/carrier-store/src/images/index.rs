@@ -1,0 +1,47 @@
+//! `index.json`, for other tools: Carrier never reads it.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::atomic::{Durability, write_json};
+use crate::error::Error;
+use crate::images::ImageRecord;
+use crate::store::Store;
+
+const INDEX: &str = "index.json";
+const NAME: &str = "org.opencontainers.image.ref.name";
+
+impl Store {
+    /// Brings `index.json` up to date. A full disk may forbid that, but not the change of an image: no
+    /// list is better than a wrong one then.
+    pub(super) fn refresh_index(&self) {
+        if self.write_index().is_err() {
+            let _ = fs::remove_file(self.path(INDEX));
+        }
+    }
+
+    /// Writes `index.json`, image-spec `image-layout.md`.
+    fn write_index(&self) -> Result<(), Error> {
+        let manifests: Vec<_> = self.images()?.iter().map(entry).collect();
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": manifests,
+        });
+        write_json(&self.path(INDEX), &index, Durability::Cached)
+    }
+}
+
+fn entry(image: &ImageRecord) -> serde_json::Value {
+    let mut entry = json!({
+        "mediaType": image.manifest.media_type,
+        "digest": image.manifest.digest,
+        "size": image.manifest.size,
+        "platform": image.platform,
+    });
+    if let (Some(reference), Some(fields)) = (&image.reference, entry.as_object_mut()) {
+        fields.insert("annotations".to_owned(), json!({ NAME: reference }));
+    }
+    entry
+}

@@ -1,0 +1,238 @@
+//! Taking names away, and with the last name the image.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use carrier_spec::{DiffId, ImageId};
+
+use crate::error::Error;
+use crate::images::ImageRecord;
+use crate::staging::Staged;
+use crate::store::Store;
+use crate::tree::RemoveError;
+
+/// A container, as far as its image is concerned.
+#[derive(Clone, Debug)]
+pub struct ImageUser {
+    /// The container's name.
+    pub name: String,
+    /// The image that it was made of.
+    pub image: ImageId,
+    /// The layers that it needs.
+    pub layers: Vec<DiffId>,
+}
+
+/// What becomes of an image that has lost its last name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastName {
+    /// It stays without a name.
+    Keep,
+    /// It is removed, unless a container was made of it.
+    Remove,
+    /// It is removed; containers keep the layers that they need.
+    RemoveUsed,
+}
+
+/// What was removed.
+#[derive(Clone, Debug, Default)]
+pub struct RemovedImages {
+    /// The names that were taken away.
+    pub untagged: Vec<ImageRecord>,
+    /// The images that are gone, one record each.
+    pub deleted: Vec<ImageRecord>,
+    /// The layers that are gone.
+    pub layers: Vec<DiffId>,
+    /// Bytes of files that are gone.
+    pub bytes: u64,
+    /// Whether some files could not be deleted: those of other ids are left to a sweep in the user
+    /// namespace.
+    pub needs_sweep: bool,
+}
+
+/// What is on its way out of the store.
+#[derive(Default)]
+struct Garbage {
+    layers: Vec<(DiffId, Staged)>,
+    bytes: u64,
+}
+
+impl Store {
+    /// Takes names away; with the last name of an image go the layers and blobs that nobody else
+    /// needs. What means another image by now is left alone. Survives a power cut that follows at
+    /// once, and needs no space on the disk unless images are to stay without a name.
+    ///
+    /// # Errors
+    /// [`Error::ImageInUse`]: then nothing was removed. [`Error::Io`].
+    pub fn remove_images(
+        &self,
+        records: &[ImageRecord],
+        last_name: LastName,
+        users: impl Fn() -> Result<Vec<ImageUser>, Error>,
+    ) -> Result<RemovedImages, Error> {
+        let lock = self.lock()?;
+        let (gone, stays): (Vec<_>, Vec<_>) = self.images()?.into_iter().partition(|image| {
+            let is = |record: &ImageRecord| record.is_at(image) && record.id == image.id;
+            records.iter().any(is)
+        });
+        let mut named: HashSet<&ImageId> = stays.iter().map(|image| &image.id).collect();
+        let last = gone.iter().filter(|image| named.insert(&image.id));
+        let last: Vec<ImageRecord> = last.cloned().collect();
+        let users = users()?;
+        let deleted = if last_name == LastName::Keep {
+            for image in &last {
+                self.keep_untagged(image)?;
+            }
+            Vec::new()
+        } else {
+            if last_name == LastName::Remove {
+                check_unused(&last, &users)?;
+            }
+            last
+        };
+        self.unlink_untagged(&deleted)?;
+        let named = gone.iter().filter(|image| image.reference.is_some());
+        let untagged: Vec<ImageRecord> = named.cloned().collect();
+        for image in &untagged {
+            self.unlink_record(image)?;
+        }
+        let garbage = self.collect_garbage(&gone, &deleted, users)?;
+        self.refresh_index();
+        // Deleting takes long; the names are gone already.
+        drop(lock);
+        let mut removed = RemovedImages {
+            untagged,
+            deleted,
+            bytes: garbage.bytes,
+            ..RemovedImages::default()
+        };
+        for (id, layer) in garbage.layers {
+            removed.needs_sweep |= !discard(&layer)?;
+            removed.layers.push(id);
+        }
+        Ok(removed)
+    }
+
+    /// Removes the records by which images stay without a name, durably. A name may still have them,
+    /// so that this comes first.
+    fn unlink_untagged(&self, images: &[ImageRecord]) -> Result<(), Error> {
+        let paths = images.iter().map(|image| self.untagged_path(&image.id));
+        let paths: Vec<_> = paths.filter(|path| path.exists()).collect();
+        for path in &paths {
+            unlink(path)?;
+        }
+        if paths.is_empty() {
+            return Ok(());
+        }
+        self.sync_directory(Path::new(super::DIRECTORY).join(super::UNTAGGED))
+    }
+
+    /// Removes a record of a name, durably, and the name's directory with its last platform.
+    pub(super) fn unlink_record(&self, record: &ImageRecord) -> Result<(), Error> {
+        let path = self.record_path(record);
+        unlink(&path)?;
+        let Some(directory) = path.parent() else {
+            return Ok(());
+        };
+        match fs::remove_dir(directory) {
+            // The name has other platforms.
+            Err(_) => fs::File::open(directory)
+                .and_then(|directory| directory.sync_all())
+                .map_err(Error::io("sync", directory)),
+            Ok(()) => self.sync_directory(super::DIRECTORY),
+        }
+    }
+
+    /// Deletes the blobs that only the records in `gone` had needed, and takes the layers out of
+    /// sight that only the images in `deleted` had.
+    fn collect_garbage(
+        &self,
+        gone: &[ImageRecord],
+        deleted: &[ImageRecord],
+        users: Vec<ImageUser>,
+    ) -> Result<Garbage, Error> {
+        let mut garbage = Garbage {
+            bytes: self.remove_blobs(gone)?,
+            ..Garbage::default()
+        };
+        if deleted.is_empty() {
+            return Ok(garbage);
+        }
+        let mut needed: HashSet<DiffId> = users.into_iter().flat_map(|user| user.layers).collect();
+        for image in self.images()? {
+            needed.extend(image.config.rootfs.diff_ids);
+        }
+        for image in deleted {
+            for id in &image.config.rootfs.diff_ids {
+                if !needed.insert(id.clone()) {
+                    continue;
+                }
+                // A layer without a summary was damaged, and its size is anybody's guess.
+                let size = self.layer_size(id).unwrap_or(0);
+                if let Some(staged) = Staged::take(self, &self.layer_path(id))? {
+                    garbage.bytes += size;
+                    garbage.layers.push((id.clone(), staged));
+                }
+            }
+        }
+        Ok(garbage)
+    }
+
+    /// Deletes the blobs that only the records in `gone`, which are gone, had needed; returns how
+    /// many bytes that were.
+    pub(super) fn remove_blobs(&self, gone: &[ImageRecord]) -> Result<u64, Error> {
+        let mut unneeded = HashSet::new();
+        for record in gone {
+            unneeded.extend(self.blobs_of(record)?);
+        }
+        if unneeded.is_empty() {
+            return Ok(0);
+        }
+        for image in self.images()? {
+            for digest in self.blobs_of(&image)? {
+                unneeded.remove(&digest);
+            }
+        }
+        let mut bytes = 0;
+        for digest in unneeded {
+            let path = self.blob_path(&digest)?;
+            bytes += fs::symlink_metadata(&path).map_or(0, |meta| meta.len());
+            unlink(&path)?;
+        }
+        Ok(bytes)
+    }
+}
+
+fn check_unused(images: &[ImageRecord], users: &[ImageUser]) -> Result<(), Error> {
+    for image in images {
+        let used_by = users.iter().filter(|user| user.image == image.id);
+        let names: Vec<String> = used_by.map(|user| user.name.clone()).collect();
+        if !names.is_empty() {
+            return Err(Error::ImageInUse {
+                image: image.familiar(),
+                users: names,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn unlink(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(Error::io("remove", path)),
+    }
+}
+
+/// Says whether all files could be deleted.
+fn discard(layer: &Staged) -> Result<bool, Error> {
+    match layer.discard() {
+        Ok(()) => Ok(true),
+        Err(RemoveError::Foreign { .. }) => Ok(false),
+        Err(RemoveError::Io { path, source }) => Err(Error::Io {
+            action: "remove",
+            path,
+            source,
+        }),
+    }
+}
