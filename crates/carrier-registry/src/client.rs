@@ -1,5 +1,7 @@
 //! Requests to one repository of one registry: where they go, who we are, and when to try again.
 
+mod exchange;
+
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ pub(crate) const ATTEMPTS: u32 = 5;
 /// The longest that a registry may make us wait.
 const MAX_DELAY: Duration = Duration::from_secs(60);
 
+pub(crate) use exchange::{Call, Content, Part};
+
 /// A client of one repository.
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -37,20 +41,15 @@ pub(crate) struct Client {
     /// Whether the registry may turn out to speak TLS although it was spoken to in plain.
     may_be_tls: Cell<bool>,
     authorization: RefCell<Option<Authorization>>,
+    /// What we want to do with the repository, in words of the token specification.
+    actions: &'static str,
+    /// For requests that take as long to send as it takes: whoever sends one limits the wait.
+    patient: Option<reqwest::Client>,
 }
 
 impl Client {
     pub(crate) fn new(reference: &Reference, insecure: bool) -> Result<Self, Error> {
-        // Fails when it was done before.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("carrier/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(IDLE_TIMEOUT)
-            .tls_danger_accept_invalid_certs(insecure)
-            .build()
-            .map_err(|error| Error::Client(deepest(&error)))?;
+        let http = http_client(insecure, Some(IDLE_TIMEOUT))?;
         let plain = insecure || is_loopback(reference.registry());
         let scheme = if plain { "http" } else { "https" };
         let base = format!("{scheme}://{}/v2/", api_host(reference.registry()));
@@ -63,6 +62,18 @@ impl Client {
             base: RefCell::new(base),
             may_be_tls: Cell::new(plain),
             authorization: RefCell::new(None),
+            actions: "pull",
+            patient: None,
+        })
+    }
+
+    /// A client that also writes.
+    pub(crate) fn for_push(reference: &Reference, insecure: bool) -> Result<Self, Error> {
+        let client = Self::new(reference, insecure)?;
+        Ok(Self {
+            actions: "pull,push",
+            patient: Some(http_client(insecure, None)?),
+            ..client
         })
     }
 
@@ -113,25 +124,35 @@ impl Client {
     /// Sends a request with our authorization, renewed once if the registry does not like it.
     async fn get_once(&self, path: &str, accept: &str, offset: u64) -> Result<Response, Error> {
         let response = self.follow(path, accept, offset).await?;
+        if self.is_authorized_anew(&response).await? {
+            self.follow(path, accept, offset).await
+        } else {
+            Ok(response)
+        }
+    }
+
+    /// Meets the challenge in an answer, if it is one that we can meet: then the same request may
+    /// be sent again.
+    async fn is_authorized_anew(&self, response: &Response) -> Result<bool, Error> {
         if response.status() != StatusCode::UNAUTHORIZED {
-            return Ok(response);
+            return Ok(false);
         }
         let challenge = response
             .headers()
             .get(WWW_AUTHENTICATE)
             .and_then(|value| value.to_str().ok());
         let Some(challenge) = challenge.and_then(Challenge::parse) else {
-            return Ok(response);
+            return Ok(false);
         };
         // A challenge from somewhere else would ask for our credentials there (CVE-2020-15157).
         if !same_origin(response.url(), &self.base.borrow()) {
-            return Ok(response);
+            return Ok(false);
         }
         let Some(authorization) = self.authorize(challenge).await? else {
-            return Ok(response);
+            return Ok(false);
         };
         *self.authorization.borrow_mut() = Some(authorization);
-        self.follow(path, accept, offset).await
+        Ok(true)
     }
 
     /// Sends a request and follows redirections; our authorization goes to the registry only.
@@ -237,9 +258,8 @@ impl Client {
             return Err(self.protocol("its token server is not https"));
         }
         check_host(&base, &url).map_err(|reason| self.protocol(reason))?;
-        let scope =
-            scope.unwrap_or_else(|| format!("repository:{}:pull", self.reference.repository()));
-        let mut parameters = vec![("scope", scope)];
+        let scopes = scopes(self.reference.repository(), self.actions, scope.as_deref());
+        let mut parameters: Vec<_> = scopes.into_iter().map(|scope| ("scope", scope)).collect();
         parameters.extend(service.map(|service| ("service", service)));
         let request = match credentials {
             Some(Credentials::IdentityToken(token)) => {
@@ -371,6 +391,39 @@ impl Client {
     }
 }
 
+/// `idle` is for the first byte of an answer, and between any two.
+fn http_client(insecure: bool, idle: Option<Duration>) -> Result<reqwest::Client, Error> {
+    // Fails when it was done before.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("carrier/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tls_danger_accept_invalid_certs(insecure);
+    let builder = match idle {
+        Some(idle) => builder.read_timeout(idle),
+        None => builder,
+    };
+    builder
+        .build()
+        .map_err(|error| Error::Client(deepest(&error)))
+}
+
+/// What to ask a token server for: what the registry wants, and never less than what we will do with
+/// the repository, so that one token is enough.
+fn scopes(repository: &str, actions: &str, wanted: Option<&str>) -> Vec<String> {
+    let own = format!("repository:{repository}:");
+    let wanted: Vec<&str> = wanted.unwrap_or_default().split_whitespace().collect();
+    if actions == "pull" && !wanted.is_empty() {
+        return wanted.into_iter().map(str::to_owned).collect();
+    }
+    let others = wanted.into_iter().filter(|scope| !scope.starts_with(&own));
+    let others = others.map(str::to_owned);
+    std::iter::once(format!("{own}{actions}"))
+        .chain(others)
+        .collect()
+}
+
 /// The system's own words for what went wrong; those around them repeat the URL.
 fn deepest(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -397,4 +450,26 @@ pub(crate) fn backoff(attempt: u32) -> Duration {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let jitter = now.map_or(0, |since| since.subsec_nanos()) % 1000;
     base + base * jitter / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_token_is_enough_for_a_push() {
+        let pull = scopes("a/b", "pull", None);
+        assert_eq!(pull, ["repository:a/b:pull"]);
+        assert_eq!(
+            scopes("a/b", "pull", Some("repository:x:pull")),
+            ["repository:x:pull"]
+        );
+        let push = scopes("a/b", "pull,push", Some("repository:a/b:pull"));
+        assert_eq!(push, ["repository:a/b:pull,push"]);
+        let mount = "repository:a/b:pull,push repository:c:pull";
+        assert_eq!(
+            scopes("a/b", "pull,push", Some(mount)),
+            ["repository:a/b:pull,push", "repository:c:pull"]
+        );
+    }
 }

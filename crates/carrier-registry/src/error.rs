@@ -26,6 +26,24 @@ pub enum Error {
         /// What the registry said.
         message: String,
     },
+    /// The registry does not let the repository come into being by a push.
+    #[error("registry {} has no repository {}{}", .reference.registry(), .reference.repository(), said(.message))]
+    NoRepository {
+        /// The image.
+        reference: Reference,
+        /// What the registry said.
+        message: String,
+    },
+    /// A blob of the store that is not what its name says, or is gone.
+    #[error("{what} {digest} is damaged or missing in the store")]
+    DamagedBlob {
+        /// `layer`, `manifest` or `image configuration`.
+        what: &'static str,
+        /// Its name.
+        digest: Digest,
+        /// The image that it belongs to.
+        image: String,
+    },
     /// The server cannot be reached.
     #[error("cannot connect to registry {host}: {reason}")]
     Unreachable {
@@ -185,6 +203,11 @@ impl Error {
                 "put credentials for {} into ~/.docker/config.json, for example with `docker login`",
                 reference.registry()
             ),
+            Self::NoRepository { reference, .. } => format!(
+                "make the repository at {} first, or check the name for spelling",
+                reference.registry()
+            ),
+            Self::DamagedBlob { image, .. } => format!("`carrier pull {image}` mends it"),
             Self::Unreachable { .. } => {
                 "check the registry's host and port, your network and the proxy variables"
                     .to_owned()

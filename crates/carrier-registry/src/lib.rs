@@ -1,4 +1,4 @@
-//! A client of the OCI distribution specification: pulls images from any registry.
+//! A client of the OCI distribution specification: pulls images from any registry, and pushes them.
 //!
 //! Layers are hashed and unpacked as they arrive: what comes over the network goes to the store and,
 //! at the same time, into a pipe to a confined process. Nothing is visible before all of it was
@@ -11,6 +11,7 @@ mod feed;
 mod layer;
 mod origin;
 mod pull;
+mod push;
 mod transfer;
 
 use std::io;
@@ -21,6 +22,7 @@ use carrier_store::ImageRecord;
 
 pub use error::Error;
 pub use pull::pull;
+pub use push::{PushEvent, PushOptions, PushProgress, Pushed, Recompress, push};
 
 /// What to pull, and how.
 #[derive(Clone, Debug)]

@@ -43,6 +43,6 @@ pub use layers::StagedLayer;
 pub use staging::Sweep;
 pub use store::Store;
 pub use unpack::{
-    LayerSummary, Limits, Ownership, UnpackError, UnpackOptions, UnpackReport, unpack,
+    LayerSummary, Limits, Ownership, Recompressed, UnpackError, UnpackOptions, UnpackReport, unpack,
 };
 pub use view::{LayerView, ViewError};

@@ -11,6 +11,7 @@ mod entry;
 mod header;
 mod pax;
 mod place;
+mod recompress;
 mod stream;
 
 use std::io::{self, Read};
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use archive::Archive;
 use entry::Extractor;
+pub use recompress::Recompressed;
 use stream::TarStream;
 
 /// How a layer is unpacked.

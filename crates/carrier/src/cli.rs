@@ -1,6 +1,10 @@
 //! The grammar of the command line. Spellings and meanings are Docker's where Docker has them.
 
+mod registry;
+
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use registry::{CompressionFormat, PushArgs};
 
 /// A rootless, daemonless container engine.
 #[derive(Debug, Parser)]
@@ -23,6 +27,8 @@ pub(crate) enum Verb {
     Run(Box<RunArgs>),
     /// Fetch an image from a registry
     Pull(PullArgs),
+    /// Send an image to a registry
+    Push(PushArgs),
     /// List images and running containers
     #[command(visible_alias = "list")]
     Ls(ListArgs),

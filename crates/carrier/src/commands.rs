@@ -2,6 +2,7 @@
 
 mod ls;
 mod pull;
+mod push;
 mod rm;
 mod run;
 
@@ -15,6 +16,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
     match verb {
         Verb::Run(args) => run::run(&args),
         Verb::Pull(args) => pull::pull(&args),
+        Verb::Push(args) => push::push(&args),
         Verb::Ls(args) => ls::ls(&args),
         Verb::Rm(args) => rm::rm(&args),
         Verb::Rmi(args) => rm::rmi(&args),

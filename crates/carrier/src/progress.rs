@@ -1,4 +1,6 @@
-//! How a pull is shown: a bar a layer on a terminal, plain lines elsewhere.
+//! How a pull or a push is shown: a bar a layer on a terminal, plain lines elsewhere.
+
+mod upload;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,6 +9,8 @@ use carrier_registry::{LayerEvent, Progress};
 use carrier_spec::Digest;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use rustix::termios::isatty;
+
+pub(crate) use upload::of_push;
 
 /// Chooses how to show a pull.
 pub(crate) fn new(quiet: bool) -> Box<dyn Progress> {

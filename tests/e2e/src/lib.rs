@@ -20,6 +20,7 @@ mod outcome;
 mod race;
 mod registry;
 pub mod terminal;
+mod upload;
 
 pub use bundle::Bundle;
 pub use canary::Canary;
@@ -30,3 +31,4 @@ pub use image::{Image, Layer};
 pub use outcome::Outcome;
 pub use race::{Exchange, rounds};
 pub use registry::Registry;
+pub use upload::{UploadFault, UploadRegistry};

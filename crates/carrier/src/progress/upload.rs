@@ -1,0 +1,57 @@
+//! How a push is shown.
+
+use std::borrow::Cow;
+
+use carrier_registry::{PushEvent, PushProgress};
+use carrier_spec::Digest;
+use rustix::termios::isatty;
+
+use super::{Bars, Lines, Silent, note};
+
+/// Chooses how to show a push.
+pub(crate) fn of_push(quiet: bool) -> Box<dyn PushProgress> {
+    if quiet {
+        Box::new(Silent)
+    } else if isatty(rustix::stdio::stderr()) {
+        Box::new(Bars::default())
+    } else {
+        Box::new(Lines)
+    }
+}
+
+/// How it ended for a layer, in Docker's words.
+fn ending<'a>(event: &PushEvent<'a>) -> Option<Cow<'a, str>> {
+    match event {
+        PushEvent::AlreadyExists => Some("Layer already exists".into()),
+        PushEvent::Mounted(repository) => Some(format!("Mounted from {repository}").into()),
+        PushEvent::Pushed => Some("Pushed".into()),
+        PushEvent::Preparing | PushEvent::Compressing | PushEvent::Uploaded(_) => None,
+    }
+}
+
+impl PushProgress for Silent {
+    fn blob(&self, _digest: &Digest, _size: u64, _event: PushEvent<'_>) {}
+}
+
+impl PushProgress for Lines {
+    fn blob(&self, digest: &Digest, _size: u64, event: PushEvent<'_>) {
+        if let Some(text) = ending(&event) {
+            note(&format!("{}: {text}", digest.short()));
+        }
+    }
+}
+
+impl PushProgress for Bars {
+    fn blob(&self, digest: &Digest, size: u64, event: PushEvent<'_>) {
+        let bar = self.bar(digest, size);
+        match event {
+            PushEvent::Preparing => bar.set_message("Preparing"),
+            PushEvent::Compressing => bar.set_message("Compressing"),
+            PushEvent::Uploaded(bytes) => {
+                bar.set_message("Pushing");
+                bar.set_position(bytes);
+            }
+            _ => bar.finish_with_message(ending(&event).unwrap_or_default().into_owned()),
+        }
+    }
+}
