@@ -33,6 +33,7 @@ check: ## formatting, lints, dependency rules, documentation
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked -p carrier-runtime --features fault-injection --test failures -- -D warnings
+	cargo clippy --locked -p carrier-engine --features other-work --test confinement -- -D warnings
 	cargo deny --locked check bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	scripts/house-rules.sh
@@ -41,6 +42,7 @@ unit: ## unit tests, in seconds
 	cargo nextest run --locked --workspace --exclude carrier-e2e
 	cargo test --locked --workspace --exclude carrier-e2e --doc --quiet
 	cargo test --locked --quiet -p carrier-runtime --features fault-injection --test failures
+	cargo test --locked --quiet -p carrier-engine --features other-work --test confinement
 
 e2e: ## end-to-end tests of the release binary; T=FILTER chooses some
 	CARRIER_SKIP_LOG=$(SKIPS) CARRIER_BIN=$(CURDIR)/$(RELEASE) \

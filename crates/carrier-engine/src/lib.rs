@@ -34,4 +34,4 @@ pub use record::{
     Streams,
 };
 pub use remove::{RemoveOptions, Removed};
-pub use unpacker::Unpacker;
+pub use unpacker::{LayerChannel, Unpacker};

@@ -1,24 +1,30 @@
 //! Work in the caller's user namespace: unpacking layers, and deleting files of other ids.
 //!
 //! Layers come from strangers, and are unpacked by processes that have no network, no credentials
-//! and no terminal: one that is cloned before the first byte comes in, and a child of it for each
-//! layer. They learn what to do over a socket, and delete what they made when nobody tells them to
-//! keep it, so that a pull that is killed leaves nothing.
+//! and no terminal: one that is cloned before credentials are read and the first byte comes in, and a
+//! child of it for each layer, confined to the directory of the layer. They learn what to do over a
+//! socket, and delete what they made when nobody tells them to keep it, so that a pull that is killed
+//! leaves nothing.
 
+mod confinement;
 mod protocol;
 mod worker;
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use carrier_runtime::IdMaps;
 use carrier_spec::Compression;
-use carrier_store::Store;
+use carrier_store::{Store, UnpackOptions};
 use carrier_sys::process::{Child, ChildToken, ExitStatus, Namespaces, SingleThreaded, clone_into};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::error::Error;
+
+use confinement::Confinement;
+use worker::{Work, Worker};
 
 /// The process that unpacks layers; it ends when this is dropped and its layers are done.
 #[derive(Debug)]
@@ -39,25 +45,51 @@ pub struct LayerChannel {
 }
 
 impl Unpacker {
-    /// Starts the process. To be called before the program has threads.
+    /// Starts the process. To be called before the program has threads, or credentials in memory.
     ///
     /// # Errors
     /// When namespaces or ids cannot be had.
     pub fn start(maps: &IdMaps) -> Result<Self, Error> {
-        let failed = |errno: rustix::io::Errno| Error::Unpacker {
+        Self::start_worker(maps, worker::unpack_layer, worker::LAST_WORDS)
+    }
+
+    /// [`Self::start`], with something else to do for the confined processes, and a time for them to
+    /// end when the program has: for tests of what they may do.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    #[cfg(feature = "other-work")]
+    pub fn start_with(maps: &IdMaps, work: Work, last_words: Duration) -> Result<Self, Error> {
+        Self::start_worker(maps, work, last_words)
+    }
+
+    fn start_worker(maps: &IdMaps, work: Work, last_words: Duration) -> Result<Self, Error> {
+        let failed = |source: io::Error| Error::Unpacker {
             action: "start",
-            source: errno.into(),
+            source,
+        };
+        let options = UnpackOptions::default();
+        let confinement = Confinement::new(options.limits.bytes)
+            .map_err(|error| failed(io::Error::other(error)))?;
+        let worker = Worker {
+            confinement,
+            options,
+            work,
+            last_words,
         };
         let flags = SocketFlags::CLOEXEC;
-        let (jobs, served) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).map_err(failed)?;
-        let namespaces =
-            Namespaces::USER | Namespaces::MOUNT | Namespaces::NETWORK | Namespaces::IPC;
+        let (jobs, served) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+            .map_err(|errno| failed(errno.into()))?;
+        let namespaces = Namespaces::USER
+            | Namespaces::MOUNT
+            | Namespaces::NETWORK
+            | Namespaces::IPC
+            | Namespaces::PID;
         let mut jobs = Some(jobs);
-        let process = spawn(maps, namespaces, |_token| {
+        let process = spawn(maps, namespaces, |token| {
             // The child's copy of the parent's end would keep it from ever seeing the end of file.
             drop(jobs.take());
-            worker::serve(&served)
+            worker::serve(&served, &worker, &token)
         })?;
         Ok(Self {
             jobs,

@@ -152,11 +152,10 @@ fn open(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     let opened = rustix::fs::openat2(directory, name, flags, Mode::empty(), below)?;
     // Being readable is not enough to delete from it, or to move it away.
     let mode = rustix::fs::fstat(&opened)?.st_mode;
-    if mode & 0o700 == 0o700 {
-        Ok(opened)
-    } else {
-        Err(Errno::ACCESS)
+    if mode & 0o700 != 0o700 {
+        rustix::fs::fchmod(&opened, Mode::from_raw_mode(0o700))?;
     }
+    Ok(opened)
 }
 
 /// Directories of mode 000 are their owner's all the same.

@@ -23,6 +23,30 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     .map(drop)
 }
 
+/// Closes every descriptor but those in `keep`, close_range(2): for a child that goes on without exec.
+///
+/// Whatever owned the others in the parent has no business in this child, which leaves by `_exit`.
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.9.
+pub fn close_all_but(keep: &[BorrowedFd<'_>], _token: &ChildToken) -> io::Result<()> {
+    let mut numbers: Vec<u32> = keep
+        .iter()
+        .map(|kept| kept.as_raw_fd().cast_unsigned())
+        .collect();
+    numbers.sort_unstable();
+    let mut first = 0;
+    for number in numbers.into_iter().chain([u32::MAX]) {
+        if first < number {
+            // SAFETY: the child has its own table of descriptors, and those who own what is closed
+            // are never dropped in it: the token says that the child ends with `_exit`.
+            check(unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) })?;
+        }
+        first = number.saturating_add(1);
+    }
+    Ok(())
+}
+
 /// Makes the number of `place` mean the file of `file`, close-on-exec, dup3(2): for numbers that were
 /// written down before the clone. Allocates nothing.
 ///

@@ -10,10 +10,13 @@
 
 #[cfg(feature = "alloc-guard")]
 pub mod alloc_guard;
+#[cfg(feature = "attacks")]
+pub mod attacks;
 pub mod bpf;
 pub mod exec;
 pub mod fd;
 pub mod keyring;
+pub mod landlock;
 pub mod mount;
 pub mod namespace;
 pub mod net;
