@@ -91,13 +91,11 @@ impl Engine {
         };
         // Nobody wants what an older program reported of itself, unless a container does.
         if let Some(old) = self.store.put_image(&record)? {
-            let _ = self.remove_images(
-                &[ImageRecord {
-                    reference: None,
-                    ..old
-                }],
-                false,
-            );
+            let untagged = ImageRecord {
+                reference: None,
+                ..old
+            };
+            let _ = self.remove_records(&[untagged], false);
         }
         Ok(record)
     }

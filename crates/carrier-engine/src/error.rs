@@ -18,6 +18,41 @@ pub enum Error {
     /// The image is not in the store.
     #[error("no such image: {}", .0.familiar())]
     NoSuchImage(Reference),
+    /// No image of that name or id.
+    #[error("no such image: {0}")]
+    NoImageOfThatName(String),
+    /// The image is there for other platforms only.
+    #[error("image {image} is not here for {wanted}, only for {}", list(.offered))]
+    NoSuchPlatform {
+        /// The image, as the user named it.
+        image: String,
+        /// What was asked for.
+        wanted: Platform,
+        /// What there is.
+        offered: Vec<Platform>,
+    },
+    /// A new name with a digest, which only content gives.
+    #[error("cannot tag an image {}: a tag cannot have a digest", .0.familiar())]
+    TagWithDigest(Reference),
+    /// A name that is another image's, or nobody's.
+    #[error("{} is not a name of image {image}", .name.familiar())]
+    NotATag {
+        /// The name.
+        name: Reference,
+        /// The image, as the user named it.
+        image: String,
+    },
+    /// An id has more names than its user may know.
+    #[error("image {id} has names in several repositories: {}", .names.join(", "))]
+    SeveralRepositories {
+        /// What the user typed.
+        id: String,
+        /// The names.
+        names: Vec<String>,
+    },
+    /// A filter makes no sense.
+    #[error(transparent)]
+    Filter(#[from] crate::images::FilterError),
     /// The first digits of an id fit several objects.
     #[error("{prefix:?} is the beginning of {count} ids")]
     AmbiguousId {
@@ -157,6 +192,11 @@ pub enum Error {
     Runtime(#[from] carrier_runtime::Error),
 }
 
+fn list(platforms: &[Platform]) -> String {
+    let shown: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+    shown.join(", ")
+}
+
 /// What exit codes look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -180,17 +220,23 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         use carrier_runtime::Error as Runtime;
         match self {
-            Self::NoSuchContainer(_) | Self::NoSuchObject(_) | Self::NoSuchImage(_) => {
-                ErrorKind::NotFound
-            }
+            Self::NoSuchContainer(_)
+            | Self::NoSuchObject(_)
+            | Self::NoSuchImage(_)
+            | Self::NoImageOfThatName(_)
+            | Self::NoSuchPlatform { .. } => ErrorKind::NotFound,
             Self::AmbiguousId { .. }
             | Self::ContainerAndImage(_)
             | Self::ContainerRuns(_)
+            | Self::SeveralRepositories { .. }
             | Self::Store(carrier_store::Error::ImageInUse { .. }) => ErrorKind::Conflict,
             Self::NoCommand(_)
             | Self::InvalidUser { .. }
             | Self::UnknownUser { .. }
             | Self::UnknownGroup { .. }
+            | Self::TagWithDigest(_)
+            | Self::NotATag { .. }
+            | Self::Filter(_)
             | Self::InvalidHostname(_) => ErrorKind::Invalid,
             Self::Runtime(Runtime::ProgramNotFound { .. }) => ErrorKind::ProgramNotFound,
             Self::Runtime(Runtime::ProgramNotExecutable { .. }) => ErrorKind::ProgramNotExecutable,
@@ -208,6 +254,21 @@ impl Error {
             Self::NoSuchImage(reference) => {
                 format!("`carrier pull {}` fetches it", reference.familiar())
             }
+            Self::NoImageOfThatName(_) => "`carrier images` lists what there is".to_owned(),
+            Self::NoSuchPlatform { image, wanted, .. } => {
+                format!("`carrier pull --platform {wanted} {image}` fetches it")
+            }
+            Self::NotATag { image, .. } => {
+                format!("`carrier image inspect {image}` lists its names")
+            }
+            Self::TagWithDigest(_) => "name it NAME[:TAG]".to_owned(),
+            Self::SeveralRepositories { .. } => {
+                "remove it by a name, or --force removes all names".to_owned()
+            }
+            Self::Filter(_) => "filters are dangling=true|false, label=KEY[=VALUE], before=IMAGE, \
+                                since=IMAGE, until=TIME and reference=PATTERN; `image prune` knows \
+                                until, label and label!"
+                .to_owned(),
             Self::AmbiguousId { .. } => "type more digits of the id".to_owned(),
             Self::ContainerAndImage(name) => {
                 format!(

@@ -12,6 +12,7 @@ mod etc_files;
 mod foreground;
 mod host;
 mod identity;
+mod images;
 mod list;
 mod names;
 mod record;
@@ -28,6 +29,9 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use foreground::Session;
 pub use host::Host;
+pub use images::{
+    FilterError, HistoryStep, ImageChange, ImageDetails, ImageFilter, Pruned, RemoveImageOptions,
+};
 pub use list::{ContainerStatus, ContainerSummary, ImageSummary};
 pub use record::{
     ContainerRecord, EnvironmentSetting, NetworkMode, RunOptions, SeccompChoice, SecurityOptions,

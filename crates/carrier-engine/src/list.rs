@@ -1,10 +1,13 @@
 //! What there is: containers and images.
 
+use std::cmp::Reverse;
+
 use carrier_runtime::state::Status;
 use carrier_spec::{ContainerId, ContainerName, Digest, ImageId, Platform, Reference};
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::images::ImageFilter;
 use crate::record::{ContainerRecord, ExitRecord};
 
 /// One line about a container.
@@ -45,6 +48,8 @@ pub enum ContainerStatus {
 pub struct ImageSummary {
     /// The name; none when it means another image by now.
     pub reference: Option<Reference>,
+    /// The repository that it came from, with the digest that it has there.
+    pub origin: Option<Reference>,
     /// What it runs on.
     pub platform: Platform,
     /// Its identity.
@@ -73,17 +78,18 @@ impl Engine {
         Ok(summaries)
     }
 
-    /// The images, in the order of their names.
+    /// The images that `filter` lets pass, the youngest first.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn images(&self) -> Result<Vec<ImageSummary>, Error> {
-        let mut images: Vec<_> = self
-            .store
-            .images()?
+    pub fn images(&self, filter: &ImageFilter) -> Result<Vec<ImageSummary>, Error> {
+        let mut images = self.store.images()?;
+        images.retain(|image| filter.accepts(image));
+        let mut images: Vec<_> = images
             .into_iter()
             .map(|image| ImageSummary {
                 reference: image.reference,
+                origin: image.origin,
                 platform: image.platform,
                 id: image.id,
                 manifest: image.manifest.digest,
@@ -92,8 +98,11 @@ impl Engine {
             })
             .collect();
         images.sort_by_cached_key(|image| {
+            let created: Option<jiff::Timestamp> =
+                image.created.as_deref().and_then(|text| text.parse().ok());
             let name = image.reference.as_ref().map(Reference::familiar);
-            (name.is_none(), name, image.platform.to_string())
+            let platform = image.platform.to_string();
+            (Reverse(created), name.is_none(), name, platform)
         });
         Ok(images)
     }

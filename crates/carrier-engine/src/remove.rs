@@ -5,13 +5,14 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use carrier_runtime::state::State;
-use carrier_spec::{ContainerId, Reference};
-use carrier_store::{ImageRecord, ImageUser, LastName};
+use carrier_spec::ContainerId;
+use carrier_store::ImageUser;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::images::{ImageChange, RemoveImageOptions};
 use crate::record::ContainerRecord;
 use crate::unpacker;
 
@@ -22,8 +23,6 @@ pub struct RemoveOptions {
     pub force: bool,
     /// Take the word for a container only.
     pub containers_only: bool,
-    /// Take the word for an image only.
-    pub images_only: bool,
 }
 
 /// What was removed.
@@ -31,8 +30,8 @@ pub struct RemoveOptions {
 pub enum Removed {
     /// The container that the word named.
     Container(String),
-    /// The image that the word named.
-    Image(String),
+    /// Names of an image, and perhaps the image.
+    Image(Vec<ImageChange>),
 }
 
 impl Engine {
@@ -42,27 +41,24 @@ impl Engine {
     /// # Errors
     /// When there is none, or both, or it is in use.
     pub fn remove(&self, word: &str, options: RemoveOptions) -> Result<Removed, Error> {
-        let container = if options.images_only {
-            None
-        } else {
-            self.find_container(word)?
-        };
-        let images = if options.containers_only {
-            Vec::new()
-        } else {
-            self.find_images(word)?
-        };
-        match (container, images.as_slice()) {
-            (None, []) if options.containers_only => Err(Error::NoSuchContainer(word.to_owned())),
-            (None, []) => Err(Error::NoSuchObject(word.to_owned())),
-            (Some(_), [_, ..]) => Err(Error::ContainerAndImage(word.to_owned())),
-            (Some(record), []) => {
+        let container = self.find_container(word)?;
+        let is_image = !options.containers_only && self.image_exists(word)?;
+        match (container, is_image) {
+            (None, false) if options.containers_only => {
+                Err(Error::NoSuchContainer(word.to_owned()))
+            }
+            (None, false) => Err(Error::NoSuchObject(word.to_owned())),
+            (Some(_), true) => Err(Error::ContainerAndImage(word.to_owned())),
+            (Some(record), false) => {
                 self.remove_container(&record, options.force)?;
                 Ok(Removed::Container(word.to_owned()))
             }
-            (None, images) => {
-                self.remove_images(images, options.force)?;
-                Ok(Removed::Image(word.to_owned()))
+            (None, true) => {
+                let options = RemoveImageOptions {
+                    force: options.force,
+                    platform: None,
+                };
+                Ok(Removed::Image(self.remove_image(word, &options)?))
             }
         }
     }
@@ -141,21 +137,6 @@ impl Engine {
         }
     }
 
-    pub(crate) fn remove_images(&self, images: &[ImageRecord], force: bool) -> Result<(), Error> {
-        let last_name = if force {
-            LastName::RemoveUsed
-        } else {
-            LastName::Remove
-        };
-        let removed = self
-            .store
-            .remove_images(images, last_name, || self.image_users())?;
-        if removed.needs_sweep {
-            self.sweep()?;
-        }
-        Ok(())
-    }
-
     /// The containers, as far as their images are concerned.
     pub(crate) fn image_users(&self) -> Result<Vec<ImageUser>, carrier_store::Error> {
         let mut users = Vec::new();
@@ -168,36 +149,6 @@ impl Engine {
             }));
         }
         Ok(users)
-    }
-
-    fn find_images(&self, word: &str) -> Result<Vec<ImageRecord>, Error> {
-        let images = self.store.images()?;
-        if let Ok(reference) = word.parse::<Reference>() {
-            let named: Vec<ImageRecord> = images
-                .iter()
-                .filter(|image| image.reference.as_ref() == Some(&reference))
-                .cloned()
-                .collect();
-            if !named.is_empty() {
-                return Ok(named);
-            }
-        }
-        let prefix = word.strip_prefix("sha256:").unwrap_or(word);
-        if prefix.len() < 4 || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Ok(Vec::new());
-        }
-        let mut found = images;
-        found.retain(|image| image.id.0.hex().starts_with(prefix));
-        let mut ids: Vec<_> = found.iter().map(|image| &image.id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        match ids.len() {
-            0 | 1 => Ok(found),
-            count => Err(Error::AmbiguousId {
-                prefix: word.to_owned(),
-                count,
-            }),
-        }
     }
 
     /// Removes what nobody works on, in the user namespace where files of other ids are left.

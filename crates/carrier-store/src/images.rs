@@ -131,7 +131,7 @@ impl Store {
     /// [`Error::LayerMissing`].
     pub fn unpacked_size(&self, config: &ImageConfig) -> Result<u64, Error> {
         let ids = config.rootfs.diff_ids.iter();
-        ids.map(|id| self.layer_size(id)).sum()
+        ids.map(|id| self.layer_bytes(id)).sum()
     }
 
     /// Every blob that the image consists of; a damaged manifest tells of none but itself.

@@ -33,7 +33,10 @@ impl Store {
     }
 
     /// Bytes of the layer's files.
-    pub(crate) fn layer_size(&self, id: &DiffId) -> Result<u64, Error> {
+    ///
+    /// # Errors
+    /// [`Error::LayerMissing`], or when its summary cannot be read.
+    pub fn layer_bytes(&self, id: &DiffId) -> Result<u64, Error> {
         let path = self.layer_path(id).join(SUMMARY);
         let summary: Option<LayerSummary> = crate::atomic::read_json(&path)?;
         summary

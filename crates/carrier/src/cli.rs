@@ -1,9 +1,14 @@
 //! The grammar of the command line. Spellings and meanings are Docker's where Docker has them.
 
+pub(crate) mod images;
 mod registry;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use images::{
+    HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, InspectArgs, RemoveImagesArgs,
+    SearchArgs, TagArgs, UntagArgs,
+};
 pub(crate) use registry::{CompressionFormat, PushArgs};
 
 /// A rootless, daemonless container engine.
@@ -34,8 +39,22 @@ pub(crate) enum Verb {
     Ls(ListArgs),
     /// Remove containers or images
     Rm(RemoveArgs),
+    /// List images
+    Images(ImagesArgs),
     /// Remove images
     Rmi(RemoveImagesArgs),
+    /// Give an image another name
+    Tag(TagArgs),
+    /// Take names from an image
+    Untag(UntagArgs),
+    /// Show all that is known about images
+    Inspect(InspectArgs),
+    /// Show how an image came to be
+    History(HistoryArgs),
+    /// The verbs of images
+    Image(ImageArgs),
+    #[command(hide = true)]
+    Search(SearchArgs),
 }
 
 #[derive(Args, Debug)]
@@ -166,6 +185,9 @@ pub(crate) struct ListArgs {
     /// Print only ids
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// With -i, as for `carrier images`
+    #[command(flatten)]
+    pub(crate) list: ImageListOptions,
 }
 
 #[derive(Args, Debug)]
@@ -178,16 +200,6 @@ pub(crate) struct RemoveArgs {
     pub(crate) containers: bool,
     /// Containers by name or id, images by reference or id
     #[arg(value_name = "NAME|ID|IMAGE", required_unless_present = "containers")]
-    pub(crate) words: Vec<String>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct RemoveImagesArgs {
-    /// Forget images that containers use
-    #[arg(short, long)]
-    pub(crate) force: bool,
-    /// Images by reference or id
-    #[arg(value_name = "IMAGE", required = true)]
     pub(crate) words: Vec<String>,
 }
 

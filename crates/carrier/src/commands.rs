@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+mod images;
 mod ls;
 mod pull;
 mod push;
@@ -19,7 +20,14 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Push(args) => push::push(&args),
         Verb::Ls(args) => ls::ls(&args),
         Verb::Rm(args) => rm::rm(&args),
-        Verb::Rmi(args) => rm::rmi(&args),
+        Verb::Rmi(args) => images::rmi(&args),
+        Verb::Images(args) => images::images(&args),
+        Verb::Tag(args) => images::tag(&args),
+        Verb::Untag(args) => images::untag(&args),
+        Verb::Inspect(args) => images::inspect(&args),
+        Verb::History(args) => images::history(&args),
+        Verb::Image(args) => images::image(&args),
+        Verb::Search(args) => images::search(&args),
     }
 }
 

@@ -1,12 +1,15 @@
 //! Carrier's command line: grammar, printing, exit codes.
 
 mod cli;
+mod clock;
 mod commands;
 mod hello;
+mod listing;
 mod oci;
 mod progress;
 mod report;
 mod table;
+mod template;
 
 use std::process::ExitCode;
 

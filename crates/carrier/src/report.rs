@@ -139,6 +139,25 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Text with lines, whose parts may come from an image: as it is for programs, and without power over
+/// a terminal.
+pub(crate) fn on_terminal(text: &str) -> String {
+    if !rustix::termios::isatty(rustix::stdio::stdout()) {
+        return text.to_owned();
+    }
+    text.split_inclusive(['\n', '\t'])
+        .map(|line| {
+            let (inner, end) = match line.chars().next_back() {
+                Some(end @ ('\n' | '\t')) => (&line[..line.len() - 1], Some(end)),
+                _ => (line, None),
+            };
+            let mut safe = printable(inner);
+            safe.extend(end);
+            safe
+        })
+        .collect()
+}
+
 /// Characters that change the order of others, Unicode TR 9.
 fn is_bidirectional(c: char) -> bool {
     matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')

@@ -6,21 +6,25 @@ const GAP: usize = 3;
 
 /// Lays out rows of cells below a header.
 pub(crate) fn layout<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
-    let rows: Vec<[String; N]> = rows
-        .iter()
-        .map(|row| row.each_ref().map(|cell| printable(cell)))
-        .collect();
-    let mut widths = header.map(|cell| cell.chars().count());
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+    let printable_row = |row: &[String; N]| row.iter().map(|cell| printable(cell)).collect();
+    let mut lines: Vec<Vec<String>> = vec![header.map(ToOwned::to_owned).to_vec()];
+    lines.extend(rows.iter().map(printable_row));
+    lay_out(&lines)
+}
+
+/// Lays out lines of cells that have no power over a terminal.
+pub(crate) fn lay_out(lines: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for line in lines {
+        widths.resize(widths.len().max(line.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(line) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut text = String::new();
-    let header = header.map(ToOwned::to_owned);
-    for row in std::iter::once(&header).chain(&rows) {
+    for cells in lines {
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
+        for (cell, width) in cells.iter().zip(&widths) {
             line.push_str(cell);
             let padding = width - cell.chars().count() + GAP;
             line.extend(std::iter::repeat_n(' ', padding));

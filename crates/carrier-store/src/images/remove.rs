@@ -168,7 +168,7 @@ impl Store {
                     continue;
                 }
                 // A layer without a summary was damaged, and its size is anybody's guess.
-                let size = self.layer_size(id).unwrap_or(0);
+                let size = self.layer_bytes(id).unwrap_or(0);
                 if let Some(staged) = Staged::take(self, &self.layer_path(id))? {
                     garbage.bytes += size;
                     garbage.layers.push((id.clone(), staged));

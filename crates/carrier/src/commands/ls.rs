@@ -2,13 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use carrier_engine::{ContainerStatus, ContainerSummary, Engine, ImageSummary};
-use carrier_spec::Reference;
+use carrier_engine::{ContainerStatus, ContainerSummary, Engine};
 
-use super::print;
+use super::{images, print};
 use crate::cli::ListArgs;
 use crate::report::Failure;
-use crate::table::{ago, layout, size};
+use crate::table::{ago, layout};
 
 /// Longer commands are cut, as Docker does.
 const COMMAND_WIDTH: usize = 20;
@@ -17,53 +16,23 @@ pub(crate) fn ls(args: &ListArgs) -> Result<u8, Failure> {
     let engine = Engine::open()?;
     engine.repair()?;
     let both = !args.images && !args.containers;
+    let is_for_images =
+        args.list.digests || !args.list.filter.is_empty() || args.list.format.is_some();
+    if is_for_images && (!args.images || args.containers) {
+        return Err(Failure::with_hint(
+            "--digests, --filter and --format are for images",
+            "add -i, or use `carrier images`",
+        ));
+    }
     let mut parts = Vec::new();
     if args.images || both {
-        parts.push(images(&engine.images()?, args.quiet));
+        parts.push(images::table(&engine, &args.list, None, args.quiet)?);
     }
     if args.containers || both {
         parts.push(containers(&engine.containers(args.all)?, args.quiet));
     }
     print(&parts.join(if args.quiet { "" } else { "\n" }))?;
     Ok(0)
-}
-
-fn images(images: &[ImageSummary], quiet: bool) -> String {
-    if quiet {
-        return images
-            .iter()
-            .map(|image| format!("{}\n", image.id.0.short()))
-            .collect();
-    }
-    let none = || "<none>".to_owned();
-    let row = |image: &ImageSummary| {
-        let name = image.reference.as_ref();
-        [
-            name.map_or_else(none, Reference::familiar_name),
-            name.and_then(Reference::tag)
-                .map_or_else(none, str::to_owned),
-            image.id.0.short().to_owned(),
-            image.platform.to_string(),
-            image
-                .created
-                .as_deref()
-                .and_then(since)
-                .map_or_else(|| "N/A".to_owned(), past),
-            size(image.size),
-        ]
-    };
-    let rows: Vec<_> = images.iter().map(row).collect();
-    layout(
-        [
-            "REPOSITORY",
-            "TAG",
-            "IMAGE ID",
-            "PLATFORM",
-            "CREATED",
-            "SIZE",
-        ],
-        &rows,
-    )
 }
 
 fn containers(containers: &[ContainerSummary], quiet: bool) -> String {
@@ -128,12 +97,4 @@ fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
-}
-
-/// Seconds since an RFC 3339 time.
-fn since(text: &str) -> Option<u64> {
-    let then = text.parse::<jiff::Timestamp>().ok()?.as_second();
-    u64::try_from(then)
-        .ok()
-        .map(|then| now().saturating_sub(then))
 }

@@ -1,9 +1,10 @@
-//! `carrier rm` and `carrier rmi`
+//! `carrier rm`
 
 use carrier_engine::{Engine, RemoveOptions, Removed};
 
+use super::images::print_changes;
 use super::print;
-use crate::cli::{RemoveArgs, RemoveImagesArgs};
+use crate::cli::RemoveArgs;
 use crate::report::{Failure, tell};
 
 pub(crate) fn rm(args: &RemoveArgs) -> Result<u8, Failure> {
@@ -18,17 +19,6 @@ pub(crate) fn rm(args: &RemoveArgs) -> Result<u8, Failure> {
     let options = RemoveOptions {
         force: args.force,
         containers_only: args.containers,
-        images_only: false,
-    };
-    remove_each(&engine, &args.words, options)
-}
-
-pub(crate) fn rmi(args: &RemoveImagesArgs) -> Result<u8, Failure> {
-    let engine = Engine::open()?;
-    let options = RemoveOptions {
-        force: args.force,
-        images_only: true,
-        containers_only: false,
     };
     remove_each(&engine, &args.words, options)
 }
@@ -51,6 +41,6 @@ fn remove_each(engine: &Engine, words: &[String], options: RemoveOptions) -> Res
 fn print_removed(removed: &Removed) -> Result<(), Failure> {
     match removed {
         Removed::Container(name) => print(&format!("{name}\n")),
-        Removed::Image(name) => print(&format!("Untagged: {name}\n")),
+        Removed::Image(changes) => print_changes(changes),
     }
 }

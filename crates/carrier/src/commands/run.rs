@@ -32,14 +32,24 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
 
 /// Finds the image, or fetches it.
 fn image(engine: &Engine, args: &RunArgs, word: &str) -> Result<ImageRecord, Failure> {
-    let reference: Reference = word.parse().map_err(Failure::usage)?;
     let platform = platform(args.platform.as_deref())?;
+    let reference: Reference = match word.parse() {
+        Ok(reference) => reference,
+        // A whole id is no reference.
+        Err(_) if engine.image_exists(word)? => {
+            return Ok(engine.image_by_word(word, platform.as_ref())?);
+        }
+        Err(error) => return Err(Failure::usage(error)),
+    };
     if args.pull != PullPolicy::Always {
         if word == HELLO {
             return Ok(engine.hello_image()?);
         }
         if let Some(image) = engine.image(&reference, platform.as_ref())? {
             return Ok(image);
+        }
+        if engine.image_exists(word)? {
+            return Ok(engine.image_by_word(word, platform.as_ref())?);
         }
     }
     if args.pull == PullPolicy::Never {

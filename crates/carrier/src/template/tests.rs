@@ -1,0 +1,132 @@
+use super::*;
+use serde_json::json;
+
+fn render(template: &str, data: &Value) -> Result<String, TemplateError> {
+    Template::parse(template)?.render(data)
+}
+
+fn image() -> Value {
+    json!({
+        "Id": "sha256:12", "Size": 7, "Empty": [], "None": null, "Yes": true,
+        "Config": { "Env": ["A=1", "B=2"], "Labels": { "b.c": "x", "a": "y" } },
+        "Mounts": [{ "Name": "one", "Tags": ["p", "q"] }, { "Name": "two", "Tags": [] }],
+    })
+}
+
+#[test]
+fn templates_print_what_go_prints() {
+    for (template, expected) in [
+        ("plain", "plain"),
+        ("", ""),
+        ("{{.Id}} {{ .Size }}", "sha256:12 7"),
+        ("{{.Config.Env}}", "[A=1 B=2]"),
+        ("{{.Config.Labels}}", "map[a:y b.c:x]"),
+        ("{{json .Config.Env}}", r#"["A=1","B=2"]"#),
+        ("{{.Config.Labels | json}}", r#"{"a":"y","b.c":"x"}"#),
+        (r#"{{index .Config.Labels "b.c"}}"#, "x"),
+        (r#"{{index .Config.Labels "no"}}|"#, "|"),
+        ("{{index .Config.Env 1}}", "B=2"),
+        (r#"{{(index .Mounts 1).Name}}"#, "two"),
+        (r#"{{join .Config.Env ", "}}"#, "A=1, B=2"),
+        ("{{range .Config.Env}}<{{.}}>{{end}}", "<A=1><B=2>"),
+        ("{{range .Empty}}x{{else}}none{{end}}", "none"),
+        (
+            "{{range $i, $e := .Config.Env}}{{$i}}={{$e}};{{end}}",
+            "0=A=1;1=B=2;",
+        ),
+        (
+            "{{range $k, $v := .Config.Labels}}{{$k}}:{{$v}} {{end}}",
+            "a:y b.c:x ",
+        ),
+        (
+            "{{range .Mounts}}{{.Name}}{{range .Tags}}/{{.}}{{end}} {{end}}",
+            "one/p/q two ",
+        ),
+        ("{{range .Mounts}}{{$.Id}} {{end}}", "sha256:12 sha256:12 "),
+        ("{{if .Yes}}yes{{else}}no{{end}}", "yes"),
+        ("{{if .Empty}}a{{else if .Size}}b{{else}}c{{end}}", "b"),
+        ("{{if and .Yes (gt .Size 5) (not .None)}}ok{{end}}", "ok"),
+        (r#"{{if eq .Id "x" "sha256:12"}}one of{{end}}"#, "one of"),
+        ("{{with .Config}}{{.Env}}{{end}}", "[A=1 B=2]"),
+        ("{{with .None}}x{{else}}{{.Id}}{{end}}", "sha256:12"),
+        (
+            "{{$x := .Config}}{{$x.Env}} {{len $x.Labels}}",
+            "[A=1 B=2] 2",
+        ),
+        ("a {{- /* a comment }} */ -}} b", "ab"),
+        ("a  {{- .Size -}}  b", "a7b"),
+        ("{{.None}}", "<no value>"),
+        (r#"{{"}}"}}{{`a"b`}}{{"\t\u00e9"}}"#, "}}a\"b\té"),
+        (
+            r#"{{printf "%s-%d %q%%" .Id .Size "x"}}"#,
+            "sha256:12-7 \"x\"%",
+        ),
+        (
+            r#"{{upper "abc"}}{{lower "ABC"}}{{title "abc d"}}"#,
+            "ABCabcAbc D",
+        ),
+        (r#"{{range split "a,b" ","}}{{println .}}{{end}}"#, "a\nb\n"),
+        (r#"{{truncate .Id 3}}|{{pad "x" 1 2}}|"#, "sha| x  |"),
+        ("{{or .None .Id}}", "sha256:12"),
+    ] {
+        assert_eq!(
+            render(template, &image()).as_deref(),
+            Ok(expected),
+            "{template}"
+        );
+    }
+}
+
+#[test]
+fn templates_that_make_no_sense_are_refused() {
+    use TemplateError as E;
+    for (template, expected) in [
+        ("{{.Id", E::Unclosed),
+        (r#"{{"abc}}"#, E::OpenQuote),
+        ("{{.Nope}}", E::NoField("Nope".into())),
+        ("{{.Config.Nope.X}}", E::NoField("Config.Nope.X".into())),
+        ("{{.Id.X}}", E::NoField("Id.X".into())),
+        ("{{nope .Id}}", E::UnknownFunction("nope".into())),
+        ("{{$nope}}", E::UnknownVariable("$nope".into())),
+        ("{{index .Config.Env 9}}", E::BadArguments("index".into())),
+        ("{{join .Id}}", E::BadArguments("join".into())),
+        ("{{range .Size}}{{end}}", E::NoRange),
+        ("{{if .Yes}}", E::Unfinished("if")),
+        ("{{end}}", E::Unexpected("end".into())),
+        ("{{}}", E::Unfinished("{{")),
+        ("{{(.Id}}", E::Unfinished("(")),
+        ("{{.Id)}}", E::Unexpected(")".into())),
+        ("{{ # }}", E::Unexpected("#".into())),
+    ] {
+        assert_eq!(render(template, &image()), Err(expected), "{template}");
+    }
+    assert_eq!(
+        render(&"{{if .Yes}}".repeat(1000), &image()),
+        Err(E::TooDeep)
+    );
+    let groups = format!("{{{{{}", "(".repeat(1000));
+    assert!(Template::parse(&format!("{groups}}}}}")).is_err());
+}
+
+#[test]
+fn no_template_ends_the_program() {
+    let pieces = [
+        "{{", "}}", ".", "$", "\"", "`", "(", ")", "|", "-", "/*", "é", "if", " ", "1",
+    ];
+    let mut seed = 1_u32;
+    for _ in 0..20_000 {
+        let mut template = String::new();
+        for _ in 0..8 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            template.push_str(pieces[(seed >> 16) as usize % pieces.len()]);
+        }
+        // Whether it is one does not matter here.
+        let _ = render(&template, &image());
+    }
+}
+
+#[test]
+fn a_template_knows_its_columns() {
+    let template = Template::parse("{{.ID}}\t{{.Repository}}:{{.Tag | upper}}").unwrap();
+    assert_eq!(template.fields(), ["ID", "Repository", "Tag"]);
+}
