@@ -44,6 +44,30 @@ pub enum Error {
         /// The image that it belongs to.
         image: String,
     },
+    /// The registry or its token server does not know the credentials that we have.
+    #[error("registry {host} does not accept the credentials{}", said(.message))]
+    CredentialsRefused {
+        /// Host and perhaps port.
+        host: String,
+        /// What the server said.
+        message: String,
+    },
+    /// The token server gives nothing to strangers.
+    #[error("access to registry {host} denied{}", said(.message))]
+    CredentialsRequired {
+        /// Host and perhaps port.
+        host: String,
+        /// What the server said.
+        message: String,
+    },
+    /// The server's certificate is not what it should be, or it does not like ours.
+    #[error("registry {host} cannot be trusted: {reason}")]
+    Tls {
+        /// Host and perhaps port.
+        host: String,
+        /// The cause.
+        reason: String,
+    },
     /// The server cannot be reached.
     #[error("cannot connect to registry {host}: {reason}")]
     Unreachable {
@@ -193,15 +217,19 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NotFound { reference, .. } if reference.registry() == "docker.io" => {
-                "check the spelling; a private image needs credentials in ~/.docker/config.json"
-                    .to_owned()
+                "check the spelling; a private image needs `carrier login`".to_owned()
             }
             Self::NotFound { .. } => {
                 "check the registry, the repository and the tag for spelling".to_owned()
             }
-            Self::Unauthorized { reference, .. } => format!(
-                "put credentials for {} into ~/.docker/config.json, for example with `docker login`",
-                reference.registry()
+            Self::Unauthorized { reference, .. } => {
+                format!("log in with `carrier login {}`", reference.registry())
+            }
+            Self::CredentialsRefused { host, .. } | Self::CredentialsRequired { host, .. } => {
+                format!("log in with `carrier login {host}`")
+            }
+            Self::Tls { host, .. } => format!(
+                "put the certificate of its authority into ~/.config/containers/certs.d/{host}/ca.crt"
             ),
             Self::NoRepository { reference, .. } => format!(
                 "make the repository at {} first, or check the name for spelling",
@@ -278,22 +306,33 @@ fn said(message: &str) -> String {
     }
 }
 
-/// The message of a registry's error document, distribution-spec "Error codes": cut, and without
-/// power over the terminal.
+/// The message of a registry's or token server's error document: cut, and without power over the
+/// terminal. Distribution-spec "Error codes"; RFC 6749 section 5.2; Docker Hub's own.
 pub(crate) fn server_message(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Document {
+        #[serde(default)]
         errors: Vec<Entry>,
+        error_description: Option<String>,
+        details: Option<String>,
+        message: Option<String>,
     }
     #[derive(serde::Deserialize)]
     struct Entry {
         #[serde(default)]
         message: String,
     }
-    let document: Option<Document> = serde_json::from_slice(body).ok();
-    let message = document.and_then(|document| document.errors.into_iter().next());
-    let text = message.map_or(String::new(), |entry| entry.message);
-    text.chars()
+    let Ok(document) = serde_json::from_slice::<Document>(body) else {
+        return String::new();
+    };
+    let first = document.errors.into_iter().next();
+    let text = first
+        .map(|entry| entry.message)
+        .or(document.error_description)
+        .or(document.details)
+        .or(document.message);
+    text.unwrap_or_default()
+        .chars()
         .take(LONGEST_MESSAGE)
         .collect::<String>()
         .escape_debug()

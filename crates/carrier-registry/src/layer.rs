@@ -16,7 +16,7 @@ const CHUNK: usize = 256 * 1024;
 /// What a layer needs on its way.
 pub(crate) struct Context<'a> {
     pub(crate) store: &'a Store,
-    pub(crate) client: &'a Client,
+    pub(crate) client: &'a Client<'a>,
     pub(crate) sink: &'a dyn LayerSink,
     pub(crate) progress: &'a dyn Progress,
 }

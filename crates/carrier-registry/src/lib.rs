@@ -4,14 +4,21 @@
 //! at the same time, into a pipe to a confined process. Nothing is visible before all of it was
 //! verified. This is the only crate with an async runtime, which exists for the time of one call.
 
+#![allow(dead_code, reason = "what login and push take from the client")]
+
 mod auth;
 mod client;
+mod credentials;
+mod endpoint;
 mod error;
 mod feed;
+mod http;
 mod layer;
 mod origin;
 mod pull;
 mod push;
+mod request;
+mod retry;
 mod transfer;
 
 use std::io;
@@ -75,6 +82,9 @@ pub struct LayerChannel {
 pub trait Progress {
     /// Something happened to the layer `digest` of `size` bytes.
     fn layer(&self, digest: &Digest, size: u64, event: LayerEvent);
+
+    /// Something to know while it goes on, such as why nothing seems to happen.
+    fn note(&self, text: &str);
 }
 
 /// What happens to a layer.

@@ -31,11 +31,31 @@ pub(crate) fn is_loopback(registry: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
+/// How users may write the host of a URL: with its port, and without where the port is the usual one.
+pub(crate) fn names(url: &Url) -> impl Iterator<Item = String> {
+    let host = url.host_str().unwrap_or_default();
+    let with_port = url
+        .port_or_known_default()
+        .map(|port| format!("{host}:{port}"));
+    let alone = url.port().is_none().then(|| host.to_owned());
+    with_port.into_iter().chain(alone)
+}
+
 /// Whether two URLs share scheme, host and port: only then do credentials go along.
 pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
     a.scheme() == b.scheme()
         && a.host_str() == b.host_str()
         && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// Goes on with TLS on the same host and port: registries behind a proxy that speaks TLS for them
+/// often do not know that it does.
+pub(crate) fn keep_tls(from: &Url, to: &mut Url) {
+    let downgraded = from.scheme() == "https" && to.scheme() == "http";
+    if downgraded && from.host_str() == to.host_str() && from.port() == to.port() {
+        // Fails only for URLs without a host.
+        let _ = to.set_scheme("https");
+    }
 }
 
 /// Checks a URL that a server sent us to, from `from`.
@@ -70,7 +90,7 @@ pub(crate) fn check_host(from: &Url, to: &Url) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn is_loopback_host(host: &str) -> bool {
+pub(crate) fn is_loopback_host(host: &str) -> bool {
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

@@ -49,7 +49,8 @@ pub fn pull(
         .enable_all()
         .build()
         .map_err(|error| Error::Client(error.to_string()))?;
-    let client = Client::new(reference, options.insecure)?;
+    let notes = |text: &str| progress.note(text);
+    let client = Client::for_pull(reference, options.insecure, &notes)?;
     let puller = Puller {
         store,
         reference,
@@ -86,7 +87,7 @@ struct Puller<'a> {
     store: &'a Store,
     reference: &'a Reference,
     options: &'a PullOptions,
-    client: &'a Client,
+    client: &'a Client<'a>,
     sink: &'a dyn LayerSink,
     progress: &'a dyn Progress,
 }

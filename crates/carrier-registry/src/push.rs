@@ -19,7 +19,8 @@ use reqwest::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
-use crate::client::{Call, Client, Content};
+use crate::client::Client;
+use crate::request::{Call, Content};
 use plan::{Document, Plan};
 use upload::{Blob, Uploader};
 
@@ -54,6 +55,9 @@ pub struct Pushed {
 pub trait PushProgress {
     /// Something happened to the layer `digest` of `size` bytes.
     fn blob(&self, digest: &Digest, size: u64, event: PushEvent<'_>);
+
+    /// Something to know while it goes on, such as why nothing seems to happen.
+    fn note(&self, text: &str);
 }
 
 /// What happens to a layer.
@@ -93,7 +97,8 @@ pub fn push(
         .enable_all()
         .build()
         .map_err(|error| Error::Client(error.to_string()))?;
-    let client = Client::for_push(destination, options.insecure)?;
+    let notes = |text: &str| progress.note(text);
+    let client = Client::for_push(destination, options.insecure, &notes)?;
     let uploader = Uploader {
         client: &client,
         progress,
@@ -111,7 +116,7 @@ pub fn push(
 struct Pusher<'a> {
     plan: &'a Plan,
     uploader: &'a Uploader<'a>,
-    client: &'a Client,
+    client: &'a Client<'a>,
     image: &'a ImageRecord,
 }
 
@@ -232,4 +237,6 @@ struct Silence;
 
 impl PushProgress for Silence {
     fn blob(&self, _digest: &Digest, _size: u64, _event: PushEvent<'_>) {}
+
+    fn note(&self, _text: &str) {}
 }

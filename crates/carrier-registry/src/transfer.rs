@@ -38,7 +38,7 @@ impl Taker for Collected {
 /// A blob that is fetched from a registry.
 pub(crate) struct Transfer<'a> {
     pub(crate) store: &'a Store,
-    pub(crate) client: &'a Client,
+    pub(crate) client: &'a Client<'a>,
     pub(crate) descriptor: &'a Descriptor,
 }
 

@@ -38,6 +38,8 @@ struct Silent;
 
 impl Progress for Silent {
     fn layer(&self, _digest: &Digest, _size: u64, _event: LayerEvent) {}
+
+    fn note(&self, _text: &str) {}
 }
 
 struct Lines;
@@ -51,6 +53,10 @@ impl Progress for Lines {
         };
         note(&format!("{}: {text}", digest.short()));
     }
+
+    fn note(&self, text: &str) {
+        note(text);
+    }
 }
 
 #[derive(Default)]
@@ -60,6 +66,12 @@ struct Bars {
 }
 
 impl Bars {
+    /// Says something above the bars.
+    fn say(&self, text: &str) {
+        // Bars that cannot be drawn hide nothing.
+        let _ = self.all.println(crate::report::printable(text));
+    }
+
     fn bar(&self, digest: &Digest, size: u64) -> ProgressBar {
         let mut layers = self.layers.borrow_mut();
         let make = || {
@@ -88,5 +100,9 @@ impl Progress for Bars {
             LayerEvent::AlreadyExists => bar.finish_with_message("Already exists"),
             LayerEvent::Complete => bar.finish_with_message("Pull complete"),
         }
+    }
+
+    fn note(&self, text: &str) {
+        self.say(text);
     }
 }

@@ -12,8 +12,9 @@ use reqwest::{Method, Response, StatusCode, Url};
 
 use super::{PushEvent, PushProgress};
 use crate::Error;
-use crate::client::{ATTEMPTS, Call, Client, Content, Part, backoff};
+use crate::client::{ATTEMPTS, Client, backoff};
 use crate::error::is_transient_status;
+use crate::request::{Call, Content, Part};
 
 /// How many bytes a request carries where a registry does not take a blob in one.
 const CHUNK: u64 = 16 << 20;
@@ -41,7 +42,7 @@ pub(crate) struct Blob {
 
 /// Puts blobs into one repository.
 pub(crate) struct Uploader<'a> {
-    pub(crate) client: &'a Client,
+    pub(crate) client: &'a Client<'a>,
     pub(crate) progress: &'a dyn PushProgress,
 }
 

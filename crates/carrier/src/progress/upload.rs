@@ -31,6 +31,8 @@ fn ending<'a>(event: &PushEvent<'a>) -> Option<Cow<'a, str>> {
 
 impl PushProgress for Silent {
     fn blob(&self, _digest: &Digest, _size: u64, _event: PushEvent<'_>) {}
+
+    fn note(&self, _text: &str) {}
 }
 
 impl PushProgress for Lines {
@@ -38,6 +40,10 @@ impl PushProgress for Lines {
         if let Some(text) = ending(&event) {
             note(&format!("{}: {text}", digest.short()));
         }
+    }
+
+    fn note(&self, text: &str) {
+        note(text);
     }
 }
 
@@ -53,5 +59,8 @@ impl PushProgress for Bars {
             }
             _ => bar.finish_with_message(ending(&event).unwrap_or_default().into_owned()),
         }
+    }
+    fn note(&self, text: &str) {
+        self.say(text);
     }
 }

@@ -1,0 +1,172 @@
+//! HTTP clients: one for each host that wants other certificates than all the rest.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Response, Url};
+
+use crate::error::Error;
+use crate::origin::{is_loopback_host, names};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For the first byte of an answer, and between any two.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// For a small document as a whole.
+const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How servers are spoken to.
+pub(crate) struct Http {
+    /// Hosts, with their ports, whose certificates are not checked.
+    insecure: Vec<String>,
+    clients: RefCell<HashMap<Manner, reqwest::Client>>,
+}
+
+/// What makes a client differ from another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Manner {
+    insecure: bool,
+    /// This machine is not reached through a proxy.
+    direct: bool,
+    /// Whoever sends the request limits the wait.
+    patient: bool,
+}
+
+impl Http {
+    pub(crate) fn new(insecure: Vec<String>) -> Self {
+        Self {
+            insecure,
+            clients: RefCell::default(),
+        }
+    }
+
+    /// The client for the host of a URL; a patient one waits forever. Connections are shared by all
+    /// who use it.
+    pub(crate) fn client(&self, url: &Url, patient: bool) -> Result<reqwest::Client, Error> {
+        let manner = Manner {
+            patient,
+            ..self.manner(url)
+        };
+        if let Some(client) = self.clients.borrow().get(&manner) {
+            return Ok(client.clone());
+        }
+        let client = build(&manner)?;
+        let mut clients = self.clients.borrow_mut();
+        clients.insert(manner, client.clone());
+        Ok(client)
+    }
+
+    fn manner(&self, url: &Url) -> Manner {
+        let insecure = names(url).any(|name| self.insecure.contains(&name));
+        Manner {
+            insecure,
+            direct: url.host_str().is_some_and(is_loopback_host),
+            patient: false,
+        }
+    }
+}
+
+fn build(manner: &Manner) -> Result<reqwest::Client, Error> {
+    // Fails when it was done before.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("carrier/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tls_danger_accept_invalid_certs(manner.insecure);
+    if !manner.patient {
+        builder = builder.read_timeout(IDLE_TIMEOUT);
+    }
+    if manner.direct {
+        builder = builder.no_proxy();
+    }
+    let failed = |error: &reqwest::Error| Error::Client(deepest(error));
+    builder.build().map_err(|error| failed(&error))
+}
+
+/// Reads a small answer of `host`.
+pub(crate) async fn read(
+    host: &str,
+    mut response: Response,
+    what: &str,
+    max: u64,
+) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let reading = async {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| transport(host, &error))?
+        {
+            if (bytes.len() + chunk.len()) as u64 > max {
+                return Err(Error::TooLarge {
+                    what: format!("the {what}"),
+                    max,
+                });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(DOCUMENT_TIMEOUT, reading).await {
+        Ok(read) => read.map(|()| bytes),
+        Err(_) => Err(Error::Timeout {
+            host: host.to_owned(),
+        }),
+    }
+}
+
+/// What became of a request that brought no answer.
+pub(crate) fn transport(host: &str, error: &reqwest::Error) -> Error {
+    let host = host.to_owned();
+    let reason = deepest(error);
+    if causes(error).any(is_about_certificates) {
+        Error::Tls { host, reason }
+    } else if causes(error).any(is_nonsense) {
+        Error::Protocol { host, reason }
+    } else if error.is_connect() {
+        Error::Unreachable { host, reason }
+    } else if error.is_timeout() {
+        Error::Timeout { host }
+    } else {
+        Error::Broken { host, reason }
+    }
+}
+
+/// An error and those that caused it.
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        // What is inside of an input/output error is not its source.
+        let inner = error.downcast_ref::<std::io::Error>();
+        match inner.and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        }
+    })
+}
+
+/// Only these are worth a word on certificates; others mean that the server speaks no TLS.
+fn is_about_certificates(error: &(dyn std::error::Error + 'static)) -> bool {
+    use rustls::Error as Tls;
+    matches!(
+        error.downcast_ref(),
+        Some(Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented | Tls::AlertReceived(_))
+    )
+}
+
+/// Whether an answer came that is no HTTP, or more of it than anybody needs.
+fn is_nonsense(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<hyper::Error>();
+    error.is_some_and(hyper::Error::is_parse)
+}
+
+/// The system's own words for what went wrong; those around them repeat the URL.
+fn deepest(error: &reqwest::Error) -> String {
+    let last = causes(error).last();
+    last.map_or_else(|| error.to_string(), ToString::to_string)
+}
