@@ -26,6 +26,8 @@ use entry::Extractor;
 pub use recompress::Recompressed;
 use stream::TarStream;
 
+use crate::inventory::TreeSize;
+
 /// How a layer is unpacked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct UnpackOptions {
@@ -74,6 +76,9 @@ pub struct LayerSummary {
     pub bytes: u64,
     /// Device nodes and sockets, which are not made.
     pub skipped_devices: u64,
+    /// What the unpacked tree has in it; not known of layers of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeSize>,
 }
 
 /// What an unpacking process tells the one that feeds it, as one line of JSON.
@@ -155,12 +160,13 @@ pub fn unpack(
         entries += 1;
         extractor.extract(&entry, &mut archive)?;
     }
-    let totals = extractor.finish()?;
+    let (totals, tree) = extractor.finish()?;
     Ok(LayerSummary {
         diff_id: archive.into_stream().finish()?,
         entries,
         bytes: totals.bytes,
         skipped_devices: totals.skipped_devices,
+        tree: Some(tree),
     })
 }
 

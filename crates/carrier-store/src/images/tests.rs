@@ -17,6 +17,7 @@ fn layer(store: &Store, name: &str) -> DiffId {
         entries: 1,
         bytes: 7,
         skipped_devices: 0,
+        tree: None,
     };
     let mut ingest = store.ingest();
     ingest.add_layer(staged, &summary).unwrap();

@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
@@ -16,6 +17,7 @@ use super::place::{
     open_child, reopen, what_is,
 };
 use super::{Ownership, UnpackError, printable};
+use crate::inventory::{TreeSize, count};
 
 const BUFFER: usize = 128 * 1024;
 
@@ -92,7 +94,7 @@ impl<'a> Extractor<'a> {
     }
 
     /// Gives the directories their modes and times, the deepest first.
-    pub(super) fn finish(mut self) -> Result<Totals, UnpackError> {
+    pub(super) fn finish(mut self) -> Result<(Totals, TreeSize), UnpackError> {
         for (location, mode, mtime) in std::mem::take(&mut self.directories).into_iter().rev() {
             let path = location.path();
             let settle = || {
@@ -106,7 +108,17 @@ impl<'a> Extractor<'a> {
             };
             settle().map_err(|source| refused(&path, source))?;
         }
-        Ok(self.totals)
+        // A look costs more than all that was made: it is taken only where something was replaced.
+        let tree = match self.places.tally.total() {
+            Some(entries) => Ok(TreeSize {
+                entries,
+                bytes: self.totals.bytes,
+            }),
+            None => count(self.places.root()),
+        };
+        let tree =
+            tree.map_err(|error| refused(b"/", Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+        Ok((self.totals, tree))
     }
 
     /// Only the host's root may make devices; a container gets its own from the runtime.
@@ -131,9 +143,10 @@ impl<'a> Extractor<'a> {
 
     fn make_directory(&mut self, entry: &Entry, location: Location) -> Result<(), UnpackError> {
         let make = |places: &mut Places<'_>| {
+            let tally = Rc::clone(&places.tally);
             let parent = places.parent(&location)?;
             let name = location.c_name()?;
-            make_directory(parent, &name)?;
+            make_directory(parent, &name, &tally)?;
             open_child(parent, &name)
         };
         let made = make(&mut self.places).map_err(|errno| refused(&entry.path, errno))?;
@@ -306,7 +319,9 @@ impl<'a> Extractor<'a> {
                 Some(_) => Ok(()),
                 None => {
                     let mode = Mode::from_raw_mode(0o600);
-                    rustix::fs::mknodat(parent, &name, FileType::CharacterDevice, mode, 0)
+                    rustix::fs::mknodat(parent, &name, FileType::CharacterDevice, mode, 0)?;
+                    self.places.tally.made();
+                    Ok(())
                 }
             }
         };
@@ -321,8 +336,9 @@ impl<'a> Extractor<'a> {
     ) -> Result<T, Errno> {
         match make(self.places.parent(location)?) {
             Err(Errno::EXIST) => {}
-            other => return other,
+            other => return other.inspect(|_| self.places.tally.made()),
         }
+        self.places.tally.replaced();
         let name = location.c_name()?;
         clear(self.places.parent(location)?, &name)?;
         self.places.forget();

@@ -4,9 +4,11 @@
 //! to directories are followed, as every engine does (`lib -> usr/lib`), but cannot lead out, whatever
 //! they say. What is missing is made, and what else is in the way makes room.
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags};
 use rustix::io::Errno;
@@ -27,6 +29,31 @@ const AUFS_METADATA: &[u8] = b".wh..wh.";
 pub(super) struct Places<'a> {
     root: BorrowedFd<'a>,
     last: Option<(Vec<u8>, OwnedFd)>,
+    pub(super) tally: Rc<Tally>,
+}
+
+/// How many entries the layer has by now, as long as that can be told from what was made.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    made: Cell<u64>,
+    replaced: Cell<bool>,
+}
+
+impl Tally {
+    /// Something new was made.
+    pub(super) fn made(&self) {
+        self.made.set(self.made.get() + 1);
+    }
+
+    /// Something was made in place of something else, which may have had entries of its own.
+    pub(super) fn replaced(&self) {
+        self.replaced.set(true);
+    }
+
+    /// How many entries there are; nothing where only a look can tell.
+    pub(super) fn total(&self) -> Option<u64> {
+        (!self.replaced.get()).then(|| self.made.get())
+    }
 }
 
 /// A name from an archive, normalised: no empty parts, no `.` and no `..`.
@@ -92,7 +119,11 @@ impl Location {
 
 impl<'a> Places<'a> {
     pub(super) fn new(root: BorrowedFd<'a>) -> Self {
-        Self { root, last: None }
+        Self {
+            root,
+            last: None,
+            tally: Rc::default(),
+        }
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'a> {
@@ -151,7 +182,7 @@ impl<'a> Places<'a> {
             Err(Errno::NOENT) => {}
             other => return other,
         }
-        make_directory(parent, &name)?;
+        make_directory(parent, &name, &self.tally)?;
         open_child(parent, &name)
     }
 
@@ -189,15 +220,20 @@ pub(super) fn open_child(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd,
 
 /// Makes sure that `name` is a directory. A whiteout that this layer put there becomes an opaque
 /// directory: it still hides what lies below.
-pub(super) fn make_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+pub(super) fn make_directory(
+    parent: BorrowedFd<'_>,
+    name: &CStr,
+    tally: &Tally,
+) -> Result<(), Errno> {
     let mode = Mode::from_raw_mode(0o755);
     match rustix::fs::mkdirat(parent, name, mode) {
         Err(Errno::EXIST) => {}
-        other => return other,
+        other => return other.map(|()| tally.made()),
     }
     match what_is(parent, name)? {
         Some(Existing::Directory) => Ok(()),
         existing => {
+            tally.replaced();
             clear(parent, name)?;
             rustix::fs::mkdirat(parent, name, mode)?;
             if existing == Some(Existing::Whiteout) {

@@ -45,7 +45,11 @@ impl Scene {
             ownership: Ownership::Caller,
             ..UnpackOptions::default()
         };
-        unpack(bytes, how, directory.as_fd(), &options)
+        let summary = unpack(bytes, how, directory.as_fd(), &options)?;
+        // Whatever is unpacked, what is said about it is true.
+        let found = crate::count(directory.as_fd()).unwrap();
+        assert_eq!(summary.tree, Some(found));
+        Ok(summary)
     }
 
     fn assert_canary_is_safe(&self) {
