@@ -246,7 +246,11 @@ impl Error {
             Self::Status { status: 429, .. } => {
                 "the registry limits how much it serves: wait, or log in".to_owned()
             }
-            Self::WrongDigest { .. } | Self::WrongSize { .. } => {
+            Self::Status { .. } => "try again later, or ask whoever runs the registry".to_owned(),
+            Self::Protocol { .. } => {
+                "ask whoever runs the registry, or a proxy before it".to_owned()
+            }
+            Self::WrongDigest { .. } | Self::WrongSize { .. } | Self::TooLarge { .. } => {
                 "the registry or something before it changes what it serves: do not trust it"
                     .to_owned()
             }

@@ -115,7 +115,7 @@ impl Context<'_> {
         );
         Ok(about_bytes
             && match source {
-                Source::Network => download.is_resumed(),
+                Source::Network => download.is_pieced(),
                 Source::Store => !self.store.is_intact(&descriptor.digest)?,
             })
     }

@@ -60,6 +60,7 @@ impl Transfer<'_> {
         let (mut attempt, mut start) = (1, download.length());
         while download.length() < self.descriptor.size {
             let part = self.ask(download.length(), &mut in_parts).await?;
+            download.begin_piece();
             let error = match self.receive(part, download, taker).await {
                 Ok(()) => self.truncated(download),
                 Err(error) => error,

@@ -35,7 +35,8 @@ pub struct Download {
     hash: Sha256,
     hashed: u64,
     length: u64,
-    resumed: bool,
+    /// How many connections brought them.
+    pieces: u32,
 }
 
 impl Store {
@@ -65,7 +66,7 @@ impl Store {
                 hash: Sha256::new(),
                 hashed: 0,
                 length: opened.len(),
-                resumed: opened.len() > 0,
+                pieces: u32::from(opened.len() > 0),
             }));
         }
     }
@@ -143,10 +144,16 @@ impl Download {
         self.length
     }
 
-    /// Whether some of them came to another process, or were left by a power cut.
+    /// Says that another connection brings what follows.
+    pub fn begin_piece(&mut self) {
+        self.pieces += 1;
+    }
+
+    /// Whether they came over several connections, perhaps to another process, and need not fit
+    /// together.
     #[must_use]
-    pub fn is_resumed(&self) -> bool {
-        self.resumed
+    pub fn is_pieced(&self) -> bool {
+        self.pieces > 1
     }
 
     /// Forgets what has come.
@@ -156,7 +163,7 @@ impl Download {
     pub fn restart(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.hash = Sha256::new();
-        (self.hashed, self.length, self.resumed) = (0, 0, false);
+        (self.hashed, self.length, self.pieces) = (0, 0, 0);
         Ok(())
     }
 
@@ -248,7 +255,8 @@ mod tests {
         first.write_all(b"hel").unwrap();
         drop(first);
         let mut second = store.claim(&digest).unwrap().unwrap();
-        assert!(second.is_resumed());
+        second.begin_piece();
+        assert!(second.is_pieced());
         assert!(second.write(b"lo").is_err(), "before it was replayed");
         let mut buffer = [0; 2];
         assert_eq!(second.replay(&mut buffer).unwrap(), 2);

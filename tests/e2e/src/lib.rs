@@ -9,6 +9,7 @@
     reason = "a test that cannot go on panics"
 )]
 
+mod bad_registry;
 mod bundle;
 mod canary;
 mod context;
@@ -22,6 +23,7 @@ mod registry;
 pub mod terminal;
 mod upload;
 
+pub use bad_registry::{BadRegistry, Mischief, Rule, Target};
 pub use bundle::Bundle;
 pub use canary::Canary;
 pub use context::Cx;

@@ -36,6 +36,12 @@ impl Outcome {
         self.code == 0
     }
 
+    /// Whether the exit code is `code`.
+    #[must_use]
+    pub fn has_code(&self, code: i32) -> bool {
+        self.code == code
+    }
+
     /// The exit code is `code`.
     #[track_caller]
     pub fn exits_with(self, code: i32) -> Self {

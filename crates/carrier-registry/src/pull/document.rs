@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{LOOK_AGAIN, Puller};
 use crate::Error;
+use crate::client::{ATTEMPTS, backoff};
 use crate::transfer::{Collected, Transfer, write_error};
 
 /// Larger documents are refused, as other clients do.
@@ -73,17 +74,7 @@ impl Puller<'_> {
         };
         let (bytes, media_type) = match stored {
             Some(bytes) => (bytes, None),
-            None => {
-                let response = self.client.manifest(name).await?;
-                let header = response.headers().get(CONTENT_TYPE);
-                let media_type = header
-                    .and_then(|value| value.to_str().ok())
-                    .map(str::to_owned);
-                (
-                    self.client.body(response, "manifest", MAX_DOCUMENT).await?,
-                    media_type,
-                )
-            }
+            None => self.fetch_manifest(name).await?,
         };
         let digest = digest_of(&bytes);
         if let Some(expected) = expected.filter(|expected| **expected != digest) {
@@ -107,6 +98,24 @@ impl Puller<'_> {
             descriptor,
             bytes,
         })
+    }
+
+    /// Asks for a manifest, again where the connection breaks: it is small, and comes at once.
+    async fn fetch_manifest(&self, name: &str) -> Result<(Vec<u8>, Option<String>), Error> {
+        let mut attempt = 1;
+        loop {
+            let response = self.client.manifest(name).await?;
+            let header = response.headers().get(CONTENT_TYPE);
+            let media_type = header
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned);
+            match self.client.body(response, "manifest", MAX_DOCUMENT).await {
+                Ok(bytes) => return Ok((bytes, media_type)),
+                Err(error) if attempt == ATTEMPTS || !error.is_transient() => return Err(error),
+                Err(_) => tokio::time::sleep(backoff(attempt)).await,
+            }
+            attempt += 1;
+        }
     }
 
     pub(super) async fn config(&self, manifest: &Manifest) -> Result<Document<ImageConfig>, Error> {
