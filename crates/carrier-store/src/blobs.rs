@@ -120,8 +120,9 @@ impl Store {
         match &blob.draft.place {
             Place::Staged(staged) => rustix::fs::rename(staged.path.join(DRAFT), &path),
             Place::Download(download) => {
-                rustix::fs::fchmod(&blob.draft.file, Mode::from_raw_mode(0o444))
-                    .and_then(|()| rustix::fs::rename(download, &path))
+                // In this order: a kill in between leaves a download that can be gone on with.
+                rustix::fs::rename(download, &path)
+                    .and_then(|()| rustix::fs::fchmod(&blob.draft.file, Mode::from_raw_mode(0o444)))
             }
             Place::Nameless => match blob.draft.link(&path) {
                 Err(Errno::EXIST) => {

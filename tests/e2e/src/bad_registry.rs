@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustix::net::sockopt::set_socket_linger;
+use rustix::net::sockopt::{set_socket_linger, set_socket_send_buffer_size};
 
 use crate::image::{Image, digest};
 
@@ -42,6 +42,8 @@ pub enum Mischief {
     Silence,
     /// A byte a second.
     Slow,
+    /// All is well, but no more than so many bytes come in a second.
+    Paced(usize),
     /// This status line, these fields, no body to speak of.
     Status(&'static str, String),
     /// The token is no longer good.
@@ -245,7 +247,7 @@ impl Shared {
             body,
             kind: self.kind_of(*target),
             offset: request.offset.unwrap_or(0).min(body.len()),
-            sent: 0,
+            count: &|bytes| *self.sent.lock().unwrap().entry(*target).or_default() += bytes,
         };
         let told = match mischief {
             None => reply.honest(),
@@ -262,7 +264,6 @@ impl Shared {
             }
             Some(mischief) => reply.misbehave(&mischief),
         };
-        *self.sent.lock().unwrap().entry(*target).or_default() += reply.sent as u64;
         told?;
         stream.shutdown(std::net::Shutdown::Write)
     }
@@ -321,8 +322,8 @@ struct Reply<'a> {
     body: &'a [u8],
     kind: &'a str,
     offset: usize,
-    /// Bytes of the body.
-    sent: usize,
+    /// Counts bytes of the body.
+    count: &'a dyn Fn(u64),
 }
 
 impl Reply<'_> {
@@ -332,7 +333,7 @@ impl Reply<'_> {
 
     /// Sends a part of the body; counted.
     fn send_body(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.sent += bytes.len();
+        (self.count)(bytes.len() as u64);
         self.stream.write_all(bytes)
     }
 
@@ -405,6 +406,16 @@ impl Reply<'_> {
                 for byte in rest {
                     self.send_body(&[byte])?;
                     std::thread::sleep(Duration::from_secs(1));
+                }
+                Ok(())
+            }
+            Mischief::Paced(rate) => {
+                // What waits in a buffer counts as sent, and is lost with the connection.
+                set_socket_send_buffer_size(self.stream, 64 * 1024)?;
+                self.head(length)?;
+                for chunk in rest.chunks(rate / 50) {
+                    self.send_body(chunk)?;
+                    std::thread::sleep(Duration::from_millis(20));
                 }
                 Ok(())
             }

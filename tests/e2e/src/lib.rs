@@ -31,6 +31,6 @@ pub use faulty::{Fault, FaultyRegistry};
 pub use host::{is_root, other_runtime, skip};
 pub use image::{Image, Layer};
 pub use outcome::Outcome;
-pub use race::{Exchange, rounds};
+pub use race::{Exchange, rounds, rounds_or};
 pub use registry::Registry;
 pub use upload::{UploadFault, UploadRegistry};

@@ -13,7 +13,13 @@ const FEW: u32 = 40;
 /// How often a race is run: `CARRIER_RACE_ROUNDS`, or a few times.
 #[must_use]
 pub fn rounds() -> u32 {
-    std::env::var("CARRIER_RACE_ROUNDS").map_or(FEW, |rounds| rounds.parse().unwrap())
+    rounds_or(FEW)
+}
+
+/// How often something is tried whose moment is left to chance: `CARRIER_RACE_ROUNDS`, or `few`.
+#[must_use]
+pub fn rounds_or(few: u32) -> u32 {
+    std::env::var("CARRIER_RACE_ROUNDS").map_or(few, |rounds| rounds.parse().unwrap())
 }
 
 /// A thread that exchanges the names of each pair without a pause, until it is stopped.
