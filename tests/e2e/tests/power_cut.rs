@@ -1,0 +1,206 @@
+//! What a command has promised survives a power cut that follows it at once.
+//!
+//! The store is on an ext4 of its own, which is shut down without a flush: exactly what a power cut
+//! leaves on the disk, journal and all.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test explains itself by its name"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use carrier_e2e::{Cx, Image, Layer, Registry, is_root, rounds_or, skip};
+use serde_json::json;
+
+const FILES: usize = 400;
+
+fn image(layers: usize) -> Image {
+    let layers = (0..layers).map(|layer| {
+        (0..FILES).fold(Layer::new(), |made, file| {
+            made.file(&format!("d{layer}/f{file}"), content(layer, file))
+        })
+    });
+    Image::new(layers.collect(), json!({ "Cmd": ["/f"] }))
+}
+
+fn content(layer: usize, file: usize) -> String {
+    format!("layer {layer}, file {file}\n").repeat(1 + file % 50)
+}
+
+/// A disk whose power can be cut.
+struct Disk {
+    image: PathBuf,
+    place: PathBuf,
+}
+
+impl Disk {
+    /// A new disk, mounted on the home directory of a test's user.
+    fn at_home_of(cx: &Cx) -> Self {
+        let disk = Self {
+            image: cx.home().with_file_name("disk"),
+            place: cx.home(),
+        };
+        sh(&format!(
+            "truncate -s 256M {0} && mke2fs -q -F -t ext4 {0}",
+            disk.image.display()
+        ));
+        disk.mount();
+        cx.give_to_user(&disk.place);
+        sh("sync");
+        disk
+    }
+
+    fn mount(&self) {
+        let (image, place) = (self.image.display(), self.place.display());
+        sh(&format!("mount -o loop {image} {place}"));
+    }
+
+    /// Stops all writing at once, and starts again as after a power cut.
+    fn cut_power(&self) {
+        self.stop_writing();
+        sh(&format!("umount {}", self.place.display()));
+        self.mount();
+    }
+
+    /// The same, while a process is writing, which the power cut ends too.
+    fn cut_power_of(&self, process: &mut Child) {
+        self.stop_writing();
+        // It may have ended.
+        let _ = process.kill();
+        process.wait().unwrap();
+        // Processes that unpack notice the end of their command a moment later.
+        let place = self.place.display();
+        sh(&format!(
+            "for i in $(seq 50); do umount {place} 2>/dev/null && exit; sleep 0.1; done; exit 1"
+        ));
+        self.mount();
+    }
+
+    fn stop_writing(&self) {
+        // FS_IOC_SHUTDOWN with NOLOGFLUSH, include/uapi/linux/fs.h.
+        let program = "import fcntl, os, struct, sys; \
+                       fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+        sh(&format!(
+            "python3 -c \"{program}\" {}",
+            self.place.display()
+        ));
+    }
+
+    /// Whether the file system itself is sound.
+    fn check(&self) {
+        sh(&format!("umount {}", self.place.display()));
+        sh(&format!(
+            "e2fsck -fn {} >/dev/null 2>&1",
+            self.image.display()
+        ));
+        self.mount();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.place).status();
+    }
+}
+
+#[track_caller]
+fn sh(script: &str) {
+    let status = Command::new("sh").args(["-c", script]).status().unwrap();
+    assert!(status.success(), "{script}: {status}");
+}
+
+/// How many files of the image's layers are not what they should be.
+fn damaged(cx: &Cx, layers: usize) -> usize {
+    let mut wrong = layers * FILES;
+    for layer in fs::read_dir(cx.store().join("layers")).unwrap() {
+        let tree = layer.unwrap().path().join("fs");
+        for number in 0..layers {
+            let is_right = |file: &usize| {
+                let path: &Path = &tree.join(format!("d{number}/f{file}"));
+                fs::read(path).is_ok_and(|found| found == content(number, *file).as_bytes())
+            };
+            wrong -= (0..FILES).filter(is_right).count();
+        }
+    }
+    wrong
+}
+
+#[test]
+fn a_power_cut_after_success_loses_nothing() {
+    const NAME: &str = "a_power_cut_after_success_loses_nothing";
+    const LAYERS: usize = 3;
+    if !is_root() {
+        return skip(NAME, "only root can mount a file system and shut it down");
+    }
+    let rounds = rounds_or(100);
+    let registry = Registry::empty();
+    image(LAYERS).push(registry.host(), "x", "latest");
+    let name = registry.reference("x");
+    let cx = Cx::new();
+    let disk = Disk::at_home_of(&cx);
+    let listed = || {
+        let images = ["images", "--format", "{{.Repository}}:{{.Tag}}"];
+        cx.carrier(images).succeeds().text().to_owned()
+    };
+    let mut wrong = 0;
+    let mut check = |expected: &[&str]| {
+        disk.cut_power();
+        let mut found: Vec<String> = listed().lines().map(str::to_owned).collect();
+        found.sort();
+        assert_eq!(found, expected);
+        if !expected.is_empty() {
+            wrong += damaged(&cx, LAYERS);
+        }
+    };
+    let (whole, other) = (format!("{name}:latest"), "docker.io/other/name:1");
+    for round in 0..rounds.div_ceil(4) {
+        cx.carrier(["pull", "-q", &name]).succeeds();
+        check(&[&whole]);
+        cx.carrier(["tag", &name, other]).succeeds();
+        check(&[&whole, "other/name:1"]);
+        cx.carrier(["rmi", other]).succeeds();
+        check(&[&whole]);
+        cx.carrier(["rmi", &name]).succeeds();
+        check(&[]);
+        if round % 10 == 0 {
+            disk.check();
+        }
+    }
+    let cuts = rounds.div_ceil(4) * 4;
+    println!("{cuts} power cuts after pull, tag and rmi: {wrong} damaged files");
+    assert_eq!(wrong, 0);
+}
+
+#[test]
+fn a_power_cut_in_the_middle_of_a_pull_is_repaired_by_the_next() {
+    const NAME: &str = "a_power_cut_in_the_middle_of_a_pull_is_repaired_by_the_next";
+    const LAYERS: usize = 3;
+    if !is_root() {
+        return skip(NAME, "only root can mount a file system and shut it down");
+    }
+    let rounds = rounds_or(20);
+    let registry = Registry::empty();
+    image(LAYERS).push(registry.host(), "x", "latest");
+    let name = registry.reference("x");
+    let cx = Cx::new();
+    let disk = Disk::at_home_of(&cx);
+    let start = std::time::Instant::now();
+    cx.carrier(["pull", "-q", &name]).succeeds();
+    let whole = start.elapsed();
+    let mut wrong = 0;
+    for round in 0..rounds {
+        cx.carrier(["rmi", &name]).succeeds();
+        let mut pull = cx.start(["pull", "-q", &name]);
+        std::thread::sleep(whole * round / rounds);
+        disk.cut_power_of(&mut pull);
+        cx.carrier(["pull", "-q", &name]).succeeds();
+        wrong += damaged(&cx, LAYERS);
+    }
+    disk.check();
+    cx.carrier(["rmi", &name]).succeeds();
+    println!("{rounds} power cuts in a pull: {wrong} damaged files after the next");
+    assert_eq!(wrong, 0);
+}
