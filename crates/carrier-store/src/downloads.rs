@@ -6,12 +6,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use carrier_spec::Digest;
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Advice, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
@@ -23,6 +24,10 @@ const DIRECTORY: &str = "downloads";
 
 /// How long what a broken pull has fetched is kept for the next one.
 const KEPT: Duration = Duration::from_hours(24);
+
+/// How much is written before the disk is told to begin with it: what is on the disk when the last
+/// byte comes, nobody has to wait for then.
+const WRITE_BEHIND: u64 = 8 << 20;
 
 /// The right to fetch a blob, and what has come of it.
 ///
@@ -186,6 +191,14 @@ impl Download {
         Ok(VerifiedBlob::downloaded(self.file, self.path, digest))
     }
 
+    /// Has the kernel begin to write what came since `start`, and forget it when that is done: it is
+    /// not read again.
+    fn start_writing(&self, start: u64) {
+        let length = NonZeroU64::new(self.length - start);
+        // Nothing but time depends on it.
+        let _ = rustix::fs::fadvise(&self.file, start, length, Advice::DontNeed);
+    }
+
     fn digest(&self) -> Digest {
         Digest::from_sha256(self.hash.clone().finalize().into())
     }
@@ -211,8 +224,12 @@ impl Write for Download {
         }
         let count = self.file.write_at(bytes, self.length)?;
         self.hash.update(bytes.get(..count).unwrap_or_default());
+        let before = self.length;
         self.hashed += count as u64;
         self.length = self.hashed;
+        if before / WRITE_BEHIND < self.length / WRITE_BEHIND {
+            self.start_writing(before / WRITE_BEHIND * WRITE_BEHIND);
+        }
         Ok(count)
     }
 
