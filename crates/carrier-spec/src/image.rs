@@ -13,6 +13,12 @@ use crate::{Compression, DiffId, Digest, MediaType, ParseDigestError, Platform};
 const MAX_LAYERS: usize = 512;
 const MAX_INDEX_ENTRIES: usize = 1000;
 
+/// What the configuration of an image is called; anything else belongs to an artifact.
+const CONFIGURATIONS: [&str; 2] = [
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+];
+
 /// A pointer to a blob, image-spec `descriptor.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -113,9 +119,15 @@ pub enum ImageError {
         /// The `mediaType` field.
         field: String,
     },
-    /// Schema 1, an artifact, or something else that is no image.
+    /// Docker's first format, which has no configuration and cannot be verified.
+    #[error("the manifest is of Docker's schema 1, which clients stopped to accept in 2023")]
+    Schema1,
+    /// Something else that is no image.
     #[error("media type {0:?} is not an image manifest")]
     UnsupportedManifest(String),
+    /// An artifact: it has a manifest, and is no image all the same.
+    #[error("it is not an image: its configuration is of type {0:?}")]
+    Artifact(String),
     /// A foreign, encrypted or unknown layer.
     #[error("layer type {0:?} is not supported")]
     UnsupportedLayer(String),
@@ -172,6 +184,9 @@ impl ManifestOrIndex {
                 let manifest: Manifest =
                     serde_json::from_slice(bytes).map_err(malformed("manifest"))?;
                 limit("layers", manifest.layers.len(), MAX_LAYERS)?;
+                if !CONFIGURATIONS.contains(&manifest.config.media_type.as_str()) {
+                    return Err(ImageError::Artifact(manifest.config.media_type));
+                }
                 Ok(Self::Manifest(manifest))
             }
         }
@@ -188,9 +203,7 @@ fn limit(what: &'static str, count: usize, max: usize) -> Result<(), ImageError>
 
 fn document_type(outline: &Outline, content_type: Option<&str>) -> Result<MediaType, ImageError> {
     if outline.schema_version == Some(1) || outline.fs_layers.is_some() {
-        return Err(ImageError::UnsupportedManifest(
-            "application/vnd.docker.distribution.manifest.v1+json".to_owned(),
-        ));
+        return Err(ImageError::Schema1);
     }
     let image = outline.layers.is_some() || outline.config.is_some();
     if image && outline.manifests.is_some() {

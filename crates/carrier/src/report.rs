@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use carrier_engine::ErrorKind;
+use carrier_spec::ParseReferenceError;
 
 /// Carrier itself failed, as in Docker.
 const ENGINE_FAILED: u8 = 125;
@@ -113,6 +114,19 @@ pub(crate) fn tell(failure: &Failure) {
     eprintln!("carrier: {}", line(failure));
     if let Some(hint) = failure.hint() {
         eprintln!("hint: {}", printable(&hint));
+    }
+}
+
+impl From<ParseReferenceError> for Failure {
+    fn from(error: ParseReferenceError) -> Self {
+        let hint = match error {
+            ParseReferenceError::UpperCase(_) => "write it in lower case",
+            ParseReferenceError::LooksLikeId(_) => "`carrier images` lists names and ids",
+            ParseReferenceError::Empty | ParseReferenceError::Malformed { .. } => {
+                "names look like nginx:1.27, ghcr.io/owner/name:tag or name@sha256:DIGEST"
+            }
+        };
+        Self::with_hint(error, hint)
     }
 }
 

@@ -45,13 +45,19 @@ impl FaultyRegistry {
     /// Starts serving `image` with a fault.
     #[must_use]
     pub fn serve(image: &Image, fault: Fault) -> Self {
+        Self::of_documents(documents(image, fault), fault)
+    }
+
+    /// Starts serving documents: by path, a content type and bytes.
+    #[must_use]
+    pub fn of_documents(documents: HashMap<String, (String, Vec<u8>)>, fault: Fault) -> Self {
         let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let [host, elsewhere] = listeners
             .each_ref()
             .map(|listener| listener.local_addr().unwrap().to_string());
         let requests = Arc::default();
         let site = Arc::new(Site {
-            documents: documents(image, fault),
+            documents,
             host: host.clone(),
             elsewhere,
             fault,

@@ -257,7 +257,7 @@ const DOCKER: Names = Names {
 
 /// `sha256:…` of some bytes.
 #[must_use]
-pub(crate) fn digest(bytes: &[u8]) -> String {
+pub fn digest(bytes: &[u8]) -> String {
     let hash: [u8; 32] = Sha256::digest(bytes).into();
     hash.iter().fold("sha256:".to_owned(), |text, byte| {
         format!("{text}{byte:02x}")

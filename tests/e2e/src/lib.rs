@@ -29,7 +29,7 @@ pub use canary::Canary;
 pub use context::Cx;
 pub use faulty::{Fault, FaultyRegistry};
 pub use host::{is_root, other_runtime, skip};
-pub use image::{Image, Layer};
+pub use image::{Image, Layer, digest};
 pub use outcome::Outcome;
 pub use race::{Exchange, rounds, rounds_or};
 pub use registry::Registry;

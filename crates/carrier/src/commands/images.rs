@@ -31,14 +31,14 @@ pub(crate) fn image(args: &ImageArgs) -> Result<u8, Failure> {
 }
 
 pub(crate) fn tag(args: &TagArgs) -> Result<u8, Failure> {
-    let name: Reference = args.name.parse().map_err(Failure::usage)?;
+    let name: Reference = args.name.parse()?;
     Engine::open()?.tag_image(&args.image, &name)?;
     Ok(0)
 }
 
 pub(crate) fn untag(args: &UntagArgs) -> Result<u8, Failure> {
     let names = args.names.iter().map(|name| name.parse());
-    let names: Vec<Reference> = names.collect::<Result<_, _>>().map_err(Failure::usage)?;
+    let names: Vec<Reference> = names.collect::<Result<_, _>>()?;
     for name in Engine::open()?.untag_image(&args.image, &names)? {
         print(&format!("Untagged: {}\n", name.familiar()))?;
     }

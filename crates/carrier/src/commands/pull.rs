@@ -12,7 +12,7 @@ use crate::progress;
 use crate::report::Failure;
 
 pub(crate) fn pull(args: &PullArgs) -> Result<u8, Failure> {
-    let reference: Reference = args.image.parse().map_err(Failure::usage)?;
+    let reference: Reference = args.image.parse()?;
     let platform = platform(args.platform.as_deref())?;
     let engine = Engine::open()?;
     engine.repair()?;

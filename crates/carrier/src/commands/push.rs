@@ -16,14 +16,14 @@ use crate::report::Failure;
 
 pub(crate) fn push(args: &PushArgs) -> Result<u8, Failure> {
     let options = options(args)?;
-    let source: Reference = args.image.parse().map_err(Failure::usage)?;
+    let source: Reference = args.image.parse()?;
     let platform = platform(args.platform.as_deref())?;
     let engine = Engine::open()?;
     if args.all_tags {
         return push_all_tags(&engine, args, &source, &options);
     }
     let destination = match &args.destination {
-        Some(text) => text.parse().map_err(Failure::usage)?,
+        Some(text) => text.parse()?,
         None => source.clone(),
     };
     if destination.digest().is_some() {
@@ -71,7 +71,7 @@ fn push_all_tags(
     }
     announce(args, repository)?;
     for tag in tags {
-        let destination: Reference = tag.parse().map_err(Failure::usage)?;
+        let destination: Reference = tag.parse()?;
         let image = find(engine, &destination, None)?;
         push_one(args, engine, &image, &destination, options)?;
     }

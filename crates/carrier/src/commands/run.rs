@@ -39,7 +39,7 @@ fn image(engine: &Engine, args: &RunArgs, word: &str) -> Result<ImageRecord, Fai
         Err(_) if engine.image_exists(word)? => {
             return Ok(engine.image_by_word(word, platform.as_ref())?);
         }
-        Err(error) => return Err(Failure::usage(error)),
+        Err(error) => return Err(error.into()),
     };
     if args.pull != PullPolicy::Always {
         if word == HELLO {
