@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use carrier_runtime::IdMapError;
-use carrier_spec::{ContainerId, DiffId, Platform, Reference};
+use carrier_spec::{ContainerId, DiffId, Digest, Platform, Reference};
 
 /// An error of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,17 @@ pub enum Error {
         id: String,
         /// The names.
         names: Vec<String>,
+    },
+    /// An archive holds no image that can be used.
+    #[error(transparent)]
+    BadArchive(#[from] crate::archive::BadArchive),
+    /// A part of an image is not in the store.
+    #[error("{part} of image {image} is missing or damaged")]
+    ImageDamaged {
+        /// The image, as the user named it.
+        image: String,
+        /// A blob.
+        part: Digest,
     },
     /// A filter makes no sense.
     #[error(transparent)]
@@ -265,6 +276,8 @@ impl Error {
             Self::SeveralRepositories { .. } => {
                 "remove it by a name, or --force removes all names".to_owned()
             }
+            Self::BadArchive(error) => error.hint(),
+            Self::ImageDamaged { image, .. } => format!("`carrier pull {image}` repairs it"),
             Self::Filter(_) => "filters are dangling=true|false, label=KEY[=VALUE], before=IMAGE, \
                                 since=IMAGE, until=TIME and reference=PATTERN; `image prune` knows \
                                 until, label and label!"

@@ -3,6 +3,7 @@
 //! Each verb takes a struct of options without a command line or HTTP in it. Pure functions turn
 //! image, options and host into a configuration; the runtime turns that into a process.
 
+mod archive;
 mod create;
 mod embedded;
 mod emulator;
@@ -24,6 +25,7 @@ mod subordinate;
 mod terminal;
 mod unpacker;
 
+pub use archive::{ArchiveFormat, BadArchive, LoadOptions, Loaded, SaveOptions};
 pub use embedded::HELLO;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};

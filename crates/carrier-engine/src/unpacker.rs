@@ -106,17 +106,32 @@ impl Unpacker {
         directory: BorrowedFd<'_>,
         compression: Compression,
     ) -> io::Result<LayerChannel> {
-        let jobs = self.jobs.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         let (source, input) = pipe_with(PipeFlags::CLOEXEC)?;
+        let control = self.begin_from(directory, compression, source.as_fd())?;
+        Ok(LayerChannel { input, control })
+    }
+
+    /// Starts unpacking a layer, which is what can be read from `source`, into `directory`. Returns the
+    /// socket of a [`LayerChannel`].
+    ///
+    /// # Errors
+    /// When the process is gone, or descriptors are used up.
+    pub(crate) fn begin_from(
+        &self,
+        directory: BorrowedFd<'_>,
+        compression: Compression,
+        source: BorrowedFd<'_>,
+    ) -> io::Result<OwnedFd> {
+        let jobs = self.jobs.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         let (control, reports) = socketpair(
             AddressFamily::UNIX,
             SocketType::STREAM,
             SocketFlags::CLOEXEC,
             None,
         )?;
-        let descriptors = [directory, source.as_fd(), reports.as_fd()];
+        let descriptors = [directory, source, reports.as_fd()];
         protocol::send(jobs.as_fd(), compression, &descriptors)?;
-        Ok(LayerChannel { input, control })
+        Ok(control)
     }
 }
 

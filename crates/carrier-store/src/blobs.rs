@@ -229,6 +229,15 @@ impl BlobWriter {
         self.written
     }
 
+    /// Takes what was written for what it is, when nobody has promised anything.
+    #[must_use]
+    pub fn finish(self) -> VerifiedBlob {
+        VerifiedBlob {
+            draft: self.draft,
+            digest: Digest::from_sha256(self.hash.finalize().into()),
+        }
+    }
+
     /// Checks what was written.
     ///
     /// # Errors
@@ -244,6 +253,22 @@ impl BlobWriter {
 }
 
 impl VerifiedBlob {
+    /// What its bytes hash to.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Opens it for reading, from its beginning.
+    ///
+    /// # Errors
+    /// When descriptors are used up.
+    pub fn open(&self) -> io::Result<File> {
+        // A descriptor of its own: whoever gets it can neither write the file nor move our offset.
+        let path = format!("/proc/self/fd/{}", self.draft.file.as_raw_fd());
+        File::open(path)
+    }
+
     /// A blob that was downloaded to `path`.
     pub(crate) fn downloaded(file: File, path: PathBuf, digest: Digest) -> Self {
         let place = Place::Download(path);

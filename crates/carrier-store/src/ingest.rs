@@ -1,5 +1,7 @@
 //! Making verified things visible.
 
+use std::rc::Rc;
+
 use carrier_spec::DiffId;
 
 use crate::blobs::VerifiedBlob;
@@ -14,7 +16,7 @@ use crate::unpack::LayerSummary;
 #[must_use = "nothing is visible before commit"]
 pub struct Ingest<'a> {
     store: &'a Store,
-    blobs: Vec<VerifiedBlob>,
+    blobs: Vec<Rc<VerifiedBlob>>,
     layers: Vec<(StagedLayer, DiffId)>,
 }
 
@@ -31,8 +33,8 @@ impl Store {
 
 impl Ingest<'_> {
     /// Adds a blob.
-    pub fn add_blob(&mut self, blob: VerifiedBlob) {
-        self.blobs.push(blob);
+    pub fn add_blob(&mut self, blob: impl Into<Rc<VerifiedBlob>>) {
+        self.blobs.push(blob.into());
     }
 
     /// Adds a layer that was unpacked completely.

@@ -45,6 +45,7 @@ pub use layers::StagedLayer;
 pub use staging::Sweep;
 pub use store::Store;
 pub use unpack::{
-    LayerSummary, Limits, Ownership, Recompressed, UnpackError, UnpackOptions, UnpackReport, unpack,
+    ArchiveEntry, ArchiveEntryKind, ArchiveError, ArchiveReader, LayerSummary, Limits, Ownership,
+    PlainLayer, Recompressed, UnpackError, UnpackOptions, UnpackReport, compression_of, unpack,
 };
 pub use view::{LayerView, ViewError};

@@ -11,6 +11,7 @@ mod entry;
 mod header;
 mod pax;
 mod place;
+mod reader;
 mod recompress;
 mod stream;
 
@@ -23,6 +24,9 @@ use serde::{Deserialize, Serialize};
 
 use archive::Archive;
 use entry::Extractor;
+pub use reader::{
+    ArchiveEntry, ArchiveEntryKind, ArchiveError, ArchiveReader, PlainLayer, compression_of,
+};
 pub use recompress::Recompressed;
 use stream::TarStream;
 

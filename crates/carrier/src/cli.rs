@@ -6,8 +6,8 @@ mod registry;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use images::{
-    HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, InspectArgs, RemoveImagesArgs,
-    SearchArgs, TagArgs, UntagArgs,
+    HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, InspectArgs, LoadArgs, RemoveImagesArgs,
+    SaveArgs, SearchArgs, TagArgs, UntagArgs,
 };
 pub(crate) use registry::{CompressionFormat, PushArgs};
 
@@ -51,6 +51,10 @@ pub(crate) enum Verb {
     Inspect(InspectArgs),
     /// Show how an image came to be
     History(HistoryArgs),
+    /// Write images to an archive
+    Save(SaveArgs),
+    /// Read images from an archive
+    Load(LoadArgs),
     /// The verbs of images
     Image(ImageArgs),
     #[command(hide = true)]

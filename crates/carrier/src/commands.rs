@@ -27,6 +27,8 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Inspect(args) => images::inspect(&args),
         Verb::History(args) => images::history(&args),
         Verb::Image(args) => images::image(&args),
+        Verb::Save(args) => images::save(&args),
+        Verb::Load(args) => images::load(&args),
         Verb::Search(args) => images::search(&args),
     }
 }

@@ -94,7 +94,9 @@ impl Layer {
         self
     }
 
-    fn finished(&self) -> Vec<u8> {
+    /// The archive, which is not compressed.
+    #[must_use]
+    pub fn finished(&self) -> Vec<u8> {
         let ends = self.archive.ends_with(&[0; 1024]);
         if ends {
             self.archive.clone()

@@ -35,6 +35,10 @@ pub(crate) enum ImageVerb {
     History(HistoryArgs),
     /// Remove images that nobody needs
     Prune(PruneImagesArgs),
+    /// Write images to an archive
+    Save(SaveArgs),
+    /// Read images from an archive
+    Load(LoadArgs),
     /// Succeed when there is such an image, else exit with 1
     Exists(ExistsArgs),
 }
@@ -175,6 +179,44 @@ pub(crate) struct PruneImagesArgs {
     /// Remove images that meet a condition: until, label, label!
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) filter: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SaveArgs {
+    /// Write to a file, which appears when it is whole, instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<String>,
+    /// What Docker and Podman load, or an OCI image layout
+    #[arg(long, value_enum, default_value_t = SaveFormat::DockerArchive, value_name = "FORMAT")]
+    pub(crate) format: SaveFormat,
+    /// Save the images for this platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    /// Images by reference or id
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) words: Vec<String>,
+}
+
+/// How images are archived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SaveFormat {
+    /// `manifest.json` and layers that are not compressed.
+    DockerArchive,
+    /// An OCI image layout.
+    OciArchive,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LoadArgs {
+    /// Read from a file instead of standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input: Option<String>,
+    /// Accepted as in Docker; only names and ids are printed anyway
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Load only images for this platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
 }
 
 #[derive(Args, Debug)]

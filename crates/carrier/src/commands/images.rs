@@ -1,5 +1,6 @@
 //! `carrier images`, and the noun `carrier image` with its verbs.
 
+mod archive;
 mod describe;
 mod list;
 mod remove;
@@ -11,6 +12,7 @@ use super::{print, pull, push};
 use crate::cli::images::{ExistsArgs, ImageArgs, ImageVerb, SearchArgs, TagArgs, UntagArgs};
 use crate::report::Failure;
 
+pub(crate) use archive::{load, save};
 pub(crate) use describe::{history, inspect, inspect_images};
 pub(crate) use list::{images, table};
 pub(crate) use remove::{print_changes, prune, rmi};
@@ -26,6 +28,8 @@ pub(crate) fn image(args: &ImageArgs) -> Result<u8, Failure> {
         ImageVerb::Inspect(args) => inspect_images(args),
         ImageVerb::History(args) => history(args),
         ImageVerb::Prune(args) => prune(args),
+        ImageVerb::Save(args) => save(args),
+        ImageVerb::Load(args) => load(args),
         ImageVerb::Exists(args) => exists(args),
     }
 }

@@ -1,0 +1,219 @@
+//! Writing tar archives, POSIX.1-2001 `pax`: what GNU tar, bsdtar and Python's tarfile read alike.
+
+use std::io::{self, Read, Write};
+
+const BLOCK: usize = 512;
+
+/// What `ustar` has room for.
+const MAX_NAME: usize = 100;
+const MAX_OCTAL_7: u64 = 0o777_7777;
+const MAX_OCTAL_11: u64 = 0o777_7777_7777;
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Directory,
+}
+
+impl Kind {
+    fn flag(self) -> u8 {
+        match self {
+            Self::File => b'0',
+            Self::Directory => b'5',
+        }
+    }
+}
+
+/// One entry.
+#[derive(Clone, Debug)]
+pub(super) struct Header<'a> {
+    pub(super) path: &'a [u8],
+    pub(super) link: &'a [u8],
+    pub(super) kind: Kind,
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// Seconds since 1970, and nanoseconds.
+    pub(super) mtime: (i64, u32),
+    pub(super) size: u64,
+    /// Major and minor number.
+    pub(super) device: (u32, u32),
+    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl<'a> Header<'a> {
+    /// A file of root's.
+    pub(super) fn file(path: &'a str, size: u64) -> Self {
+        Self {
+            path: path.as_bytes(),
+            link: b"",
+            kind: Kind::File,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: (0, 0),
+            size,
+            device: (0, 0),
+            xattrs: Vec::new(),
+        }
+    }
+}
+
+impl<'a> Header<'a> {
+    /// A directory of root's.
+    pub(super) fn directory(path: &'a str) -> Self {
+        Self {
+            kind: Kind::Directory,
+            mode: 0o755,
+            ..Self::file(path, 0)
+        }
+    }
+}
+
+/// An archive that is being written.
+pub(super) struct Writer<W> {
+    output: W,
+}
+
+impl<W: Write> Writer<W> {
+    pub(super) fn new(output: W) -> Self {
+        Self { output }
+    }
+
+    /// Writes an entry of as many bytes as its header says.
+    pub(super) fn append(&mut self, header: &Header<'_>, content: impl Read) -> io::Result<()> {
+        self.output.write_all(&encode(header))?;
+        let copied = io::copy(&mut content.take(header.size), &mut self.output)?;
+        // A file that shrinks while it is read is filled up, so that what follows can be found.
+        self.fill(header.size - copied)?;
+        self.fill(padding(header.size))?;
+        if copied < header.size {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, count: u64) -> io::Result<()> {
+        io::copy(&mut io::repeat(0).take(count), &mut self.output).map(drop)
+    }
+
+    /// Two empty blocks.
+    pub(super) fn finish(mut self) -> io::Result<W> {
+        self.output.write_all(&[0; 2 * BLOCK])?;
+        self.output.flush()?;
+        Ok(self.output)
+    }
+}
+
+fn padding(size: u64) -> u64 {
+    size.next_multiple_of(BLOCK as u64) - size
+}
+
+/// The header, and in front of it what `ustar` has no room for.
+fn encode(header: &Header<'_>) -> Vec<u8> {
+    let mut records = Vec::new();
+    if needs_record(header.path) {
+        record(&mut records, b"path", header.path);
+    }
+    if needs_record(header.link) {
+        record(&mut records, b"linkpath", header.link);
+    }
+    for (name, id) in [(&b"uid"[..], header.uid), (b"gid", header.gid)] {
+        if u64::from(id) > MAX_OCTAL_7 {
+            record(&mut records, name, id.to_string().as_bytes());
+        }
+    }
+    if header.size > MAX_OCTAL_11 {
+        record(&mut records, b"size", header.size.to_string().as_bytes());
+    }
+    let (seconds, nanoseconds) = header.mtime;
+    if nanoseconds != 0 || u64::try_from(seconds).is_ok_and(|s| s > MAX_OCTAL_11) || seconds < 0 {
+        record(
+            &mut records,
+            b"mtime",
+            time(seconds, nanoseconds).as_bytes(),
+        );
+    }
+    for (name, value) in &header.xattrs {
+        record(
+            &mut records,
+            &[b"SCHILY.xattr.", name.as_slice()].concat(),
+            value,
+        );
+    }
+    let mut bytes = Vec::new();
+    if !records.is_empty() {
+        let extension = Header::file("PaxHeader", records.len() as u64);
+        bytes.extend(block(&extension, b'x'));
+        bytes.extend(&records);
+        bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+    }
+    bytes.extend(block(header, header.kind.flag()));
+    bytes
+}
+
+/// Without a record, readers disagree on the encoding of names.
+fn needs_record(name: &[u8]) -> bool {
+    name.len() > MAX_NAME || !name.is_ascii()
+}
+
+/// `LENGTH NAME=VALUE\n`, whose length counts its own digits.
+fn record(records: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let rest = name.len() + value.len() + 3;
+    let mut length = rest + 1;
+    while rest + length.to_string().len() != length {
+        length = rest + length.to_string().len();
+    }
+    records.extend(format!("{length} ").bytes());
+    records.extend([name, b"=", value, b"\n"].concat());
+}
+
+/// A decimal fraction, which for times before 1970 counts from the other side.
+fn time(seconds: i64, nanoseconds: u32) -> String {
+    if seconds >= 0 || nanoseconds == 0 {
+        return format!("{seconds}.{nanoseconds:09}");
+    }
+    let (whole, fraction) = (-(seconds + 1), 1_000_000_000 - nanoseconds);
+    format!("-{whole}.{fraction:09}")
+}
+
+fn block(header: &Header<'_>, flag: u8) -> [u8; BLOCK] {
+    let mut block = [0; BLOCK];
+    let mut put = |at: usize, bytes: &[u8]| {
+        for (to, from) in block.iter_mut().skip(at).zip(bytes) {
+            *to = *from;
+        }
+    };
+    let cut = |name: &'_ [u8]| {
+        name.get(..name.len().min(MAX_NAME))
+            .unwrap_or_default()
+            .to_vec()
+    };
+    let octal_7 = |value: u64| format!("{:07o}", if value > MAX_OCTAL_7 { 0 } else { value });
+    let octal_11 = |value: u64| format!("{:011o}", if value > MAX_OCTAL_11 { 0 } else { value });
+    put(0, &cut(header.path));
+    put(100, octal_7(u64::from(header.mode & 0o7777)).as_bytes());
+    put(108, octal_7(header.uid.into()).as_bytes());
+    put(116, octal_7(header.gid.into()).as_bytes());
+    put(124, octal_11(header.size).as_bytes());
+    put(
+        136,
+        octal_11(u64::try_from(header.mtime.0).unwrap_or(0)).as_bytes(),
+    );
+    put(148, b"        ");
+    put(156, &[flag]);
+    put(157, &cut(header.link));
+    put(257, b"ustar\x0000");
+    put(329, octal_7(header.device.0.into()).as_bytes());
+    put(337, octal_7(header.device.1.into()).as_bytes());
+    let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
+    for (to, from) in block
+        .iter_mut()
+        .skip(148)
+        .zip(format!("{sum:06o}\0 ").bytes())
+    {
+        *to = from;
+    }
+    block
+}

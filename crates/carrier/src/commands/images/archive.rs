@@ -1,0 +1,142 @@
+//! `carrier save`, `carrier load`
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use carrier_engine::{ArchiveFormat, Engine, LoadOptions, Loaded, SaveOptions};
+use rustix::termios::isatty;
+
+use super::super::print;
+use super::super::pull::platform;
+use crate::cli::images::{LoadArgs, SaveArgs, SaveFormat};
+use crate::report::Failure;
+
+const BUFFER: usize = 256 * 1024;
+
+pub(crate) fn save(args: &SaveArgs) -> Result<u8, Failure> {
+    let options = SaveOptions {
+        format: match args.format {
+            SaveFormat::DockerArchive => ArchiveFormat::Docker,
+            SaveFormat::OciArchive => ArchiveFormat::Oci,
+        },
+        platform: platform(args.platform.as_deref())?,
+    };
+    let engine = Engine::open()?;
+    write_archive(args.output.as_deref(), "save", |output| {
+        Ok(engine.save(&args.words, &options, output)?)
+    })?;
+    Ok(0)
+}
+
+/// Has an archive written to a file, which appears when it is whole, or to standard output.
+pub(crate) fn write_archive(
+    path: Option<&str>,
+    verb: &str,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let Some(path) = path.filter(|path| *path != "-") else {
+        let stdout = rustix::stdio::stdout();
+        if isatty(stdout) {
+            return Err(Failure::with_hint(
+                format!("cowardly refusing to {verb} to a terminal"),
+                "use the -o option or redirect",
+            ));
+        }
+        let copy = stdout.try_clone_to_owned();
+        let copy = copy.map_err(file_failure("write", "standard output"))?;
+        return write(&mut BufWriter::with_capacity(BUFFER, File::from(copy)));
+    };
+    // A pipe or a device is written to as it is.
+    let is_special = fs::metadata(path).is_ok_and(|found| !found.is_file());
+    if is_special {
+        let file = File::options().write(true).open(path);
+        let file = file.map_err(file_failure("write", path))?;
+        return write(&mut BufWriter::with_capacity(BUFFER, file));
+    }
+    let draft = Draft::new(Path::new(path)).map_err(file_failure("write", path))?;
+    write(&mut BufWriter::with_capacity(BUFFER, &draft.file))?;
+    draft
+        .finish(Path::new(path))
+        .map_err(file_failure("write", path))
+}
+
+/// A file beside the one that it will be; gone when it is not finished.
+struct Draft {
+    path: PathBuf,
+    file: File,
+}
+
+impl Draft {
+    fn new(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+        let hidden = format!(".{}.{}", name.to_string_lossy(), std::process::id());
+        let path = path.with_file_name(hidden);
+        let file = File::options().write(true).create_new(true).open(&path)?;
+        Ok(Self { path, file })
+    }
+
+    fn finish(self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // It is not there any more when it was finished.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+pub(crate) fn load(args: &LoadArgs) -> Result<u8, Failure> {
+    let options = LoadOptions {
+        platform: platform(args.platform.as_deref())?,
+    };
+    let input = read_archive(args.input.as_deref(), "load")?;
+    let engine = Engine::open()?;
+    engine.repair()?;
+    for loaded in engine.load(input, &options)? {
+        print(&lines(&loaded))?;
+    }
+    Ok(0)
+}
+
+/// Opens a file, or standard input.
+pub(crate) fn read_archive(path: Option<&str>, verb: &str) -> Result<impl Read, Failure> {
+    if let Some(path) = path.filter(|path| *path != "-") {
+        return File::open(path).map_err(file_failure("read", path));
+    }
+    let stdin = rustix::stdio::stdin();
+    if isatty(stdin) {
+        return Err(Failure::with_hint(
+            format!("requested {verb} from standard input, but it is a terminal"),
+            "name a file, or redirect standard input",
+        ));
+    }
+    let copy = stdin.as_fd().try_clone_to_owned();
+    copy.map(File::from)
+        .map_err(file_failure("read", "standard input"))
+}
+
+pub(crate) fn file_failure(action: &'static str, path: &str) -> impl FnOnce(io::Error) -> Failure {
+    move |source| Failure::File {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Docker's words, also for a name that an archive takes from another image.
+fn lines(loaded: &Loaded) -> String {
+    let Some(name) = &loaded.name else {
+        return format!("Loaded image ID: {}\n", loaded.id);
+    };
+    let name = name.familiar();
+    let replaced = loaded.replaced.as_ref().map_or_else(String::new, |old| {
+        format!(
+            "The image {name} already exists, renaming the old one with ID {old} to empty string\n"
+        )
+    });
+    format!("{replaced}Loaded image: {name}\n")
+}
