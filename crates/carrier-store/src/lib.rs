@@ -45,7 +45,8 @@ pub use layers::StagedLayer;
 pub use staging::Sweep;
 pub use store::Store;
 pub use unpack::{
-    ArchiveEntry, ArchiveEntryKind, ArchiveError, ArchiveReader, LayerSummary, Limits, Ownership,
-    PlainLayer, Recompressed, UnpackError, UnpackOptions, UnpackReport, compression_of, unpack,
+    ArchiveEntry, ArchiveEntryKind, ArchiveError, ArchiveReader, Expansion, LayerSummary, Limits,
+    Ownership, PlainLayer, Recompressed, Reserve, UnpackError, UnpackOptions, UnpackReport,
+    compression_of, unpack,
 };
 pub use view::{LayerView, ViewError};

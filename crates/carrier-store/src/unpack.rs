@@ -13,6 +13,8 @@ mod pax;
 mod place;
 mod reader;
 mod recompress;
+mod space;
+mod sparse;
 mod stream;
 
 use std::io::{self, Read};
@@ -54,10 +56,36 @@ pub enum Ownership {
 /// What no layer may exceed.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of the decompressed stream.
+    /// Bytes of the decompressed stream, and of a file with its holes.
     pub bytes: u64,
     /// Headers of the archive, extended ones too.
     pub entries: u64,
+    /// Bytes of what has to be remembered until the end: names of directories and devices.
+    pub memory: u64,
+    /// How much it may expand.
+    pub expansion: Expansion,
+    /// The binary logarithm of the largest window that a zstd decoder has to keep.
+    pub zstd_window_log: u32,
+    /// What the file system keeps.
+    pub reserve: Reserve,
+}
+
+/// How many times as long as the compressed stream the decompressed one may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Expansion {
+    /// The factor.
+    pub ratio: u64,
+    /// Decompressed bytes before anybody counts: what is small harms nobody.
+    pub from: u64,
+}
+
+/// Space of the file system that unpacking leaves to others: the smaller of the two.
+#[derive(Clone, Copy, Debug)]
+pub struct Reserve {
+    /// Bytes.
+    pub bytes: u64,
+    /// Percent of the file system.
+    pub percent: u64,
 }
 
 impl Default for Limits {
@@ -65,6 +93,17 @@ impl Default for Limits {
         Self {
             bytes: 256 << 30,
             entries: 10_000_000,
+            memory: 64 << 20,
+            expansion: Expansion {
+                ratio: 500,
+                from: 1 << 30,
+            },
+            // zstd's own limit for decoders that were not told otherwise: 128 MiB.
+            zstd_window_log: 27,
+            reserve: Reserve {
+                bytes: 512 << 20,
+                percent: 5,
+            },
         }
     }
 }
@@ -135,13 +174,31 @@ pub enum UnpackError {
         /// The kernel's answer.
         source: Errno,
     },
+    /// A file capability that no kernel wrote.
+    #[error("{name:?} has a malformed file capability")]
+    Capability {
+        /// The entry's name, made safe for terminals.
+        name: String,
+    },
     /// More bytes or entries than allowed.
     #[error("the layer has more than {max} {what}")]
     TooLarge {
-        /// `bytes` or `entries`.
+        /// `bytes`, `entries`, or what else is counted.
         what: &'static str,
         /// The limit.
         max: u64,
+    },
+    /// A few bytes that become many.
+    #[error("the layer is a decompression bomb: it expands more than {max} times")]
+    Bomb {
+        /// The limit.
+        max: u64,
+    },
+    /// The file system is nearly full.
+    #[error("No space left on device, which has to keep {} MiB free", reserve >> 20)]
+    Full {
+        /// Bytes that must stay free.
+        reserve: u64,
     },
 }
 
@@ -155,10 +212,10 @@ pub fn unpack(
     directory: BorrowedFd<'_>,
     options: &UnpackOptions,
 ) -> Result<LayerSummary, UnpackError> {
-    let stream =
-        TarStream::new(stream, compression, options.limits.bytes).map_err(UnpackError::Stream)?;
-    let mut archive = Archive::new(stream, options.limits.entries);
-    let mut extractor = Extractor::new(directory, options.ownership)?;
+    let limits = &options.limits;
+    let stream = TarStream::new(stream, compression, limits).map_err(UnpackError::Stream)?;
+    let mut archive = Archive::new(stream, limits);
+    let mut extractor = Extractor::new(directory, options)?;
     let mut entries = 0;
     while let Some(entry) = archive.next_entry()? {
         entries += 1;

@@ -3,13 +3,17 @@
 //! One parser decides that for everything: where two sources speak of a size and differ, a scanner
 //! and Carrier could see different files (CVE-2025-62518), and the archive is refused.
 
-use super::UnpackError;
-use super::header::{BLOCK, Header};
+use super::header::{BLOCK, Header, OldSparse, more_sparse};
 use super::pax::{self, Extensions};
+use super::sparse::{MapInContent, SparseFormat, SparseMap};
 use super::stream::TarStream;
+use super::{Limits, UnpackError};
 
 /// No name is longer than a path can be, and no file has more attributes than this.
 const MAX_EXTENSION: u64 = 1 << 20;
+
+/// The type of a file with holes in GNU's old format.
+const OLD_SPARSE: u8 = b'S';
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +38,15 @@ pub(super) struct Entry {
     pub(super) gid: u32,
     pub(super) mtime: (i64, u32),
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where the content belongs, in a file with holes.
+    pub(super) sparse: Option<SparseMap>,
 }
 
 pub(super) struct Archive<'a> {
     stream: TarStream<'a>,
     headers: u64,
     max_headers: u64,
+    longest_file: u64,
     /// Bytes of the current entry's content that were not read yet.
     content: u64,
     /// Bytes that fill the last block of the current entry.
@@ -47,11 +54,12 @@ pub(super) struct Archive<'a> {
 }
 
 impl<'a> Archive<'a> {
-    pub(super) fn new(stream: TarStream<'a>, max_headers: u64) -> Self {
+    pub(super) fn new(stream: TarStream<'a>, limits: &Limits) -> Self {
         Self {
             stream,
             headers: 0,
-            max_headers,
+            max_headers: limits.entries,
+            longest_file: limits.bytes,
             content: 0,
             padding: 0,
         }
@@ -101,12 +109,70 @@ impl<'a> Archive<'a> {
                     pending.take(kind, data).map_err(malformed(offset))?;
                 }
                 _ => {
-                    let (entry, size) = pending.describe(&header).map_err(malformed(offset))?;
+                    let described = pending.describe(&header).map_err(malformed(offset))?;
+                    let (mut entry, size, format) = described;
                     self.expect(size);
+                    entry.sparse = self.sparse_map(&header, format, offset)?;
                     return Ok(Some(entry));
                 }
             }
         }
+    }
+
+    /// Reads where the content of the current entry belongs, as far as the stream tells.
+    fn sparse_map(
+        &mut self,
+        header: &Header<'_>,
+        format: SparseFormat,
+        offset: u64,
+    ) -> Result<Option<SparseMap>, UnpackError> {
+        let (size, parts) = match format {
+            SparseFormat::Whole if header.kind() == OLD_SPARSE => {
+                let OldSparse {
+                    mut parts,
+                    mut more,
+                    size,
+                } = header.sparse().map_err(malformed(offset))?;
+                let mut block = [0; BLOCK];
+                while more {
+                    self.read_block(&mut block)?;
+                    more = more_sparse(&block, &mut parts).map_err(malformed(offset))?;
+                }
+                (size, parts)
+            }
+            SparseFormat::Whole => return Ok(None),
+            SparseFormat::Known { size, parts } => (size, parts),
+            SparseFormat::InContent { size } => {
+                let mut map = MapInContent::default();
+                let mut block = [0; BLOCK];
+                loop {
+                    let rest = self.content.checked_sub(BLOCK as u64);
+                    self.content =
+                        rest.ok_or_else(|| malformed(offset)("a sparse file has no map"))?;
+                    self.read_block(&mut block)?;
+                    if let Some(parts) = map.take(&block).map_err(malformed(offset))? {
+                        break (size, parts);
+                    }
+                }
+            }
+        };
+        if size > self.longest_file {
+            return Err(UnpackError::TooLarge {
+                what: "bytes",
+                max: self.longest_file,
+            });
+        }
+        let map = SparseMap::new(size, parts, self.content);
+        map.map(Some).map_err(malformed(offset))
+    }
+
+    fn read_block(&mut self, block: &mut [u8; BLOCK]) -> Result<(), UnpackError> {
+        if self.stream.read_whole(block)? {
+            return Ok(());
+        }
+        Err(UnpackError::Stream(
+            std::io::ErrorKind::UnexpectedEof.into(),
+        ))
     }
 
     fn expect(&mut self, size: u64) {
@@ -204,10 +270,17 @@ impl Pending {
         Ok(())
     }
 
-    /// The entry of `header`, and the size of its content.
-    fn describe(self, header: &Header<'_>) -> Result<(Entry, u64), &'static str> {
-        let pax = self.pax.unwrap_or_default();
+    /// The entry of `header`, the size of its content, and where the content belongs.
+    fn describe(self, header: &Header<'_>) -> Result<(Entry, u64, SparseFormat), &'static str> {
+        let mut pax = self.pax.unwrap_or_default();
+        // The other name of a sparse file is one for readers that do not know about holes.
+        let sparse_name = pax.sparse.name.take();
         let path = agreed(pax.path, self.gnu_path)?.unwrap_or_else(|| header.name());
+        let path = sparse_name.unwrap_or(path);
+        let format = pax.sparse.format()?;
+        if format != SparseFormat::Whole && !matches!(header.kind(), 0 | b'0') {
+            return Err("an entry that is no file is sparse");
+        }
         let link = agreed(pax.link, self.gnu_link)?.unwrap_or_else(|| header.link());
         let kind = kind(header.kind(), &path)?;
         let size = agreed_size(header.size()?, pax.size)?;
@@ -232,8 +305,9 @@ impl Pending {
                 None => (header.mtime()?, 0),
             },
             xattrs: pax.xattrs,
+            sparse: None,
         };
-        Ok((entry, size))
+        Ok((entry, size, format))
     }
 }
 
@@ -247,7 +321,7 @@ fn kind(flag: u8, path: &[u8]) -> Result<Kind, &'static str> {
         b'3' | b'4' => Kind::Device,
         b'5' => Kind::Directory,
         b'6' => Kind::Fifo,
-        b'S' => return Err("sparse entries are not supported"),
+        OLD_SPARSE => Kind::File,
         _ => return Err("an entry has an unknown type"),
     })
 }

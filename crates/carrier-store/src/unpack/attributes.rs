@@ -1,14 +1,16 @@
 //! Owners, modes, extended attributes and times.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{Mode, OFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
-use super::UnpackError;
 use super::archive::Entry;
 use super::entry::refused;
+use super::{UnpackError, printable};
+
+const CAPABILITY: &CStr = c"security.capability";
 
 /// What the kernel gives to new files, so that only what differs costs a call.
 #[derive(Clone, Copy, Debug)]
@@ -52,13 +54,38 @@ impl Birth {
 /// Sets the extended attributes of an entry.
 pub(super) fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<(), UnpackError> {
     for (name, value) in attributes(entry) {
-        match rustix::fs::fsetxattr(file, &*name, value, XattrFlags::empty()) {
-            // File systems without them, and processes without the right to set them, do without.
-            Err(Errno::OPNOTSUPP | Errno::PERM) if name.as_c_str() == c"security.capability" => {}
-            result => result.map_err(|errno| refused(&entry.path, errno))?,
+        if name.as_c_str() == CAPABILITY {
+            set_capability(file, value, entry)?;
+            continue;
         }
+        rustix::fs::fsetxattr(file, &*name, value, XattrFlags::empty())
+            .map_err(|errno| refused(&entry.path, errno))?;
     }
     Ok(())
+}
+
+/// Sets a file capability, capabilities(7). It is stored as that of root of this user namespace: the
+/// kernel adds whose root it is. The root that an archive names is one of the builder's host.
+fn set_capability(file: BorrowedFd<'_>, value: &[u8], entry: &Entry) -> Result<(), UnpackError> {
+    const VERSION_2: u8 = 2;
+    const VERSION_3: u8 = 3;
+    const LENGTH: usize = 20;
+    let malformed = || UnpackError::Capability {
+        name: printable(&entry.path),
+    };
+    // Little-endian words: flags and version, permitted and inheritable, twice, and the root id.
+    let version = value.get(3).copied().ok_or_else(malformed)?;
+    let mut stored = [0; LENGTH];
+    match (version, value.len()) {
+        (VERSION_2, 20) | (VERSION_3, 24) => stored.copy_from_slice(&value[..LENGTH]),
+        _ => return Err(malformed()),
+    }
+    stored[3] = VERSION_2;
+    match rustix::fs::fsetxattr(file, CAPABILITY, &stored, XattrFlags::empty()) {
+        // File systems without them, and processes without the right to set them, do without.
+        Err(Errno::OPNOTSUPP | Errno::PERM) => Ok(()),
+        result => result.map_err(|errno| refused(&entry.path, errno)),
+    }
 }
 
 /// Attributes that mean the same in every store. Those of overlayfs, fuse-overlayfs and security
@@ -72,7 +99,7 @@ fn attributes(entry: &Entry) -> impl Iterator<Item = (CString, &[u8])> {
     entry.xattrs.iter().filter_map(|(name, value)| {
         let bookkeeping = BOOKKEEPING.iter().any(|prefix| name.starts_with(prefix));
         let user = name.starts_with(b"user.") && !bookkeeping;
-        let wanted = user || name == b"security.capability";
+        let wanted = user || name == CAPABILITY.to_bytes();
         let name = CString::new(name.as_slice()).ok().filter(|_| wanted)?;
         Some((name, value.as_slice()))
     })

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, SeekFrom, Uid};
 use rustix::io::Errno;
 
 use super::archive::{Archive, Entry, Kind};
@@ -16,7 +16,9 @@ use super::place::{
     Existing, Location, OPAQUE_WHITEOUT, Places, WHITEOUT, clear, make_directory, make_opaque,
     open_child, reopen, what_is,
 };
-use super::{Ownership, UnpackError, printable};
+use super::space::Space;
+use super::sparse::SparseMap;
+use super::{Ownership, UnpackError, UnpackOptions, printable};
 use crate::inventory::{TreeSize, count};
 
 const BUFFER: usize = 128 * 1024;
@@ -30,6 +32,9 @@ pub(super) struct Totals {
 
 pub(super) struct Extractor<'a> {
     places: Places<'a>,
+    /// Whether the current entry has taken something away that may have been on the way to the last
+    /// parent. The entry itself stays where its own parent was when it began.
+    stale: bool,
     ownership: Ownership,
     birth: Birth,
     totals: Totals,
@@ -37,19 +42,33 @@ pub(super) struct Extractor<'a> {
     devices: HashSet<Vec<u8>>,
     /// Directories get their modes and times last: until then they must take their entries, and
     /// each entry changes the time.
-    directories: Vec<(Location, u32, (i64, u32))>,
+    directories: Vec<Directory>,
+    /// Bytes that the two lists may take.
+    memory: u64,
+    max_memory: u64,
+    space: Space<'a>,
     buffer: Vec<u8>,
 }
 
+struct Directory {
+    path: Box<[u8]>,
+    mode: u32,
+    mtime: (i64, u32),
+}
+
 impl<'a> Extractor<'a> {
-    pub(super) fn new(root: BorrowedFd<'a>, ownership: Ownership) -> Result<Self, UnpackError> {
+    pub(super) fn new(root: BorrowedFd<'a>, options: &UnpackOptions) -> Result<Self, UnpackError> {
         Ok(Self {
             places: Places::new(root),
-            ownership,
+            stale: false,
+            ownership: options.ownership,
             birth: Birth::observe(root).map_err(|errno| refused(b"/", errno))?,
             totals: Totals::default(),
             devices: HashSet::new(),
             directories: Vec::new(),
+            memory: 0,
+            max_memory: options.limits.memory,
+            space: Space::new(root, options.limits.reserve)?,
             buffer: vec![0; BUFFER],
         })
     }
@@ -80,23 +99,47 @@ impl<'a> Extractor<'a> {
         if location.name.starts_with(WHITEOUT) {
             return self.white_out(entry, location);
         }
+        if std::mem::take(&mut self.stale) {
+            self.places.forget();
+        }
+        self.space.make()?;
         match entry.kind {
-            Kind::Directory => self.make_directory(entry, location),
+            Kind::Directory => self.make_directory(entry, &location),
             Kind::File => self.make_file(entry, &location, archive),
             Kind::Symlink => self.make_symlink(entry, &location),
             Kind::HardLink => self.make_hard_link(entry, &location),
             Kind::Fifo => self.make_fifo(entry, &location),
-            Kind::Device => {
-                self.skip_device(&location);
-                Ok(())
-            }
+            Kind::Device => self.skip_device(&location),
         }
+    }
+
+    /// Counts what has to be remembered until the end.
+    fn remember(&mut self, path: &[u8]) -> Result<(), UnpackError> {
+        const OVERHEAD: u64 = 64;
+        self.memory += path.len() as u64 + OVERHEAD;
+        if self.memory <= self.max_memory {
+            return Ok(());
+        }
+        Err(UnpackError::TooLarge {
+            what: "bytes of names of directories and devices",
+            max: self.max_memory,
+        })
+    }
+
+    fn settle_later(&mut self, path: Vec<u8>, entry: &Entry) -> Result<(), UnpackError> {
+        self.remember(&path)?;
+        self.directories.push(Directory {
+            path: path.into(),
+            mode: entry.mode,
+            mtime: entry.mtime,
+        });
+        Ok(())
     }
 
     /// Gives the directories their modes and times, the deepest first.
     pub(super) fn finish(mut self) -> Result<(Totals, TreeSize), UnpackError> {
-        for (location, mode, mtime) in std::mem::take(&mut self.directories).into_iter().rev() {
-            let path = location.path();
+        let directories = std::mem::take(&mut self.directories);
+        for Directory { path, mode, mtime } in directories.into_iter().rev() {
             let settle = || {
                 // A later entry may have put something else there.
                 let directory = match self.places.open_itself(&path) {
@@ -122,9 +165,12 @@ impl<'a> Extractor<'a> {
     }
 
     /// Only the host's root may make devices; a container gets its own from the runtime.
-    fn skip_device(&mut self, location: &Location) {
-        self.devices.insert(location.path());
+    fn skip_device(&mut self, location: &Location) -> Result<(), UnpackError> {
+        let path = location.path();
+        self.remember(&path)?;
+        self.devices.insert(path);
         self.totals.skipped_devices += 1;
+        Ok(())
     }
 
     fn make_root(&mut self, entry: &Entry) -> Result<(), UnpackError> {
@@ -133,23 +179,18 @@ impl<'a> Extractor<'a> {
             rustix::fs::chownat(root, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
                 .map_err(|errno| ownership_refused(entry, errno))?;
         }
-        let location = Location {
-            parent: Vec::new(),
-            name: Vec::new(),
-        };
-        self.directories.push((location, entry.mode, entry.mtime));
-        Ok(())
+        self.settle_later(Vec::new(), entry)
     }
 
-    fn make_directory(&mut self, entry: &Entry, location: Location) -> Result<(), UnpackError> {
-        let make = |places: &mut Places<'_>| {
-            let tally = Rc::clone(&places.tally);
-            let parent = places.parent(&location)?;
+    fn make_directory(&mut self, entry: &Entry, location: &Location) -> Result<(), UnpackError> {
+        let mut make = || {
+            let tally = Rc::clone(&self.places.tally);
+            let parent = self.places.parent(location)?;
             let name = location.c_name()?;
-            make_directory(parent, &name, &tally)?;
+            self.stale = make_directory(parent, &name, &tally)?;
             open_child(parent, &name)
         };
-        let made = make(&mut self.places).map_err(|errno| refused(&entry.path, errno))?;
+        let made = make().map_err(|errno| refused(&entry.path, errno))?;
         if let Some((uid, gid)) = self.owner(entry) {
             rustix::fs::chownat(&made, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
                 .map_err(|errno| ownership_refused(entry, errno))?;
@@ -158,8 +199,7 @@ impl<'a> Extractor<'a> {
             let directory = reopen(&made).map_err(|errno| refused(&entry.path, errno))?;
             set_attributes(directory.as_fd(), entry)?;
         }
-        self.directories.push((location, entry.mode, entry.mtime));
-        Ok(())
+        self.settle_later(location.path(), entry)
     }
 
     fn make_file(
@@ -170,15 +210,9 @@ impl<'a> Extractor<'a> {
     ) -> Result<(), UnpackError> {
         let refused = |errno| refused(&entry.path, errno);
         let mut file = File::from(self.create(location, entry.mode).map_err(refused)?);
-        loop {
-            let count = archive.read(&mut self.buffer)?;
-            if count == 0 {
-                break;
-            }
-            let chunk = self.buffer.get(..count).unwrap_or_default();
-            file.write_all(chunk)
-                .map_err(|error| refused(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-            self.totals.bytes += count as u64;
+        match &entry.sparse {
+            None => self.copy(entry, archive, &mut file, u64::MAX)?,
+            Some(map) => self.copy_sparse(entry, map, archive, &mut file)?,
         }
         if let Some((uid, gid)) = self.owner(entry) {
             rustix::fs::fchown(&file, Some(uid), Some(gid))
@@ -190,6 +224,53 @@ impl<'a> Extractor<'a> {
         }
         set_attributes(file.as_fd(), entry)?;
         rustix::fs::futimens(&file, &times(entry.mtime)).map_err(refused)
+    }
+
+    /// Writes the next bytes of the entry's content, at most `wanted`.
+    fn copy(
+        &mut self,
+        entry: &Entry,
+        archive: &mut Archive<'_>,
+        file: &mut File,
+        wanted: u64,
+    ) -> Result<(), UnpackError> {
+        let mut left = wanted;
+        loop {
+            let most = usize::try_from(left).unwrap_or(usize::MAX);
+            let end = most.min(self.buffer.len());
+            let count = archive.read(self.buffer.get_mut(..end).unwrap_or_default())?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.space.write(count as u64)?;
+            let chunk = self.buffer.get(..count).unwrap_or_default();
+            file.write_all(chunk).map_err(|error| {
+                refused(
+                    &entry.path,
+                    Errno::from_io_error(&error).unwrap_or(Errno::IO),
+                )
+            })?;
+            self.totals.bytes += count as u64;
+            left -= count as u64;
+        }
+    }
+
+    /// Writes the parts of a file with holes.
+    fn copy_sparse(
+        &mut self,
+        entry: &Entry,
+        map: &SparseMap,
+        archive: &mut Archive<'_>,
+        file: &mut File,
+    ) -> Result<(), UnpackError> {
+        let refused = |errno| refused(&entry.path, errno);
+        for (place, length) in &map.parts {
+            rustix::fs::seek(&*file, SeekFrom::Start(*place)).map_err(refused)?;
+            self.copy(entry, archive, file, *length)?;
+        }
+        let stored: u64 = map.parts.iter().map(|(_, length)| length).sum();
+        self.totals.bytes += map.size - stored;
+        rustix::fs::ftruncate(&*file, map.size).map_err(refused)
     }
 
     fn create(&mut self, location: &Location, mode: u32) -> Result<OwnedFd, Errno> {
@@ -264,10 +345,11 @@ impl<'a> Extractor<'a> {
             return Err(bad("the link leads to itself"));
         }
         if self.devices.contains(&source.path()) {
-            self.skip_device(location);
-            return Ok(());
+            return self.skip_device(location);
         }
         let mut link = || {
+            // First, since it may put a directory where the source is.
+            self.places.parent(location)?;
             let directory = self.places.open(&source.parent)?;
             let source_name = source.c_name()?;
             if what_is(directory.as_fd(), &source_name)? != Some(Existing::Other) {
@@ -340,9 +422,10 @@ impl<'a> Extractor<'a> {
         }
         self.places.tally.replaced();
         let name = location.c_name()?;
-        clear(self.places.parent(location)?, &name)?;
-        self.places.forget();
-        make(self.places.parent(location)?)
+        self.stale = true;
+        let parent = self.places.parent(location)?;
+        clear(parent, &name)?;
+        make(parent)
     }
 
     /// The owner to set; nothing where a new file has it already.

@@ -1,10 +1,22 @@
 //! The 512 bytes in front of each member: V7, POSIX ustar and GNU tar headers.
 
+use super::sparse;
+
 /// Archives consist of blocks of this size.
 pub(super) const BLOCK: usize = 512;
 
 /// A header block whose checksum is right.
 pub(super) struct Header<'a>(&'a [u8; BLOCK]);
+
+/// A sparse file in GNU's old format.
+pub(super) struct OldSparse {
+    /// The first parts.
+    pub(super) parts: Vec<(u64, u64)>,
+    /// Whether a block with further parts follows.
+    pub(super) more: bool,
+    /// The size with holes.
+    pub(super) size: u64,
+}
 
 const NAME: std::ops::Range<usize> = 0..100;
 const MODE: std::ops::Range<usize> = 100..108;
@@ -17,6 +29,13 @@ const TYPE: usize = 156;
 const LINK: std::ops::Range<usize> = 157..257;
 const MAGIC: std::ops::Range<usize> = 257..263;
 const PREFIX: std::ops::Range<usize> = 345..500;
+/// GNU's old format of sparse files: the first parts, whether more follow, the size with holes.
+const SPARSE: std::ops::Range<usize> = 386..482;
+const SPARSE_MORE: usize = 482;
+const SPARSE_SIZE: std::ops::Range<usize> = 483..495;
+/// A block with further parts.
+const SPARSE_BLOCK: std::ops::Range<usize> = 0..504;
+const SPARSE_BLOCK_MORE: usize = 504;
 
 impl<'a> Header<'a> {
     /// Takes a block for a header; the error says why it is none.
@@ -75,8 +94,39 @@ impl<'a> Header<'a> {
         u64::try_from(size).map_err(|_| "a member's size is negative")
     }
 
+    /// What the header of a sparse file says.
+    pub(super) fn sparse(&self) -> Result<OldSparse, &'static str> {
+        let mut parts = Vec::new();
+        let full = sparse::old_parts(&self.0[SPARSE], number, &mut parts)?;
+        let more = more_follow(self.0[SPARSE_MORE], full)?;
+        let size = number(&self.0[SPARSE_SIZE]).and_then(|size| u64::try_from(size).ok());
+        Ok(OldSparse {
+            parts,
+            more,
+            size: size.ok_or("a sparse file's size is malformed")?,
+        })
+    }
+
     pub(super) fn mtime(&self) -> Result<i64, &'static str> {
         number(&self.0[MTIME]).ok_or("a member's time is malformed")
+    }
+}
+
+/// Adds the parts of a block that follows the header of a sparse file; whether another one does.
+pub(super) fn more_sparse(
+    block: &[u8; BLOCK],
+    parts: &mut Vec<(u64, u64)>,
+) -> Result<bool, &'static str> {
+    let full = sparse::old_parts(&block[SPARSE_BLOCK], number, parts)?;
+    more_follow(block[SPARSE_BLOCK_MORE], full)
+}
+
+/// Readers differ in whether a table follows one that has room left.
+fn more_follow(flag: u8, full: bool) -> Result<bool, &'static str> {
+    match (flag, full) {
+        (0, _) => Ok(false),
+        (1, true) => Ok(true),
+        _ => Err("a sparse map is malformed"),
     }
 }
 

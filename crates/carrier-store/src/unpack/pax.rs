@@ -1,5 +1,7 @@
 //! Extended headers, POSIX.1-2017 `pax`, section "pax Extended Header".
 
+use super::sparse::{self, SparseRecords};
+
 /// What extended headers say about the next entry.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Extensions {
@@ -11,6 +13,7 @@ pub(super) struct Extensions {
     pub(super) mtime: Option<(i64, u32)>,
     /// Name and value of extended attributes, in order.
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) sparse: SparseRecords,
 }
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
@@ -40,13 +43,55 @@ impl Extensions {
             b"uid" => once(&mut self.uid, id(value)?),
             b"gid" => once(&mut self.gid, id(value)?),
             b"mtime" => once(&mut self.mtime, time(value)?),
-            _ if key.starts_with(b"GNU.sparse.") => Err("sparse entries are not supported"),
+            // star's own format of sparse files, which not every reader knows.
+            b"SCHILY.realsize" => Err("a sparse file has an unknown format"),
             _ => {
-                if let Some(attribute) = key.strip_prefix(XATTR) {
-                    self.xattrs.push((attribute.to_vec(), value.to_vec()));
+                if let Some(field) = key.strip_prefix(b"GNU.sparse.") {
+                    return self.sparse.set(field, value);
                 }
+                match key.strip_prefix(XATTR) {
+                    Some(attribute) => self.set_attribute(attribute, value),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn set_attribute(&mut self, name: &[u8], value: &[u8]) -> Result<(), &'static str> {
+        if name.is_empty() || name.contains(&0) {
+            return Err("the name of an extended attribute is empty or contains a null byte");
+        }
+        if self.xattrs.iter().any(|(other, _)| other == name) {
+            return Err("a pax record occurs twice");
+        }
+        self.xattrs.push((name.to_vec(), value.to_vec()));
+        Ok(())
+    }
+}
+
+impl SparseRecords {
+    fn set(&mut self, field: &[u8], value: &[u8]) -> Result<(), &'static str> {
+        match field {
+            b"major" => once(&mut self.major, number(value)?),
+            b"minor" => once(&mut self.minor, number(value)?),
+            b"name" => once(&mut self.name, name(value)?),
+            b"size" => once(&mut self.size, number(value)?),
+            b"realsize" => once(&mut self.real_size, number(value)?),
+            b"numblocks" => once(&mut self.count, number(value)?),
+            b"map" => once(&mut self.map, sparse::parse_list(value)?),
+            b"offset" | b"numbytes" => {
+                let wanted = if self.pairs.len().is_multiple_of(2) {
+                    "offset"
+                } else {
+                    "numbytes"
+                };
+                if field != wanted.as_bytes() {
+                    return Err("a sparse map is malformed");
+                }
+                self.pairs.push(number(value)?);
                 Ok(())
             }
+            _ => Err("a sparse file has an unknown format"),
         }
     }
 }

@@ -219,19 +219,24 @@ pub(super) fn open_child(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd,
 }
 
 /// Makes sure that `name` is a directory. A whiteout that this layer put there becomes an opaque
-/// directory: it still hides what lies below.
+/// directory: it still hides what lies below. Tells whether something else made room.
 pub(super) fn make_directory(
     parent: BorrowedFd<'_>,
     name: &CStr,
     tally: &Tally,
-) -> Result<(), Errno> {
+) -> Result<bool, Errno> {
     let mode = Mode::from_raw_mode(0o755);
     match rustix::fs::mkdirat(parent, name, mode) {
         Err(Errno::EXIST) => {}
-        other => return other.map(|()| tally.made()),
+        other => {
+            return other.map(|()| {
+                tally.made();
+                false
+            });
+        }
     }
     match what_is(parent, name)? {
-        Some(Existing::Directory) => Ok(()),
+        Some(Existing::Directory) => Ok(false),
         existing => {
             tally.replaced();
             clear(parent, name)?;
@@ -239,7 +244,7 @@ pub(super) fn make_directory(
             if existing == Some(Existing::Whiteout) {
                 make_opaque(&open_child(parent, name)?)?;
             }
-            Ok(())
+            Ok(true)
         }
     }
 }

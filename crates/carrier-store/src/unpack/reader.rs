@@ -87,9 +87,9 @@ impl<'a> ArchiveReader<'a> {
         let mut source = BufReader::with_capacity(BUFFER, source);
         let start = source.fill_buf().map_err(ArchiveError::Stream)?;
         let compression = compression_of(start)?;
-        let stream = TarStream::new(source, compression, limits.bytes);
+        let stream = TarStream::new(source, compression, &limits);
         let stream = stream.map_err(ArchiveError::Stream)?;
-        Ok(Self(Archive::new(stream, limits.entries)))
+        Ok(Self(Archive::new(stream, &limits)))
     }
 
     /// Goes on to the next entry; nothing at the archive's end.
@@ -101,6 +101,8 @@ impl<'a> ArchiveReader<'a> {
             return Ok(None);
         };
         let kind = match entry.kind {
+            // What is stored of a file with holes is not its content.
+            Kind::File if entry.sparse.is_some() => ArchiveEntryKind::Other,
             Kind::File => ArchiveEntryKind::File,
             Kind::Symlink => ArchiveEntryKind::Symlink(entry.link),
             Kind::HardLink => ArchiveEntryKind::HardLink(entry.link),
@@ -152,7 +154,7 @@ impl Store {
         let Some(blob) = self.open_blob(&layer.digest)? else {
             return Ok(None);
         };
-        let stream = TarStream::new(blob, compression, Limits::default().bytes);
+        let stream = TarStream::new(blob, compression, &Limits::default());
         let stream = stream.map_err(Error::io("read", self.blob_path(&layer.digest)?))?;
         Ok(Some(PlainLayer(stream)))
     }

@@ -54,8 +54,7 @@ impl Store {
         let file = nameless(&path).map_err(Error::io("write in", &path))?;
         let mut output =
             Encoder::new(Hashed::new(file), format, level).map_err(Error::io("write in", &path))?;
-        let limit = Limits::default().bytes;
-        let Ok(mut stream) = TarStream::new(blob, old, limit) else {
+        let Ok(mut stream) = TarStream::new(blob, old, &Limits::default()) else {
             return Ok(None);
         };
         let mut buffer = vec![0; BUFFER];

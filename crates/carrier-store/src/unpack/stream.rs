@@ -1,17 +1,16 @@
 //! The decompressed stream: hashed, counted, bounded.
 
+use std::cell::Cell;
 use std::io::{self, BufReader, Read};
+use std::rc::Rc;
 
 use carrier_spec::{Compression, DiffId, Digest};
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use super::UnpackError;
+use super::{Expansion, Limits, UnpackError};
 
 const BUFFER: usize = 256 * 1024;
-
-/// zstd's own limit for decoders that were not told otherwise: windows of 128 MiB.
-const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 
 /// A layer's tar stream.
 pub(super) struct TarStream<'a> {
@@ -19,15 +18,33 @@ pub(super) struct TarStream<'a> {
     hash: Sha256,
     offset: u64,
     limit: u64,
+    expansion: Expansion,
+    /// Bytes of the compressed stream that were read.
+    compressed: Rc<Cell<u64>>,
+}
+
+struct Counted<R> {
+    source: R,
+    count: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.count.set(self.count.get() + count as u64);
+        Ok(count)
+    }
 }
 
 impl<'a> TarStream<'a> {
     pub(super) fn new(
         source: impl Read + 'a,
         compression: Compression,
-        limit: u64,
+        limits: &Limits,
     ) -> io::Result<Self> {
-        let source = BufReader::with_capacity(BUFFER, source);
+        let compressed = Rc::new(Cell::new(0));
+        let count = Rc::clone(&compressed);
+        let source = BufReader::with_capacity(BUFFER, Counted { source, count });
         let source: Box<dyn Read + 'a> = match compression {
             Compression::None => Box::new(source),
             // A gzip file may consist of several members, RFC 1952 section 2.2.
@@ -37,7 +54,7 @@ impl<'a> TarStream<'a> {
             )),
             Compression::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?;
-                decoder.window_log_max(MAX_ZSTD_WINDOW_LOG)?;
+                decoder.window_log_max(limits.zstd_window_log)?;
                 Box::new(BufReader::with_capacity(BUFFER, decoder))
             }
         };
@@ -45,7 +62,9 @@ impl<'a> TarStream<'a> {
             source,
             hash: Sha256::new(),
             offset: 0,
-            limit,
+            limit: limits.bytes,
+            expansion: limits.expansion,
+            compressed,
         })
     }
 
@@ -63,16 +82,26 @@ impl<'a> TarStream<'a> {
                 Ok(count) => {
                     self.hash.update(buffer.get(..count).unwrap_or_default());
                     self.offset += count as u64;
-                    if self.offset > self.limit {
-                        return Err(UnpackError::TooLarge {
-                            what: "bytes",
-                            max: self.limit,
-                        });
-                    }
+                    self.check()?;
                     return Ok(count);
                 }
             }
         }
+    }
+
+    fn check(&self) -> Result<(), UnpackError> {
+        if self.offset > self.limit {
+            return Err(UnpackError::TooLarge {
+                what: "bytes",
+                max: self.limit,
+            });
+        }
+        let Expansion { ratio, from } = self.expansion;
+        let allowed = self.compressed.get().saturating_mul(ratio).max(from);
+        if self.offset > allowed {
+            return Err(UnpackError::Bomb { max: ratio });
+        }
+        Ok(())
     }
 
     /// Fills `buffer`; false when the stream ended before its first byte.

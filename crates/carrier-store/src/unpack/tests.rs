@@ -1,7 +1,13 @@
 //! Layers as strangers make them. Names of tests begin with the threat that they are about.
 
 mod agreement;
+mod bombs;
 mod customs;
+mod malformed;
+mod marks;
+mod model;
+mod names;
+mod sparse;
 
 use std::fs;
 use std::os::fd::AsFd as _;
@@ -19,7 +25,16 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    /// A place in memory, where a thousand of them take no time.
+    fn in_memory() -> Self {
+        let memory = tempfile::tempdir_in("/dev/shm");
+        memory.map_or_else(|_| Self::new(), Self::at)
+    }
+
+    fn at(home: tempfile::TempDir) -> Self {
         fs::create_dir(home.path().join("layer")).unwrap();
         fs::create_dir(home.path().join("canary")).unwrap();
         fs::write(home.path().join("canary/target"), "safe").unwrap();
@@ -39,13 +54,22 @@ impl Scene {
     }
 
     fn unpack_bytes(&self, bytes: &[u8], how: Compression) -> Result<LayerSummary, UnpackError> {
+        self.unpack_limited(bytes, how, Limits::default())
+    }
+
+    fn unpack_limited(
+        &self,
+        stream: impl Read,
+        how: Compression,
+        limits: Limits,
+    ) -> Result<LayerSummary, UnpackError> {
         let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY;
         let directory = rustix::fs::open(self.layer(""), flags, rustix::fs::Mode::empty()).unwrap();
         let options = UnpackOptions {
             ownership: Ownership::Caller,
-            ..UnpackOptions::default()
+            limits,
         };
-        let summary = unpack(bytes, how, directory.as_fd(), &options)?;
+        let summary = unpack(stream, how, directory.as_fd(), &options)?;
         // Whatever is unpacked, what is said about it is true.
         let found = crate::count(directory.as_fd()).unwrap();
         assert_eq!(summary.tree, Some(found));
@@ -105,6 +129,23 @@ impl Layer {
         self
     }
 
+    /// Changes the last header, and makes its checksum right again.
+    fn change(mut self, change: impl FnOnce(&mut [u8; 512])) -> Self {
+        let start = self.0.len() - 512;
+        let block: &mut [u8; 512] = self.0[start..].first_chunk_mut().unwrap();
+        change(block);
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        self
+    }
+
+    /// Adds bytes that no entry is made of.
+    fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
     fn file(self, name: &str, content: &str) -> Self {
         self.add(EntryType::Regular, name, "", content.as_bytes())
     }
@@ -121,15 +162,25 @@ impl Layer {
         self.add(EntryType::Link, name, target, b"")
     }
 
-    fn pax(self, records: &str) -> Self {
-        let length = (1..).find(|length: &usize| format!("{length} {records}\n").len() == *length);
-        let record = format!("{} {records}\n", length.unwrap());
-        self.add(EntryType::XHeader, "pax", "", record.as_bytes())
+    fn pax(self, record: &str) -> Self {
+        self.pax_records(&[record.as_bytes()])
+    }
+
+    fn pax_records(self, records: &[&[u8]]) -> Self {
+        let records: Vec<Vec<u8>> = records.iter().map(|text| record(text)).collect();
+        self.add(EntryType::XHeader, "pax", "", &records.concat())
     }
 
     fn bytes(&self) -> Vec<u8> {
         [self.0.as_slice(), &[0; 1024]].concat()
     }
+}
+
+/// A record of an extended header: its length counts its own digits.
+fn record(text: &[u8]) -> Vec<u8> {
+    let fits = |length: &usize| length.to_string().len() + text.len() + 2 == *length;
+    let length = (1..).find(fits).unwrap();
+    [length.to_string().as_bytes(), b" ", text, b"\n"].concat()
 }
 
 fn is_whiteout(path: &Path) -> bool {
@@ -201,207 +252,6 @@ fn every_compression_gives_the_same_layer() {
 }
 
 #[test]
-fn u01_names_that_lead_out_are_refused() {
-    for name in [
-        "../x",
-        "a/../../x",
-        "/../x",
-        "..",
-        "a/b/../../../canary/target",
-    ] {
-        let scene = Scene::new();
-        let error = scene
-            .unpack(&Layer::default().file(name, "bad"))
-            .unwrap_err();
-        assert!(
-            matches!(error, UnpackError::BadEntry { .. }),
-            "{name}: {error}"
-        );
-        scene.assert_canary_is_safe();
-    }
-}
-
-#[test]
-fn u02_links_on_the_way_are_replaced_by_directories() {
-    for target in ["", "../canary", "loop"] {
-        let scene = Scene::new();
-        let target = if target.is_empty() {
-            scene.canary()
-        } else {
-            target.to_owned()
-        };
-        let short = "l";
-        symlink(&target, scene.layer("kept")).unwrap();
-        let layer = Layer::default()
-            .symlink(short, "x")
-            .file("l/target", "bad")
-            .file("kept/f", "bad");
-        scene.unpack(&layer).unwrap();
-        assert!(fs::symlink_metadata(scene.layer("l")).unwrap().is_dir());
-        assert!(fs::symlink_metadata(scene.layer("kept")).unwrap().is_dir());
-        scene.assert_canary_is_safe();
-    }
-}
-
-#[test]
-fn u03_a_directory_entry_does_not_follow_a_link() {
-    let scene = Scene::new();
-    symlink(scene.canary(), scene.layer("d")).unwrap();
-    scene.unpack(&Layer::default().dir("d")).unwrap();
-    assert!(fs::symlink_metadata(scene.layer("d")).unwrap().is_dir());
-    scene.assert_canary_is_safe();
-}
-
-#[test]
-fn u04_hard_links_reach_only_files_of_the_layer() {
-    let scene = Scene::new();
-    symlink(scene.canary(), scene.layer("s")).unwrap();
-    for target in [
-        "../canary/target",
-        "/etc/passwd",
-        "s/target",
-        "later",
-        "d",
-        "h",
-        "",
-    ] {
-        let layer = Layer::default().dir("d").hard_link("h", target);
-        let error = scene.unpack(&layer).unwrap_err();
-        assert!(
-            matches!(error, UnpackError::BadEntry { .. }),
-            "{target}: {error}"
-        );
-    }
-    let link_to_link = Layer::default().hard_link("h", "s").file("h", "bad");
-    scene.unpack(&link_to_link).unwrap();
-    scene.assert_canary_is_safe();
-}
-
-#[test]
-fn u05_the_root_is_a_directory() {
-    for name in [".", "./", "/", ""] {
-        let scene = Scene::new();
-        assert!(
-            scene
-                .unpack(&Layer::default().symlink(name, "/etc"))
-                .is_err(),
-            "{name:?}"
-        );
-        assert!(scene.unpack(&Layer::default().file(name, "x")).is_err() || name.ends_with('/'));
-    }
-}
-
-#[test]
-fn u06_whiteouts_that_hide_nothing_are_refused() {
-    for name in [".wh.", ".wh..", ".wh...", "d/.wh.", ".wh.d/x", ".wh../x"] {
-        let error = Scene::new()
-            .unpack(&Layer::default().file(name, ""))
-            .unwrap_err();
-        assert!(
-            matches!(error, UnpackError::BadEntry { .. }),
-            "{name}: {error}"
-        );
-    }
-}
-
-#[test]
-fn u06_whiteouts_hide_only_what_lies_below() {
-    if !can_make_whiteouts() {
-        return;
-    }
-    let scene = Scene::new();
-    let layer = Layer::default()
-        .file(".wh.gone", "")
-        .file("kept", "x")
-        .file(".wh.kept", "")
-        .file(".wh.again", "")
-        .file("again/f", "x")
-        .dir("d")
-        .file("d/before", "x")
-        .file("d/.wh..wh..opq", "")
-        .file("d/after", "x");
-    scene.unpack(&layer).unwrap();
-    assert!(is_whiteout(&scene.layer("gone")));
-    assert_eq!(fs::read(scene.layer("kept")).unwrap(), b"x");
-    for directory in ["again", "d"] {
-        let mut value = [0; 1];
-        let path = scene.layer(directory);
-        assert_eq!(
-            rustix::fs::getxattr(path, "user.overlay.opaque", &mut value),
-            Ok(1)
-        );
-    }
-    assert!(scene.layer("d/before").exists() && scene.layer("d/after").exists());
-}
-
-#[test]
-fn u07_overlays_marks_are_dropped() {
-    let scene = Scene::new();
-    let layer = Layer::default()
-        .pax("SCHILY.xattr.user.overlay.opaque=y")
-        .dir("d")
-        .pax("SCHILY.xattr.user.kept=1")
-        .file("f", "x");
-    scene.unpack(&layer).unwrap();
-    let mut value = [0; 1];
-    assert!(rustix::fs::getxattr(scene.layer("d"), "user.overlay.opaque", &mut value).is_err());
-    assert_eq!(
-        rustix::fs::getxattr(scene.layer("f"), "user.kept", &mut value),
-        Ok(1)
-    );
-}
-
-#[test]
-fn u10_two_sizes_are_refused() {
-    let hidden = Layer::default().file("hidden", "x").0;
-    let layer = Layer::default()
-        .pax("size=1024")
-        .add(EntryType::Regular, "f", "", &hidden[..600]);
-    assert!(matches!(
-        Scene::new().unpack(&layer),
-        Err(UnpackError::Malformed { .. })
-    ));
-    let same = Layer::default().pax("size=3").file("f", "abc");
-    assert_eq!(Scene::new().unpack(&same).unwrap().bytes, 3);
-}
-
-#[test]
-fn u11_malformed_archives_are_refused() {
-    let mut checksum = Layer::default().file("f", "x").bytes();
-    checksum[0] ^= 1;
-    let mut truncated = Layer::default().file("f", "long content").bytes();
-    truncated.truncate(515);
-    let global = Layer::default()
-        .add(EntryType::XGlobalHeader, "g", "", b"10 path=a\n")
-        .bytes();
-    let sparse = Layer::default()
-        .pax("GNU.sparse.major=1")
-        .file("f", "")
-        .bytes();
-    let unknown = Layer::default()
-        .add(EntryType::new(b'Z'), "z", "", b"")
-        .bytes();
-    let content = Layer::default()
-        .add(EntryType::Symlink, "l", "x", b"content")
-        .bytes();
-    for (what, bytes) in [
-        ("checksum", checksum),
-        ("truncated", truncated),
-        ("global", global),
-        ("sparse", sparse),
-        ("unknown", unknown),
-        ("content", content),
-    ] {
-        assert!(
-            Scene::new()
-                .unpack_bytes(&bytes, Compression::None)
-                .is_err(),
-            "{what} was accepted"
-        );
-    }
-}
-
-#[test]
 fn u12_the_last_of_two_entries_wins() {
     let scene = Scene::new();
     let layer = Layer::default()
@@ -414,105 +264,6 @@ fn u12_the_last_of_two_entries_wins() {
     scene.unpack(&layer).unwrap();
     assert_eq!(fs::read(scene.layer("a")).unwrap(), b"now a file");
     assert_eq!(fs::read(scene.layer("l/f")).unwrap(), b"in a directory");
-}
-
-#[test]
-fn u13_long_names_are_taken_or_refused_with_a_reason() {
-    let long = "n".repeat(250);
-    let layer = Layer::default()
-        .pax(&format!("path=d/{long}"))
-        .file("short", "x");
-    let scene = Scene::new();
-    scene.unpack(&layer).unwrap();
-    assert!(scene.layer(&format!("d/{long}")).exists());
-    let too_long = "n".repeat(256);
-    let layer = Layer::default()
-        .pax(&format!("path={too_long}"))
-        .file("short", "x");
-    assert!(matches!(
-        scene.unpack(&layer),
-        Err(UnpackError::Entry {
-            source: Errno::NAMETOOLONG,
-            ..
-        })
-    ));
-}
-
-#[test]
-fn u14_a_bomb_stops_at_the_limit() {
-    let scene = Scene::new();
-    let zeroes = vec![0; 4 << 20];
-    let layer = Layer::default()
-        .add(EntryType::Regular, "f", "", &zeroes)
-        .bytes();
-    let bytes = zstd::encode_all(layer.as_slice(), 3).unwrap();
-    let directory = crate::store::open_directory(&scene.layer("")).unwrap();
-    let limits = Limits {
-        bytes: 1 << 20,
-        entries: 10,
-    };
-    let options = UnpackOptions {
-        ownership: Ownership::Caller,
-        limits,
-    };
-    let error = unpack(
-        bytes.as_slice(),
-        Compression::Zstd,
-        directory.as_fd(),
-        &options,
-    );
-    assert!(matches!(
-        error,
-        Err(UnpackError::TooLarge { what: "bytes", .. })
-    ));
-    assert!(fs::metadata(scene.layer("f")).unwrap().len() <= 2 << 20);
-}
-
-#[test]
-fn u15_the_digest_is_of_the_whole_stream() {
-    let layer = Layer::default().file("f", "x").bytes();
-    let padded = [layer.as_slice(), b"trailing"].concat();
-    let plain = Scene::new()
-        .unpack_bytes(&layer, Compression::None)
-        .unwrap();
-    let trailing = Scene::new()
-        .unpack_bytes(&padded, Compression::None)
-        .unwrap();
-    assert_eq!(plain.diff_id.0, crate::blobs::digest_of(&layer));
-    assert_eq!(trailing.diff_id.0, crate::blobs::digest_of(&padded));
-}
-
-#[test]
-fn u15_a_truncated_stream_is_refused() {
-    let layer = Layer::default().file("f", &"x".repeat(5000)).bytes();
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    io::Write::write_all(&mut encoder, &layer).unwrap();
-    let gzip = encoder.finish().unwrap();
-    for cut in [1, 8, gzip.len() / 2] {
-        let bytes = &gzip[..gzip.len() - cut];
-        assert!(
-            Scene::new().unpack_bytes(bytes, Compression::Gzip).is_err(),
-            "{cut} bytes less"
-        );
-    }
-}
-
-#[test]
-fn u16_ids_out_of_range_are_refused() {
-    for record in [
-        "uid=4294967295",
-        "uid=4294967296",
-        "gid=18446744073709551615",
-    ] {
-        let layer = Layer::default().pax(record).file("f", "x");
-        assert!(
-            matches!(
-                Scene::new().unpack(&layer),
-                Err(UnpackError::Malformed { .. })
-            ),
-            "{record}"
-        );
-    }
 }
 
 #[test]

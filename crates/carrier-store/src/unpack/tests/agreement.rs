@@ -138,7 +138,7 @@ proptest! {
     fn u12_any_order_of_entries_gives_what_the_model_says(
         steps in prop::collection::vec((0..3_u8, "[ab](/[ab]){0,2}"), 1..12)
     ) {
-        let scene = Scene::new();
+        let scene = Scene::in_memory();
         let mut layer = Layer::default();
         let mut model = Model::default();
         for (step, path) in &steps {
@@ -163,7 +163,7 @@ proptest! {
         if !can_make_whiteouts() {
             return Ok(());
         }
-        let scene = Scene::new();
+        let scene = Scene::in_memory();
         let mut model = Model::default();
         let add_files = |layer: Layer| files.iter().fold(layer, |layer, path| layer.file(path, "x"));
         let hide = |layer: Layer| hidden.iter().fold(layer, |layer, path| {
@@ -199,7 +199,7 @@ proptest! {
         }
         bytes.truncate(cut.max(512));
         for how in [Compression::None, Compression::Gzip, Compression::Zstd] {
-            let _ = Scene::new().unpack_bytes(&bytes, how);
+            let _ = Scene::in_memory().unpack_bytes(&bytes, how);
         }
     }
 }

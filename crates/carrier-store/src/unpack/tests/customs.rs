@@ -26,6 +26,22 @@ fn u02_links_to_directories_of_the_layer_are_followed() {
 }
 
 #[test]
+fn u12_a_link_that_becomes_a_directory_leads_nowhere_any_more() {
+    let scene = Scene::new();
+    let layer = Layer::default()
+        .dir("d")
+        .symlink("l", "d")
+        .file("l/before", "x")
+        .dir("l")
+        .file("l/after", "x");
+    scene.unpack(&layer).unwrap();
+    assert!(scene.layer("d/before").exists());
+    assert!(!scene.layer("d/after").exists());
+    assert!(scene.layer("l").is_dir() && !scene.layer("l").is_symlink());
+    assert!(scene.layer("l/after").exists());
+}
+
+#[test]
 fn u02_loops_of_links_are_refused_by_name() {
     let layer = Layer::default()
         .symlink("one", "two")
