@@ -66,6 +66,22 @@ impl Layer {
         self.entry(EntryType::Directory, name, "", b"", mode, owner)
     }
 
+    /// Adds an entry of root's of any type, a letter of the format.
+    #[must_use]
+    pub fn special(self, kind: u8, name: &str, link: &str, content: &[u8]) -> Self {
+        self.entry(EntryType::new(kind), name, link, content, 0o644, 0)
+    }
+
+    /// Adds an extended header for the next entry.
+    #[must_use]
+    pub fn record(self, key: &str, value: &[u8]) -> Self {
+        let text = [key.as_bytes(), b"=", value].concat();
+        let fits = |length: &usize| length.to_string().len() + text.len() + 2 == *length;
+        let length = (1..).find(fits).unwrap().to_string();
+        let record = [length.as_bytes(), b" ", &text, b"\n"].concat();
+        self.special(b'x', "record", "", &record)
+    }
+
     fn entry(
         mut self,
         kind: EntryType,
@@ -131,6 +147,8 @@ pub struct Image {
     pub architecture: &'static str,
     /// Docker's media types instead of OCI's.
     pub docker: bool,
+    /// Whether the configuration names other layers than those of the manifest.
+    pub foreign_diff_ids: bool,
 }
 
 impl Image {
@@ -147,6 +165,7 @@ impl Image {
             config,
             architecture,
             docker: false,
+            foreign_diff_ids: false,
         }
     }
 
@@ -158,7 +177,10 @@ impl Image {
         let diff_ids: Vec<String> = self
             .layers
             .iter()
-            .map(|layer| digest(&layer.finished()))
+            .map(|layer| match self.foreign_diff_ids {
+                true => digest(b"another layer"),
+                false => digest(&layer.finished()),
+            })
             .collect();
         let config = json!({
             "architecture": self.architecture, "os": "linux", "config": self.config,

@@ -106,6 +106,15 @@ impl Registry {
         &self.host
     }
 
+    /// Where an empty registry keeps a blob.
+    #[must_use]
+    pub fn blob(&self, digest: &str) -> PathBuf {
+        let hash = digest.trim_start_matches("sha256:");
+        let storage = self.scratch.last().unwrap();
+        let blobs = storage.join("docker/registry/v2/blobs/sha256");
+        blobs.join(&hash[..2]).join(hash).join("data")
+    }
+
     /// The reference of a repository in this registry.
     #[must_use]
     pub fn reference(&self, name: &str) -> String {

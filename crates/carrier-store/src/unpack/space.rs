@@ -5,8 +5,8 @@ use std::os::fd::BorrowedFd;
 use super::entry::refused;
 use super::{Reserve, UnpackError};
 
-/// How much is written between two looks.
-const STRIDE: u64 = 16 << 20;
+/// How much is written between two looks, at most and at least.
+const STRIDE: std::ops::Range<u64> = 64 << 10..16 << 20;
 
 /// What an inode may cost beside its content.
 const INODE: u64 = 4096;
@@ -14,16 +14,17 @@ const INODE: u64 = 4096;
 pub(super) struct Space<'a> {
     directory: BorrowedFd<'a>,
     reserve: Reserve,
-    unseen: u64,
+    /// Bytes that may be written before the next look.
+    until_look: u64,
 }
 
 impl<'a> Space<'a> {
     /// Looks for the first time.
     pub(super) fn new(directory: BorrowedFd<'a>, reserve: Reserve) -> Result<Self, UnpackError> {
-        let space = Self {
+        let mut space = Self {
             directory,
             reserve,
-            unseen: 0,
+            until_look: 0,
         };
         space.look()?;
         Ok(space)
@@ -36,15 +37,16 @@ impl<'a> Space<'a> {
 
     /// Before `bytes` are written.
     pub(super) fn write(&mut self, bytes: u64) -> Result<(), UnpackError> {
-        self.unseen += bytes;
-        if self.unseen < STRIDE {
-            return Ok(());
+        match self.until_look.checked_sub(bytes) {
+            Some(left) => {
+                self.until_look = left;
+                Ok(())
+            }
+            None => self.look(),
         }
-        self.unseen = 0;
-        self.look()
     }
 
-    fn look(&self) -> Result<(), UnpackError> {
+    fn look(&mut self) -> Result<(), UnpackError> {
         let stat = rustix::fs::fstatvfs(self.directory).map_err(|errno| refused(b"/", errno))?;
         let total = stat.f_blocks.saturating_mul(stat.f_frsize);
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
@@ -52,6 +54,7 @@ impl<'a> Space<'a> {
         if free < reserve {
             return Err(UnpackError::Full { reserve });
         }
+        self.until_look = (free - reserve).clamp(STRIDE.start, STRIDE.end);
         Ok(())
     }
 }
