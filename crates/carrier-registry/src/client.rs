@@ -10,6 +10,7 @@ use reqwest::header::CONTENT_ENCODING;
 use reqwest::{Response, StatusCode};
 
 use crate::auth::{CredentialSource, Scopes};
+use crate::config::{Config, Place, Route};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, is_transient_status, server_message};
 use crate::http::{Http, read, transport};
@@ -29,7 +30,9 @@ pub(crate) struct Client<'a> {
     reference: Reference,
     /// In the order in which they are asked: mirrors, then the registry itself.
     endpoints: Vec<Endpoint>,
-    scopes: RefCell<Scopes>,
+    /// What is wanted beside reading the repository.
+    more_scopes: RefCell<Scopes>,
+    attempts: u32,
     notes: &'a dyn Fn(&str),
 }
 
@@ -37,37 +40,47 @@ impl<'a> Client<'a> {
     /// A client that reads. What the user should know while it waits goes to `notes`.
     pub(crate) fn for_pull(
         reference: &Reference,
-        insecure: bool,
+        verify: Option<bool>,
         notes: &'a dyn Fn(&str),
     ) -> Result<Self, Error> {
-        Self::new(reference, insecure, notes)
+        Self::new(reference, verify, notes)
     }
 
     /// A client that reads and writes; it never asks a mirror.
     pub(crate) fn for_push(
         reference: &Reference,
-        insecure: bool,
+        verify: Option<bool>,
         notes: &'a dyn Fn(&str),
     ) -> Result<Self, Error> {
-        let client = Self::new(reference, insecure, notes)?;
+        let client = Self::new(reference, verify, notes)?;
         let push = Scopes::push(client.origin()?.repository());
         client.add_scopes(&push);
         Ok(client)
     }
 
-    fn new(reference: &Reference, insecure: bool, notes: &'a dyn Fn(&str)) -> Result<Self, Error> {
-        let (host, repository) = (reference.registry(), reference.repository());
-        let hosts = insecure.then(|| api_host(host).to_owned());
-        let http = Rc::new(Http::new(hosts.into_iter().collect()));
-        let source = CredentialSource::Stored {
-            host: host.to_owned(),
-            repository: repository.to_owned(),
+    fn new(
+        reference: &Reference,
+        verify: Option<bool>,
+        notes: &'a dyn Fn(&str),
+    ) -> Result<Self, Error> {
+        let config = Config::load()?;
+        let Route { mirrors, origin } = config.route(reference, verify)?;
+        let places = || mirrors.iter().chain([&origin]);
+        let insecure = places().filter(|place| place.insecure);
+        let insecure = insecure.map(|place| api_host(&place.host).to_owned());
+        let http = Rc::new(Http::new(insecure.collect(), config.timeouts));
+        let endpoint = |place: &Place| {
+            let source = CredentialSource::Stored {
+                host: place.host.clone(),
+                repository: place.repository.clone(),
+            };
+            Endpoint::new(place, source, Rc::clone(&http))
         };
-        let origin = Endpoint::new(host, repository, insecure, source, http)?;
         Ok(Self {
             reference: reference.clone(),
-            scopes: RefCell::new(Scopes::pull(repository)),
-            endpoints: vec![origin],
+            more_scopes: RefCell::default(),
+            endpoints: places().map(endpoint).collect::<Result<_, _>>()?,
+            attempts: config.retries.map_or(ATTEMPTS, |retries| retries + 1),
             notes,
         })
     }
@@ -75,8 +88,8 @@ impl<'a> Client<'a> {
     /// Asks for more from now on: mounting a blob of another repository takes
     /// `Scopes::pull(OTHER)` beside our own.
     pub(crate) fn add_scopes(&self, more: &Scopes) {
-        let scopes = self.scopes.take().and(more);
-        self.scopes.replace(scopes);
+        let scopes = self.more_scopes.take().and(more);
+        self.more_scopes.replace(scopes);
     }
 
     /// Asks for the manifest that `name`, a tag or a digest, means.
@@ -106,7 +119,7 @@ impl<'a> Client<'a> {
                 Err(error) => self.turn_from(mirror, &error),
             }
         }
-        self.read_from(self.origin()?, call, ATTEMPTS).await
+        self.read_from(self.origin()?, call, self.attempts).await
     }
 
     async fn read_from(
@@ -123,8 +136,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn scopes(&self) -> Scopes {
-        self.scopes.borrow().clone()
+    fn scopes(&self, endpoint: &Endpoint) -> Scopes {
+        Scopes::pull(endpoint.repository()).and(&self.more_scopes.borrow())
     }
 
     fn host(&self) -> &str {
@@ -158,7 +171,7 @@ impl<'a> Client<'a> {
     ) -> Result<Response, Error> {
         let mut patience = Patience::new(attempts);
         loop {
-            let (error, asked) = match endpoint.send(call, &self.scopes()).await {
+            let (error, asked) = match endpoint.send(call, &self.scopes(endpoint)).await {
                 Ok(response) if is_transient_status(response.status().as_u16()) => {
                     let asked = retry_after(&response);
                     (self.refused(endpoint, response).await, asked)

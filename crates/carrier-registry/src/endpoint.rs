@@ -8,6 +8,7 @@ use reqwest::header::{ACCEPT_ENCODING, LOCATION};
 use reqwest::{Method, Response, StatusCode, Url};
 
 use crate::auth::{Authorization, Challenge, CredentialSource, Home, Scopes, Session};
+use crate::config::{Certificates, Place};
 use crate::error::Error;
 use crate::http::{Http, transport};
 use crate::origin::{MAX_REDIRECTS, api_host, check_redirect, is_loopback, keep_tls, same_origin};
@@ -33,15 +34,15 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     pub(crate) fn new(
-        host: &str,
-        repository: &str,
-        insecure: bool,
+        place: &Place,
         source: CredentialSource,
         http: Rc<Http>,
     ) -> Result<Self, Error> {
+        let host = &place.host;
         // On this machine plain HTTP tells nobody anything; elsewhere it takes the user's word, and
         // comes second even then.
-        let (scheme, other_scheme) = match (is_loopback(host), insecure) {
+        let certified = Certificates::find(std::slice::from_ref(host)).is_some();
+        let (scheme, other_scheme) = match (is_loopback(host) && !certified, place.insecure) {
             (true, _) => ("http", Some("https")),
             (false, true) => ("https", Some("http")),
             (false, false) => ("https", None),
@@ -51,8 +52,8 @@ impl Endpoint {
             .parse()
             .map_err(|_| Error::Client(format!("{base} is no URL")))?;
         Ok(Self {
-            host: host.to_owned(),
-            repository: repository.to_owned(),
+            host: host.clone(),
+            repository: place.repository.clone(),
             http,
             base: RefCell::new(base),
             other_scheme: Cell::new(other_scheme),

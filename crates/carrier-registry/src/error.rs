@@ -1,6 +1,7 @@
 //! What can go wrong with a registry. Secrets are in none of these errors.
 
 use std::io;
+use std::path::PathBuf;
 
 use carrier_spec::{Digest, ImageError, Reference};
 
@@ -59,6 +60,44 @@ pub enum Error {
         host: String,
         /// What the server said.
         message: String,
+    },
+    /// A file of the configuration cannot be used.
+    #[error("cannot use {}: {reason}", .path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The configuration forbids it.
+    #[error("{image} may not be used: {} blocks {prefix}", .file.display())]
+    Blocked {
+        /// The image.
+        image: String,
+        /// What is forbidden.
+        prefix: String,
+        /// The file that says so.
+        file: PathBuf,
+    },
+    /// A file with credentials cannot be used.
+    #[error("cannot use the credentials in {}", .path.display())]
+    AuthFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause, without anything of its content.
+        source: io::Error,
+    },
+    /// A program that keeps credentials does not do so.
+    #[error("{program} {verb} failed")]
+    CredentialHelper {
+        /// The program.
+        program: String,
+        /// `get`, `store` or `erase`.
+        verb: &'static str,
+        /// The file that names the program.
+        named_by: PathBuf,
+        /// The cause.
+        source: io::Error,
     },
     /// The server's certificate is not what it should be, or it does not like ours.
     #[error("registry {host} cannot be trusted: {reason}")]
@@ -228,6 +267,20 @@ impl Error {
             Self::CredentialsRefused { host, .. } | Self::CredentialsRequired { host, .. } => {
                 format!("log in with `carrier login {host}`")
             }
+            Self::Config { path, .. } => format!("mend {}, or move it away", path.display()),
+            Self::Blocked { file, .. } => {
+                format!(
+                    "ask whoever maintains {}, or use another image",
+                    file.display()
+                )
+            }
+            Self::AuthFile { path, .. } => format!("mend {}, or move it away", path.display()),
+            Self::CredentialHelper {
+                program, named_by, ..
+            } => format!(
+                "install {program}, or remove it from credsStore and credHelpers in {}",
+                named_by.display()
+            ),
             Self::Tls { host, .. } => format!(
                 "put the certificate of its authority into ~/.config/containers/certs.d/{host}/ca.crt"
             ),

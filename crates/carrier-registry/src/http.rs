@@ -7,13 +7,9 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url};
 
+use crate::config::{Certificates, Timeouts};
 use crate::error::Error;
 use crate::origin::{is_loopback_host, names};
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// For the first byte of an answer, and between any two.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// For a small document as a whole.
 const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -22,6 +18,7 @@ const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Http {
     /// Hosts, with their ports, whose certificates are not checked.
     insecure: Vec<String>,
+    timeouts: Timeouts,
     clients: RefCell<HashMap<Manner, reqwest::Client>>,
 }
 
@@ -33,12 +30,14 @@ struct Manner {
     direct: bool,
     /// Whoever sends the request limits the wait.
     patient: bool,
+    certificates: Option<Certificates>,
 }
 
 impl Http {
-    pub(crate) fn new(insecure: Vec<String>) -> Self {
+    pub(crate) fn new(insecure: Vec<String>, timeouts: Timeouts) -> Self {
         Self {
             insecure,
+            timeouts,
             clients: RefCell::default(),
         }
     }
@@ -53,38 +52,46 @@ impl Http {
         if let Some(client) = self.clients.borrow().get(&manner) {
             return Ok(client.clone());
         }
-        let client = build(&manner)?;
+        let client = self.build(&manner)?;
         let mut clients = self.clients.borrow_mut();
         clients.insert(manner, client.clone());
         Ok(client)
     }
 
     fn manner(&self, url: &Url) -> Manner {
-        let insecure = names(url).any(|name| self.insecure.contains(&name));
+        let names: Vec<String> = names(url).collect();
         Manner {
-            insecure,
+            insecure: names.iter().any(|name| self.insecure.contains(name)),
             direct: url.host_str().is_some_and(is_loopback_host),
             patient: false,
+            certificates: Certificates::find(&names),
         }
     }
-}
 
-fn build(manner: &Manner) -> Result<reqwest::Client, Error> {
-    // Fails when it was done before.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("carrier/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tls_danger_accept_invalid_certs(manner.insecure);
-    if !manner.patient {
-        builder = builder.read_timeout(IDLE_TIMEOUT);
+    fn build(&self, manner: &Manner) -> Result<reqwest::Client, Error> {
+        // Fails when it was done before.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("carrier/", env!("CARGO_PKG_VERSION")))
+            .redirect(Policy::none())
+            .connect_timeout(self.timeouts.connect)
+            .tls_danger_accept_invalid_certs(manner.insecure);
+        if !manner.patient {
+            builder = builder.read_timeout(self.timeouts.read);
+        }
+        if manner.direct {
+            builder = builder.no_proxy();
+        }
+        if let Some(certificates) = &manner.certificates {
+            builder = builder.tls_certs_merge(certificates.authorities()?);
+            if let Some(identity) = certificates.identity()? {
+                builder = builder.identity(identity);
+            }
+        }
+        builder
+            .build()
+            .map_err(|error| Error::Client(deepest(&error)))
     }
-    if manner.direct {
-        builder = builder.no_proxy();
-    }
-    let failed = |error: &reqwest::Error| Error::Client(deepest(error));
-    builder.build().map_err(|error| failed(&error))
 }
 
 /// Reads a small answer of `host`.

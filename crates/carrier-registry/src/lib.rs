@@ -4,16 +4,16 @@
 //! at the same time, into a pipe to a confined process. Nothing is visible before all of it was
 //! verified. This is the only crate with an async runtime, which exists for the time of one call.
 
-#![allow(dead_code, reason = "what login and push take from the client")]
-
 mod auth;
 mod client;
+mod config;
 mod credentials;
 mod endpoint;
 mod error;
 mod feed;
 mod http;
 mod layer;
+mod login;
 mod origin;
 mod pull;
 mod push;
@@ -27,7 +27,9 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use carrier_spec::{Compression, Digest, Platform};
 use carrier_store::ImageRecord;
 
+pub use credentials::{Credentials, Kept, ParseRegistryError, RegistryName};
 pub use error::Error;
+pub use login::{LoginOptions, check, known, login, logout, logout_all};
 pub use pull::pull;
 pub use push::{PushEvent, PushOptions, PushProgress, Pushed, Recompress, push};
 
@@ -38,8 +40,8 @@ pub struct PullOptions {
     pub platform: Platform,
     /// Whether the user named that platform: an image for another one is an error then.
     pub platform_requested: bool,
-    /// Speak plain HTTP, or HTTPS without checking the certificate. Loopback needs no such word.
-    pub insecure: bool,
+    /// Whether certificates are checked and plain HTTP is refused; else as configured for the registry.
+    pub tls_verify: Option<bool>,
 }
 
 /// What was pulled.

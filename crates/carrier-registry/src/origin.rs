@@ -25,10 +25,7 @@ pub(crate) fn is_loopback(registry: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
         None => registry.rsplit_once(':').map_or(registry, |(host, _)| host),
     };
-    host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+    is_loopback_host(host)
 }
 
 /// How users may write the host of a URL: with its port, and without where the port is the usual one.
@@ -75,8 +72,7 @@ pub(crate) fn check_host(from: &Url, to: &Url) -> Result<(), &'static str> {
         return Err("it names a URL with credentials");
     }
     let host = to.host_str().unwrap_or_default();
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
-    let link_local = address.is_some_and(|address| match address {
+    let link_local = address(host).is_some_and(|address| match address {
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),
     });
@@ -90,9 +86,17 @@ pub(crate) fn check_host(from: &Url, to: &Url) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Whether a host is this machine by its name alone.
 pub(crate) fn is_loopback_host(host: &str) -> bool {
-    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let here = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    name == "localhost" || name.ends_with(".localhost") || address(host).is_some_and(here)
+}
+
+/// The address that a host is, with those of IPv4 as such.
+fn address(host: &str) -> Option<IpAddr> {
+    let address: IpAddr = host.trim_matches(['[', ']']).parse().ok()?;
+    Some(address.to_canonical())
 }
 
 #[cfg(test)]
@@ -151,6 +155,16 @@ mod tests {
             "https://127.0.0.1/",
             "https://localhost/",
             "https://[::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[::ffff:169.254.169.254]/",
+            "https://0.0.0.0/",
+            "https://[::]/",
+            "https://2130706433/",
+            "https://127.1/",
+            "https://localhost./",
+            "https://x.LOCALHOST/",
+            "unix:///run/docker.sock",
+            "file:///etc/passwd",
             "https://user:secret@cdn.example.org/",
         ] {
             assert!(

@@ -50,7 +50,7 @@ pub fn pull(
         .build()
         .map_err(|error| Error::Client(error.to_string()))?;
     let notes = |text: &str| progress.note(text);
-    let client = Client::for_pull(reference, options.insecure, &notes)?;
+    let client = Client::for_pull(reference, options.tls_verify, &notes)?;
     let puller = Puller {
         store,
         reference,

@@ -27,8 +27,8 @@ use upload::{Blob, Uploader};
 /// How to push.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PushOptions {
-    /// Speak plain HTTP, or HTTPS without checking the certificate. Loopback needs no such word.
-    pub insecure: bool,
+    /// Whether certificates are checked and plain HTTP is refused; else as configured for the registry.
+    pub tls_verify: Option<bool>,
     /// Compress the layers anew, and write a manifest for that.
     pub recompress: Option<Recompress>,
 }
@@ -98,7 +98,7 @@ pub fn push(
         .build()
         .map_err(|error| Error::Client(error.to_string()))?;
     let notes = |text: &str| progress.note(text);
-    let client = Client::for_push(destination, options.insecure, &notes)?;
+    let client = Client::for_push(destination, options.tls_verify, &notes)?;
     let uploader = Uploader {
         client: &client,
         progress,

@@ -14,6 +14,7 @@ use crate::process::ChildToken;
 #[derive(Debug)]
 pub struct SignalStream {
     fd: OwnedFd,
+    set: libc::sigset_t,
 }
 
 impl SignalStream {
@@ -33,7 +34,7 @@ impl SignalStream {
         check(fd.into())?;
         // SAFETY: signalfd returned a new descriptor, which nothing else owns.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Self { fd })
+        Ok(Self { fd, set })
     }
 
     /// The next signal's number, or nothing when none is pending.
@@ -54,6 +55,17 @@ impl SignalStream {
                 Ok(i32::try_from(info.ssi_signo).ok())
             }
         }
+    }
+
+    /// Lets the signals act again, on a program that goes on.
+    ///
+    /// # Errors
+    /// None that happens to valid arguments.
+    pub fn release(self) -> io::Result<()> {
+        let old = std::ptr::null_mut();
+        // SAFETY: the set is initialised and outlives the call; a null pointer declines the old mask.
+        let unblocked = unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const self.set, old) };
+        check(unblocked.into()).map(drop)
     }
 }
 
@@ -105,6 +117,11 @@ mod tests {
         // SAFETY: raise(3) sends the signal to this thread, which has blocked it.
         unsafe { libc::raise(libc::SIGURG) };
         assert_eq!(stream.next().unwrap(), Some(libc::SIGURG));
+        assert_eq!(stream.next().unwrap(), None);
+        stream.release().unwrap();
+        // SAFETY: SIGURG is ignored where nothing else was said, so that it does nothing now.
+        unsafe { libc::raise(libc::SIGURG) };
+        let stream = SignalStream::new(&[libc::SIGURG]).unwrap();
         assert_eq!(stream.next().unwrap(), None);
     }
 

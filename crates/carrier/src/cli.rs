@@ -9,7 +9,9 @@ use images::{
     HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, InspectArgs, LoadArgs, RemoveImagesArgs,
     SaveArgs, SearchArgs, TagArgs, UntagArgs,
 };
-pub(crate) use registry::{CompressionFormat, PushArgs};
+pub(crate) use registry::{
+    AuthArgs, CompressionFormat, LoginArgs, LogoutArgs, PushArgs, SecretArgs, TlsArgs,
+};
 
 /// A rootless, daemonless container engine.
 #[derive(Debug, Parser)]
@@ -34,6 +36,12 @@ pub(crate) enum Verb {
     Pull(PullArgs),
     /// Send an image to a registry
     Push(PushArgs),
+    /// Prove to a registry who you are, and keep what proves it
+    Login(LoginArgs),
+    /// Forget what was kept for a registry
+    Logout(LogoutArgs),
+    /// Log in: the same as login -u USER REGISTRY
+    Auth(AuthArgs),
     /// List images and running containers
     #[command(visible_alias = "list")]
     Ls(ListArgs),
@@ -133,9 +141,8 @@ pub(crate) struct RunArgs {
     /// The signal that asks the program to end
     #[arg(long, value_name = "SIGNAL")]
     pub(crate) stop_signal: Option<String>,
-    /// Speak plain HTTP to the registry, or HTTPS without checking its certificate
-    #[arg(long)]
-    pub(crate) insecure_registry: bool,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// Print help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
@@ -167,9 +174,8 @@ pub(crate) struct PullArgs {
     /// Print only the image's name
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Speak plain HTTP to the registry, or HTTPS without checking its certificate
-    #[arg(long)]
-    pub(crate) insecure_registry: bool,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// The image
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,

@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 mod images;
+mod login;
 mod ls;
 mod pull;
 mod push;
@@ -18,6 +19,9 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Run(args) => run::run(&args),
         Verb::Pull(args) => pull::pull(&args),
         Verb::Push(args) => push::push(&args),
+        Verb::Login(args) => login::login(&args),
+        Verb::Logout(args) => login::logout(&args),
+        Verb::Auth(args) => login::auth(&args),
         Verb::Ls(args) => ls::ls(&args),
         Verb::Rm(args) => rm::rm(&args),
         Verb::Rmi(args) => images::rmi(&args),

@@ -7,6 +7,7 @@ mod hello;
 mod listing;
 mod oci;
 mod progress;
+mod prompt;
 mod report;
 mod table;
 mod template;

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on panics"
 )]
 
+mod authority;
 mod bad_registry;
 mod bundle;
 mod canary;
@@ -17,12 +18,16 @@ mod faulty;
 mod fixtures;
 mod host;
 mod image;
+mod internet;
+mod issuer;
 mod outcome;
 mod race;
 mod registry;
+mod shelf;
 pub mod terminal;
 mod upload;
 
+pub use authority::{Authority, Certified, Validity};
 pub use bad_registry::{BadRegistry, Mischief, Rule, Target};
 pub use bundle::Bundle;
 pub use canary::Canary;
@@ -30,7 +35,10 @@ pub use context::Cx;
 pub use faulty::{Fault, FaultyRegistry};
 pub use host::{is_root, other_runtime, skip};
 pub use image::{Image, Layer, digest};
+pub use internet::{Internet, Reply, Request};
+pub use issuer::TokenIssuer;
 pub use outcome::Outcome;
 pub use race::{Exchange, rounds, rounds_or};
 pub use registry::Registry;
+pub use shelf::Shelf;
 pub use upload::{UploadFault, UploadRegistry};

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::authority::Certified;
 use crate::fixtures;
+use crate::issuer::TokenIssuer;
 
 /// A running registry; it ends with the test.
 #[derive(Debug)]
@@ -51,13 +53,48 @@ impl Registry {
         Self::start(&storage, &auth).owning(storage)
     }
 
+    /// An empty registry that speaks TLS, and wants a certificate of `clients` where that is given.
+    #[must_use]
+    pub fn with_tls(server: &Certified, clients: Option<&Path>) -> Self {
+        let storage = scratch("storage");
+        fs::create_dir_all(&storage).unwrap();
+        let clients = clients.map_or(String::new(), |authority| {
+            format!(", clientcas: [{}]", authority.display())
+        });
+        let tls = format!(
+            ", tls: {{certificate: {}, key: {}{clients}}}",
+            server.certificate.display(),
+            server.key.display()
+        );
+        Self::start_with(&storage, &tls, "").owning(storage)
+    }
+
+    /// An empty registry that wants tokens of an issuer.
+    #[must_use]
+    pub fn with_tokens(issuer: &TokenIssuer) -> Self {
+        let storage = scratch("storage");
+        fs::create_dir_all(&storage).unwrap();
+        let auth = format!(
+            "auth: {{token: {{realm: \"{}\", service: {}, issuer: {}, rootcertbundle: {}}}}}",
+            issuer.realm(),
+            TokenIssuer::SERVICE,
+            TokenIssuer::NAME,
+            issuer.certificate().display()
+        );
+        Self::start(&storage, &auth).owning(storage)
+    }
+
     pub(crate) fn start(storage: &Path, extra: &str) -> Self {
+        Self::start_with(storage, "", extra)
+    }
+
+    fn start_with(storage: &Path, http: &str, extra: &str) -> Self {
         let host = format!("127.0.0.1:{}", free_port());
         let scratch = scratch("registry");
         fs::create_dir_all(&scratch).unwrap();
         let configuration = scratch.join("config.yml");
         let text = format!(
-            "version: 0.1\nhttp: {{addr: \"{host}\"}}\n\
+            "version: 0.1\nhttp: {{addr: \"{host}\"{http}}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}}}\n{extra}\n",
             storage.display()
         );

@@ -93,6 +93,11 @@ impl Session {
         self.renew(home, scopes, &challenge, refused).await
     }
 
+    /// Whether the registry wanted to know who we are.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.challenge.borrow().is_some()
+    }
+
     /// What the token server gave to stand for the password.
     pub(crate) fn identity(&self) -> Option<String> {
         self.identity.borrow().clone()

@@ -8,7 +8,7 @@ use super::Client;
 use crate::error::{Error, is_transient_status};
 use crate::origin::check_redirect;
 use crate::request::{Call, Target};
-use crate::retry::{ATTEMPTS, retry_after};
+use crate::retry::retry_after;
 
 impl Client<'_> {
     /// A URL of the repository.
@@ -32,13 +32,13 @@ impl Client<'_> {
 
     /// Sends a small request until it is answered by something that will not change.
     pub(crate) async fn retried(&self, call: &Call) -> Result<Response, Error> {
-        self.persist(self.origin()?, call, ATTEMPTS).await
+        self.persist(self.origin()?, call, self.attempts).await
     }
 
     /// Sends a request once, and once more after proving who we are.
     pub(crate) async fn exchange(&self, call: &Call) -> Result<Response, Error> {
-        let scopes = self.scopes();
-        self.origin()?.send(call, &scopes).await
+        let origin = self.origin()?;
+        origin.send(call, &self.scopes(origin)).await
     }
 
     /// Where an answer sends us, if that is a place to go to (CVE-2020-15157).

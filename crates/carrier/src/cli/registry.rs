@@ -32,6 +32,19 @@ pub(crate) struct PushArgs {
     /// Write the digest of what was pushed into a file
     #[arg(long, value_name = "FILE", conflicts_with = "all_tags")]
     pub(crate) digestfile: Option<String>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// Under which name to push it; else under its own
+    #[arg(value_name = "DESTINATION", conflicts_with = "all_tags")]
+    pub(crate) destination: Option<String>,
+}
+
+/// Whether a registry that proves nothing is good enough.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct TlsArgs {
     /// Whether the registry must speak HTTPS with a certificate that can be checked
     #[arg(
         long,
@@ -44,12 +57,68 @@ pub(crate) struct PushArgs {
     /// Speak plain HTTP to the registry, or HTTPS without checking its certificate
     #[arg(long, conflicts_with = "tls_verify")]
     pub(crate) insecure_registry: bool,
-    /// The image
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: String,
-    /// Under which name to push it; else under its own
-    #[arg(value_name = "DESTINATION", conflicts_with = "all_tags")]
-    pub(crate) destination: Option<String>,
+}
+
+impl TlsArgs {
+    /// What the user said, if anything: else the configuration decides.
+    pub(crate) fn verify(self) -> Option<bool> {
+        self.tls_verify.or(self.insecure_registry.then_some(false))
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LoginArgs {
+    /// Who to log in as
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) username: Option<String>,
+    #[command(flatten)]
+    pub(crate) secret: SecretArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    /// Host and port of the registry, or a namespace in it; Docker Hub if left out
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AuthArgs {
+    #[command(flatten)]
+    pub(crate) secret: SecretArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    /// Who to log in as
+    #[arg(value_name = "USER")]
+    pub(crate) username: String,
+    /// Host and port of the registry, or a namespace in it; Docker Hub if left out
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
+}
+
+/// Where the password comes from; else it is asked for.
+#[derive(Args)]
+pub(crate) struct SecretArgs {
+    /// The password or token, for all to see who list processes: prefer --password-stdin
+    #[arg(short, long, value_name = "PASSWORD")]
+    pub(crate) password: Option<String>,
+    /// Read the password or token from standard input
+    #[arg(long, conflicts_with = "password")]
+    pub(crate) password_stdin: bool,
+}
+
+impl std::fmt::Debug for SecretArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecretArgs").finish_non_exhaustive()
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LogoutArgs {
+    /// Forget all credentials
+    #[arg(short, long, conflicts_with = "registry")]
+    pub(crate) all: bool,
+    /// Host and port of the registry, or a namespace in it; Docker Hub if left out
+    #[arg(value_name = "REGISTRY")]
+    pub(crate) registry: Option<String>,
 }
 
 /// A compression that registries and engines understand.

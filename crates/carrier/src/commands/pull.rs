@@ -19,7 +19,7 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8, Failure> {
     let request = Request {
         reference,
         platform,
-        insecure: args.insecure_registry,
+        tls_verify: args.tls.verify(),
     };
     let pulled = fetch(&engine, &request, args.quiet)?;
     let name = request.reference.to_string();
@@ -44,7 +44,7 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8, Failure> {
 pub(super) struct Request {
     pub(super) reference: Reference,
     pub(super) platform: Option<Platform>,
-    pub(super) insecure: bool,
+    pub(super) tls_verify: Option<bool>,
 }
 
 /// Fetches an image, with progress on standard error.
@@ -55,7 +55,7 @@ pub(super) fn fetch(engine: &Engine, request: &Request, quiet: bool) -> Result<P
     let options = PullOptions {
         platform: request.platform.clone().unwrap_or_else(Platform::host),
         platform_requested: request.platform.is_some(),
-        insecure: request.insecure,
+        tls_verify: request.tls_verify,
     };
     let pulled = carrier_registry::pull(
         engine.store(),

@@ -142,7 +142,7 @@ fn options(args: &PushArgs) -> Result<PushOptions, Failure> {
         (recompress, level) => recompress.map(|(format, _)| Recompress { format, level }),
     };
     Ok(PushOptions {
-        insecure: args.insecure_registry || args.tls_verify == Some(false),
+        tls_verify: args.tls.verify(),
         recompress,
     })
 }

@@ -64,7 +64,7 @@ fn image(engine: &Engine, args: &RunArgs, word: &str) -> Result<ImageRecord, Fai
     let request = Request {
         reference,
         platform,
-        insecure: args.insecure_registry,
+        tls_verify: args.tls.verify(),
     };
     Ok(fetch(engine, &request, args.quiet)?.record)
 }
