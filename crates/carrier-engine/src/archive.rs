@@ -4,7 +4,10 @@
 //! bytes are kept in files without a name until every digest is right and every layer is unpacked;
 //! and documents are bounded before they are read.
 
+mod changes;
 mod docker;
+mod export;
+mod import;
 mod layers;
 mod load;
 mod oci;
@@ -22,6 +25,8 @@ use sha2::{Digest as _, Sha256};
 use crate::error::Error;
 use spool::Content;
 
+pub use changes::BadChange;
+pub use import::ImportOptions;
 pub use load::{LoadOptions, Loaded};
 pub use save::{ArchiveFormat, SaveOptions};
 
@@ -94,6 +99,9 @@ pub enum BadArchive {
         /// What there is.
         offered: Vec<String>,
     },
+    /// Nothing came.
+    #[error("the archive is empty")]
+    Empty,
     /// The layer cannot be unpacked.
     #[error("layer {digest} of the archive cannot be unpacked: {reason}")]
     Unpack {
@@ -175,6 +183,3 @@ fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
 fn stream(action: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Terminal { action, source }
 }
-
-#[cfg(test)]
-mod tests;

@@ -53,6 +53,17 @@ pub enum Error {
     /// An archive holds no image that can be used.
     #[error(transparent)]
     BadArchive(#[from] crate::archive::BadArchive),
+    /// A change of an image's configuration makes no sense.
+    #[error(transparent)]
+    BadChange(#[from] crate::archive::BadChange),
+    /// A container's files cannot be archived.
+    #[error("cannot export container {container}: {reason}")]
+    Export {
+        /// The container, as the user named it.
+        container: String,
+        /// What the process that reads them said.
+        reason: String,
+    },
     /// A part of an image is not in the store.
     #[error("{part} of image {image} is missing or damaged")]
     ImageDamaged {
@@ -277,6 +288,11 @@ impl Error {
                 "remove it by a name, or --force removes all names".to_owned()
             }
             Self::BadArchive(error) => error.hint(),
+            Self::BadChange(_) => {
+                "changes are instructions of a Dockerfile: CMD, ENTRYPOINT, ENV, \
+                                   EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR"
+                    .to_owned()
+            }
             Self::ImageDamaged { image, .. } => format!("`carrier pull {image}` repairs it"),
             Self::Filter(_) => "filters are dangling=true|false, label=KEY[=VALUE], before=IMAGE, \
                                 since=IMAGE, until=TIME and reference=PATTERN; `image prune` knows \

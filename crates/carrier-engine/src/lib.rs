@@ -25,7 +25,9 @@ mod subordinate;
 mod terminal;
 mod unpacker;
 
-pub use archive::{ArchiveFormat, BadArchive, LoadOptions, Loaded, SaveOptions};
+pub use archive::{
+    ArchiveFormat, BadArchive, BadChange, ImportOptions, LoadOptions, Loaded, SaveOptions,
+};
 pub use embedded::HELLO;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};

@@ -163,7 +163,7 @@ pub(crate) fn sweep_in_namespace(store: &Store, maps: &IdMaps) -> Result<(), Err
 }
 
 /// Runs `work` as root of a user namespace with the caller's ids.
-fn spawn(
+pub(crate) fn spawn(
     maps: &IdMaps,
     namespaces: Namespaces,
     work: impl FnOnce(ChildToken) -> u8,

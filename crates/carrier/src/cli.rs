@@ -6,8 +6,8 @@ mod registry;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use images::{
-    HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, InspectArgs, LoadArgs, RemoveImagesArgs,
-    SaveArgs, SearchArgs, TagArgs, UntagArgs,
+    ExportArgs, HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, ImportArgs, InspectArgs,
+    LoadArgs, RemoveImagesArgs, SaveArgs, SearchArgs, TagArgs, UntagArgs,
 };
 pub(crate) use registry::{
     AuthArgs, CompressionFormat, LoginArgs, LogoutArgs, PushArgs, SecretArgs, TlsArgs,
@@ -63,6 +63,10 @@ pub(crate) enum Verb {
     Save(SaveArgs),
     /// Read images from an archive
     Load(LoadArgs),
+    /// Make an image of a file system's archive
+    Import(ImportArgs),
+    /// Write a container's files to an archive
+    Export(ExportArgs),
     /// The verbs of images
     Image(ImageArgs),
     #[command(hide = true)]

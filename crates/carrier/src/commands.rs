@@ -33,6 +33,8 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Image(args) => images::image(&args),
         Verb::Save(args) => images::save(&args),
         Verb::Load(args) => images::load(&args),
+        Verb::Import(args) => images::import(&args),
+        Verb::Export(args) => images::export(&args),
         Verb::Search(args) => images::search(&args),
     }
 }

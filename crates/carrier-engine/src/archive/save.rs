@@ -187,9 +187,12 @@ impl Engine {
             .plain_layer(layer, compression)?
             .ok_or_else(broken)?;
         let header = Header::file(path, size);
-        writer
-            .append(&header, content)
-            .map_err(stream("write the archive"))
+        match writer.append(&header, content) {
+            Ok(true) => Ok(()),
+            // It was whole when it was measured.
+            Ok(false) => Err(broken()),
+            Err(error) => Err(stream("write the archive")(error)),
+        }
     }
 
     /// The layout of image-spec `image-layout.md`.
@@ -225,9 +228,10 @@ impl Engine {
             let meta = file.metadata().map_err(stream("read the image"))?;
             let path = super::spool::blob_path(digest);
             let header = Header::file(&path, meta.len());
-            writer
-                .append(&header, file)
-                .map_err(stream("write the archive"))?;
+            let written = writer.append(&header, file);
+            if !written.map_err(stream("write the archive"))? {
+                return Err(damaged(&image.record, digest));
+            }
         }
         Ok(())
     }
@@ -279,6 +283,7 @@ fn append(writer: &mut Writer<impl Write>, path: &str, bytes: &[u8]) -> Result<(
     let header = Header::file(path, bytes.len() as u64);
     writer
         .append(&header, bytes)
+        .map(drop)
         .map_err(stream("write the archive"))
 }
 

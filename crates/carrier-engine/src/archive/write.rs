@@ -13,17 +13,30 @@ const MAX_OCTAL_11: u64 = 0o777_7777_7777;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
+    HardLink,
+    Symlink,
+    Character,
+    Block,
     Directory,
+    Fifo,
 }
 
 impl Kind {
     fn flag(self) -> u8 {
         match self {
             Self::File => b'0',
+            Self::HardLink => b'1',
+            Self::Symlink => b'2',
+            Self::Character => b'3',
+            Self::Block => b'4',
             Self::Directory => b'5',
+            Self::Fifo => b'6',
         }
     }
 }
+
+/// Name and value of an extended attribute.
+pub(super) type Attribute = (Vec<u8>, Vec<u8>);
 
 /// One entry.
 #[derive(Clone, Debug)]
@@ -39,7 +52,7 @@ pub(super) struct Header<'a> {
     pub(super) size: u64,
     /// Major and minor number.
     pub(super) device: (u32, u32),
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(super) xattrs: Vec<Attribute>,
 }
 
 impl<'a> Header<'a> {
@@ -81,17 +94,14 @@ impl<W: Write> Writer<W> {
         Self { output }
     }
 
-    /// Writes an entry of as many bytes as its header says.
-    pub(super) fn append(&mut self, header: &Header<'_>, content: impl Read) -> io::Result<()> {
+    /// Writes an entry of as many bytes as its header says. Content that is shorter, because it shrank
+    /// meanwhile, is filled up, so that what follows can be found; then this is false.
+    pub(super) fn append(&mut self, header: &Header<'_>, content: impl Read) -> io::Result<bool> {
         self.output.write_all(&encode(header))?;
         let copied = io::copy(&mut content.take(header.size), &mut self.output)?;
-        // A file that shrinks while it is read is filled up, so that what follows can be found.
         self.fill(header.size - copied)?;
         self.fill(padding(header.size))?;
-        if copied < header.size {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(())
+        Ok(copied == header.size)
     }
 
     fn fill(&mut self, count: u64) -> io::Result<()> {

@@ -39,6 +39,8 @@ pub(crate) enum ImageVerb {
     Save(SaveArgs),
     /// Read images from an archive
     Load(LoadArgs),
+    /// Make an image of a file system's archive
+    Import(ImportArgs),
     /// Succeed when there is such an image, else exit with 1
     Exists(ExistsArgs),
 }
@@ -217,6 +219,35 @@ pub(crate) struct LoadArgs {
     /// Load only images for this platform
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// Change the configuration by an instruction of a Dockerfile: CMD, ENV, USER and others
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    pub(crate) change: Vec<String>,
+    /// What the image's history says
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// What the image is for
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+    /// An archive, plain or compressed with gzip or zstd; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+    /// What the image shall be called
+    #[arg(value_name = "NAME[:TAG]")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// Write to a file, which appears when it is whole, instead of to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<String>,
+    /// A container by name or id
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) container: String,
 }
 
 #[derive(Args, Debug)]

@@ -12,7 +12,7 @@ use super::{print, pull, push};
 use crate::cli::images::{ExistsArgs, ImageArgs, ImageVerb, SearchArgs, TagArgs, UntagArgs};
 use crate::report::Failure;
 
-pub(crate) use archive::{load, save};
+pub(crate) use archive::{export, import, load, save};
 pub(crate) use describe::{history, inspect, inspect_images};
 pub(crate) use list::{images, table};
 pub(crate) use remove::{print_changes, prune, rmi};
@@ -30,6 +30,7 @@ pub(crate) fn image(args: &ImageArgs) -> Result<u8, Failure> {
         ImageVerb::Prune(args) => prune(args),
         ImageVerb::Save(args) => save(args),
         ImageVerb::Load(args) => load(args),
+        ImageVerb::Import(args) => import(args),
         ImageVerb::Exists(args) => exists(args),
     }
 }

@@ -1,16 +1,18 @@
-//! `carrier save`, `carrier load`
+//! `carrier save`, `load`, `import` and `export`
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use carrier_engine::{ArchiveFormat, Engine, LoadOptions, Loaded, SaveOptions};
+use carrier_engine::{ArchiveFormat, Engine, ImportOptions, LoadOptions, Loaded, SaveOptions};
+use carrier_spec::Reference;
 use rustix::termios::isatty;
 
 use super::super::print;
 use super::super::pull::platform;
-use crate::cli::images::{LoadArgs, SaveArgs, SaveFormat};
+use crate::cli::images::{ExportArgs, ImportArgs, LoadArgs, SaveArgs, SaveFormat};
+use crate::progress;
 use crate::report::Failure;
 
 const BUFFER: usize = 256 * 1024;
@@ -25,8 +27,52 @@ pub(crate) fn save(args: &SaveArgs) -> Result<u8, Failure> {
     };
     let engine = Engine::open()?;
     write_archive(args.output.as_deref(), "save", |output| {
+        let output = BufWriter::with_capacity(BUFFER, output);
         Ok(engine.save(&args.words, &options, output)?)
     })?;
+    Ok(0)
+}
+
+pub(crate) fn export(args: &ExportArgs) -> Result<u8, Failure> {
+    let engine = Engine::open()?;
+    write_archive(args.output.as_deref(), "export", |output| {
+        for name in engine.export(&args.container, output.as_fd())? {
+            progress::warn(&format!("{name} changed while it was read"));
+        }
+        Ok(())
+    })?;
+    Ok(0)
+}
+
+pub(crate) fn import(args: &ImportArgs) -> Result<u8, Failure> {
+    let from = args.file.as_str();
+    if from.starts_with("http://") || from.starts_with("https://") {
+        return Err(Failure::with_hint(
+            format!("cannot fetch {from}"),
+            "have it fetched: `curl -fL URL | carrier import - NAME`",
+        ));
+    }
+    let name: Option<Reference> = match &args.name {
+        Some(name) => Some(name.parse().map_err(Failure::usage)?),
+        None => None,
+    };
+    if name.as_ref().is_some_and(|name| name.digest().is_some()) {
+        return Err(Failure::with_hint(
+            "cannot import to a name with a digest",
+            "name it NAME[:TAG]",
+        ));
+    }
+    let message = args.message.clone();
+    let options = ImportOptions {
+        name,
+        changes: args.change.clone(),
+        message: message.unwrap_or_else(|| format!("Imported from {from}")),
+        platform: platform(args.platform.as_deref())?,
+    };
+    let input = read_archive(Some(from), "import")?;
+    let engine = Engine::open()?;
+    engine.repair()?;
+    print(&format!("{}\n", engine.import(input, &options)?))?;
     Ok(0)
 }
 
@@ -34,7 +80,7 @@ pub(crate) fn save(args: &SaveArgs) -> Result<u8, Failure> {
 pub(crate) fn write_archive(
     path: Option<&str>,
     verb: &str,
-    write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>,
+    write: impl FnOnce(&File) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let Some(path) = path.filter(|path| *path != "-") else {
         let stdout = rustix::stdio::stdout();
@@ -46,17 +92,17 @@ pub(crate) fn write_archive(
         }
         let copy = stdout.try_clone_to_owned();
         let copy = copy.map_err(file_failure("write", "standard output"))?;
-        return write(&mut BufWriter::with_capacity(BUFFER, File::from(copy)));
+        return write(&File::from(copy));
     };
     // A pipe or a device is written to as it is.
     let is_special = fs::metadata(path).is_ok_and(|found| !found.is_file());
     if is_special {
         let file = File::options().write(true).open(path);
         let file = file.map_err(file_failure("write", path))?;
-        return write(&mut BufWriter::with_capacity(BUFFER, file));
+        return write(&file);
     }
     let draft = Draft::new(Path::new(path)).map_err(file_failure("write", path))?;
-    write(&mut BufWriter::with_capacity(BUFFER, &draft.file))?;
+    write(&draft.file)?;
     draft
         .finish(Path::new(path))
         .map_err(file_failure("write", path))

@@ -1,0 +1,236 @@
+//! Changes of an image's configuration, written as instructions of a Dockerfile.
+
+use carrier_spec::Config;
+use serde_json::Value;
+
+/// Why a change makes no sense.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadChange {
+    /// An instruction that cannot be a change.
+    #[error("{0:?} is not an instruction that changes an image")]
+    Unknown(String),
+    /// No arguments, or the wrong ones.
+    #[error("bad arguments of {instruction}: {arguments:?}")]
+    Arguments {
+        /// The instruction.
+        instruction: String,
+        /// What stood behind it.
+        arguments: String,
+    },
+}
+
+/// A configuration, with what only builders read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Changed {
+    pub(super) config: Config,
+    pub(super) on_build: Vec<String>,
+}
+
+impl Changed {
+    /// Carries out one instruction.
+    pub(super) fn apply(&mut self, text: &str) -> Result<(), BadChange> {
+        let (name, arguments) = text
+            .trim()
+            .split_once(char::is_whitespace)
+            .unwrap_or((text, ""));
+        let (name, arguments) = (name.to_ascii_uppercase(), arguments.trim());
+        let bad = || BadChange::Arguments {
+            instruction: name.clone(),
+            arguments: arguments.to_owned(),
+        };
+        let config = &mut self.config;
+        if arguments.is_empty() {
+            return Err(bad());
+        }
+        match name.as_str() {
+            "CMD" => config.cmd = Some(command(arguments)),
+            "ENTRYPOINT" => config.entrypoint = Some(command(arguments)),
+            "ENV" => {
+                for (name, value) in pairs(arguments).ok_or_else(bad)? {
+                    set_variable(&mut config.env, &name, &value);
+                }
+            }
+            "LABEL" => config.labels.extend(pairs(arguments).ok_or_else(bad)?),
+            "EXPOSE" => {
+                for word in words(arguments).ok_or_else(bad)? {
+                    for port in ports(&word).ok_or_else(bad)? {
+                        config.exposed_ports.insert(port, Default::default());
+                    }
+                }
+            }
+            "VOLUME" => {
+                let paths = list(arguments)
+                    .or_else(|| words(arguments))
+                    .ok_or_else(bad)?;
+                let paths = paths.into_iter().map(|path| (path, Default::default()));
+                config.volumes.extend(paths);
+            }
+            "USER" => config.user = single(arguments).ok_or_else(bad)?,
+            "STOPSIGNAL" => config.stop_signal = Some(single(arguments).ok_or_else(bad)?),
+            "WORKDIR" => {
+                let path = single(arguments).ok_or_else(bad)?;
+                config.working_dir = if path.starts_with('/') {
+                    path
+                } else {
+                    format!("{}/{path}", config.working_dir.trim_end_matches('/'))
+                };
+            }
+            "ONBUILD" => self.on_build.push(arguments.to_owned()),
+            _ => return Err(BadChange::Unknown(name)),
+        }
+        Ok(())
+    }
+}
+
+/// A JSON list is executed as it is; anything else by a shell.
+fn command(text: &str) -> Vec<String> {
+    list(text).unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()])
+}
+
+fn list(text: &str) -> Option<Vec<String>> {
+    let Ok(Value::Array(items)) = serde_json::from_str(text) else {
+        return None;
+    };
+    items
+        .iter()
+        .map(|item| item.as_str().map(str::to_owned))
+        .collect()
+}
+
+fn set_variable(lines: &mut Vec<String>, name: &str, value: &str) {
+    let line = format!("{name}={value}");
+    let is_it = |known: &&mut String| known.split('=').next() == Some(name);
+    match lines.iter_mut().find(is_it) {
+        Some(known) => *known = line,
+        None => lines.push(line),
+    }
+}
+
+/// `NAME=VALUE...`, or one `NAME VALUE` whose value may have spaces.
+fn pairs(text: &str) -> Option<Vec<(String, String)>> {
+    let all = words(text)?;
+    if !all.first()?.contains('=') {
+        let (name, value) = text.split_once(char::is_whitespace)?;
+        return Some(vec![(name.to_owned(), value.trim().to_owned())]);
+    }
+    let pair = |word: &String| {
+        let (name, value) = word.split_once('=')?;
+        (!name.is_empty()).then(|| (name.to_owned(), value.to_owned()))
+    };
+    all.iter().map(pair).collect()
+}
+
+fn single(text: &str) -> Option<String> {
+    match words(text)?.as_slice() {
+        [word] => Some(word.clone()),
+        _ => None,
+    }
+}
+
+/// `80`, `80/udp`, `8000-8002/tcp`
+fn ports(text: &str) -> Option<Vec<String>> {
+    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    if !matches!(protocol, "tcp" | "udp" | "sctp") {
+        return None;
+    }
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+    (first > 0 && first <= last).then(|| {
+        let ports = first..=last;
+        ports.map(|port| format!("{port}/{protocol}")).collect()
+    })
+}
+
+/// Words as a shell takes them apart, without expansions.
+fn words(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some('\''), c) if c != '\'' => word.get_or_insert_default().push(c),
+            (_, '\\') => word.get_or_insert_default().push(chars.next()?),
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (None, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(changes: &[&str]) -> Result<Changed, BadChange> {
+        let mut changed = Changed::default();
+        for change in changes {
+            changed.apply(change)?;
+        }
+        Ok(changed)
+    }
+
+    #[test]
+    fn instructions_mean_what_they_mean_in_a_dockerfile() {
+        let all = changed(&[
+            r#"CMD ["sh", "-c", "x"]"#,
+            "entrypoint exec top -b",
+            "ENV A=1 B=\"two words\" C='$x'",
+            "ENV A 3 and more",
+            "LABEL a=b \"c d\"=e\\ f",
+            "EXPOSE 80 53/udp 8000-8001",
+            "VOLUME /a /b",
+            r#"VOLUME ["/c d"]"#,
+            "USER app:app",
+            "WORKDIR /srv",
+            "WORKDIR app",
+            "STOPSIGNAL SIGINT",
+            "ONBUILD RUN make",
+        ])
+        .unwrap();
+        let config = all.config;
+        assert_eq!(config.cmd.unwrap(), ["sh", "-c", "x"]);
+        assert_eq!(config.entrypoint.unwrap(), ["/bin/sh", "-c", "exec top -b"]);
+        assert_eq!(config.env, ["A=3 and more", "B=two words", "C=$x"]);
+        assert_eq!(config.labels["c d"], "e f");
+        let ports: Vec<_> = config.exposed_ports.keys().cloned().collect();
+        assert_eq!(ports, ["53/udp", "80/tcp", "8000/tcp", "8001/tcp"]);
+        let volumes: Vec<_> = config.volumes.keys().cloned().collect();
+        assert_eq!(volumes, ["/a", "/b", "/c d"]);
+        assert_eq!(
+            (config.user.as_str(), config.working_dir.as_str()),
+            ("app:app", "/srv/app")
+        );
+        assert_eq!(config.stop_signal.as_deref(), Some("SIGINT"));
+        assert_eq!(all.on_build, ["RUN make"]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for bad in [
+            "",
+            "CMD",
+            "RUN x",
+            "FROM x",
+            "ENV A",
+            "ENV =x",
+            "ENV A=\"x",
+            "LABEL a=b c",
+            "EXPOSE 0",
+            "EXPOSE 70000",
+            "EXPOSE 9-1",
+            "EXPOSE 1/icmp",
+            "USER a b",
+            "HEALTHCHECK NONE",
+        ] {
+            assert!(changed(&[bad]).is_err(), "{bad}");
+        }
+    }
+}
