@@ -10,7 +10,7 @@ DESTDIR ?=
 SKIPS := $(CURDIR)/target/skipped-tests
 LOG := target/test-summaries
 
-.PHONY: build demo test check unit e2e nightly test-vm bench install clean help
+.PHONY: build demo test check unit e2e nightly test-vm bench bench-pull install clean help
 
 build: ## the release binary
 	cargo build --release --locked -p carrier
@@ -59,6 +59,10 @@ nightly: ## races against the release binary, 2,000 rounds each: minutes
 bench: build ## start-up time beside podman, crun, bubblewrap and bare system calls
 	scripts/setup.sh --test-host --bench
 	CARRIER_BIN=$(CURDIR)/$(RELEASE) bench/run.sh
+
+bench-pull: build ## pulls beside podman, skopeo with umoci, and containerd; as root
+	scripts/setup.sh --test-host --bench
+	CARRIER_BIN=$(CURDIR)/$(RELEASE) python3 bench/pull.py
 
 install: ## the binary below PREFIX, and its name as an OCI runtime
 	install -D -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/carrier

@@ -28,7 +28,10 @@ for option in "$@"; do
             command -v containerd >/dev/null || packages+=(containerd)
             ;;
         --vm) packages+=(qemu-system-x86 mmdebstrap openssh-client e2fsprogs util-linux) ;;
-        --bench) packages+=(podman crun bubblewrap hyperfine docker-registry busybox-static skopeo) ;;
+        --bench)
+            packages+=(podman crun bubblewrap hyperfine docker-registry busybox-static skopeo umoci python3 e2fsprogs)
+            command -v containerd >/dev/null || packages+=(containerd)
+            ;;
         --test-host) want_test_host=yes ;;
         *)
             echo "setup: unknown option $option" >&2

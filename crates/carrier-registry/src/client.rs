@@ -4,6 +4,7 @@ mod exchange;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use carrier_spec::{MediaType, Reference};
 use reqwest::header::CONTENT_ENCODING;
@@ -15,6 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, is_transient_status, server_message};
 use crate::http::{Http, read, transport};
 use crate::origin::api_host;
+use crate::policy::Policy;
 use crate::request::Call;
 pub(crate) use crate::retry::{ATTEMPTS, backoff};
 use crate::retry::{Patience, retry_after};
@@ -33,6 +35,8 @@ pub(crate) struct Client<'a> {
     /// What is wanted beside reading the repository.
     more_scopes: RefCell<Scopes>,
     attempts: u32,
+    policy: Policy,
+    read_timeout: Duration,
     notes: &'a dyn Fn(&str),
 }
 
@@ -81,8 +85,25 @@ impl<'a> Client<'a> {
             more_scopes: RefCell::default(),
             endpoints: places().map(endpoint).collect::<Result<_, _>>()?,
             attempts: config.retries.map_or(ATTEMPTS, |retries| retries + 1),
+            policy: config.policy,
+            read_timeout: config.timeouts.read,
             notes,
         })
+    }
+
+    /// What the user asks of images.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// How long a server may take for the next bytes.
+    pub(crate) fn read_timeout(&self) -> Duration {
+        self.read_timeout
+    }
+
+    /// How often to try.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
     }
 
     /// Asks for more from now on: mounting a blob of another repository takes

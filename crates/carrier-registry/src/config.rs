@@ -18,6 +18,7 @@ use std::{env, fs, io};
 use carrier_spec::Reference;
 
 use crate::error::Error;
+use crate::policy::{Policy, Rule};
 pub(crate) use certificates::Certificates;
 pub(crate) use place::Place;
 use place::Prefix;
@@ -30,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) timeouts: Timeouts,
     /// How often to try again.
     pub(crate) retries: Option<u32>,
+    pub(crate) policy: Policy,
 }
 
 /// How long to wait.
@@ -101,6 +103,10 @@ impl Config {
             .map_or(self.timeouts.connect, seconds);
         self.timeouts.read = network.read_timeout.map_or(self.timeouts.read, seconds);
         self.retries = network.retries.or(self.retries);
+        for table in &tables.policies {
+            self.policy
+                .add(Rule::new(table, path).map_err(wrong(path))?);
+        }
         for table in tables.registries {
             let registry = Registry::new(table, path).map_err(wrong(path))?;
             let others = |known: &Registry| known.prefix != registry.prefix;

@@ -195,6 +195,16 @@ pub enum Error {
         /// What there is.
         offered: Vec<String>,
     },
+    /// The user's policy does not let the image in.
+    #[error("image {image} is not trusted: {reason}")]
+    NotTrusted {
+        /// The image.
+        image: String,
+        /// What it lacks.
+        reason: String,
+        /// The file with the policy.
+        file: PathBuf,
+    },
     /// A manifest or configuration that cannot be used.
     #[error("image {image} cannot be used")]
     Image {
@@ -306,6 +316,9 @@ impl Error {
             Self::WrongDigest { .. } | Self::WrongSize { .. } | Self::TooLarge { .. } => {
                 "the registry or something before it changes what it serves: do not trust it"
                     .to_owned()
+            }
+            Self::NotTrusted { file, .. } => {
+                format!("the policy for it is in {}", file.display())
             }
             Self::NoPlatform { offered, .. } => match offered.first() {
                 Some(first) => format!("choose one with --platform, for example {first}"),

@@ -15,6 +15,7 @@ mod http;
 mod layer;
 mod login;
 mod origin;
+mod policy;
 mod pull;
 mod push;
 mod request;

@@ -6,15 +6,13 @@ mod layers;
 use std::io::Write as _;
 use std::time::Duration;
 
-use carrier_spec::{
-    Descriptor, Digest, ImageConfig, ImageError, ImageId, Manifest, Platform, Reference,
-};
+use carrier_spec::{Descriptor, ImageConfig, ImageError, ImageId, Platform, Reference};
 use carrier_store::{Error as StoreError, ImageRecord, Store, VerifiedBlob};
 
 use crate::client::Client;
 use crate::transfer::write_error;
 use crate::{Error, LayerSink, Progress, PullOptions, Pulled};
-use document::Document;
+use document::{Document, Resolved};
 
 /// Another process may remove a layer between our look at it and the image's record.
 const ATTEMPTS: u32 = 3;
@@ -34,17 +32,6 @@ pub fn pull(
     sink: &dyn LayerSink,
     progress: &dyn Progress,
 ) -> Result<Pulled, Error> {
-    if let Some(digest) = reference.digest()
-        && let Some(record) = store.image(reference, Some(&options.platform))?
-        && is_whole(store, &record)
-    {
-        return Ok(Pulled {
-            digest: digest.clone(),
-            record,
-            downloaded: false,
-            warning: None,
-        });
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -74,15 +61,6 @@ pub fn pull(
     })
 }
 
-fn is_whole(store: &Store, record: &ImageRecord) -> bool {
-    record
-        .config
-        .rootfs
-        .diff_ids
-        .iter()
-        .all(|id| store.has_layer(id))
-}
-
 struct Puller<'a> {
     store: &'a Store,
     reference: &'a Reference,
@@ -94,7 +72,8 @@ struct Puller<'a> {
 
 impl Puller<'_> {
     async fn pull(&self) -> Result<Pulled, Error> {
-        let (digest, manifest) = self.resolve().await?;
+        let resolved = self.resolve().await?;
+        let manifest = &resolved.manifest;
         let config = self.config(&manifest.content).await?;
         let warning = self.check_platform(&config.content)?;
         let layers = &manifest.content.layers;
@@ -103,15 +82,20 @@ impl Puller<'_> {
         let mut downloaded = fetched > 0;
 
         let mut ingest = self.store.ingest();
-        if !self
-            .store
-            .has_blob_of(&manifest.descriptor.digest, manifest.descriptor.size)?
+        let index = resolved.index.as_ref();
+        let documents = index.map(|index| (&index.descriptor, &index.bytes));
+        for (descriptor, bytes) in documents
+            .into_iter()
+            .chain([(&manifest.descriptor, &manifest.bytes)])
         {
-            downloaded = true;
-            ingest.add_blob(self.blob(&manifest.descriptor, &manifest.bytes)?);
+            if !self.store.is_intact(&descriptor.digest)? {
+                downloaded = true;
+                ingest.add_blob(self.blob(descriptor, bytes)?);
+            }
         }
         ingest.commit()?;
-        let record = self.record(&digest, manifest, config)?;
+        let digest = resolved.digest.clone();
+        let record = self.record(resolved, config)?;
         let known = self.store.image(self.reference, Some(&record.platform))?;
         if known.as_ref() != Some(&record) {
             self.store.put_image(&record)?;
@@ -150,8 +134,7 @@ impl Puller<'_> {
 
     fn record(
         &self,
-        digest: &Digest,
-        manifest: Document<Manifest>,
+        resolved: Resolved,
         config: Document<ImageConfig>,
     ) -> Result<ImageRecord, Error> {
         let config_platform: Option<Platform> = config
@@ -161,10 +144,10 @@ impl Puller<'_> {
         Ok(ImageRecord {
             schema: ImageRecord::SCHEMA,
             reference: Some(self.reference.clone()),
-            origin: Some(self.reference.at_digest(digest)),
-            index: None,
+            origin: Some(self.reference.at_digest(&resolved.digest)),
+            index: resolved.index.map(|index| index.descriptor),
             platform: config_platform.unwrap_or_else(|| self.options.platform.clone()),
-            manifest: manifest.descriptor,
+            manifest: resolved.manifest.descriptor,
             id: ImageId(config.descriptor.digest),
             size: self.store.unpacked_size(&config.content)?,
             config: config.content,

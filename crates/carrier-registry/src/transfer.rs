@@ -10,14 +10,13 @@ use reqwest::header::CONTENT_RANGE;
 use reqwest::{Response, StatusCode};
 
 use crate::Error;
-use crate::client::{ATTEMPTS, Client, backoff};
+use crate::client::{Client, backoff};
 
 /// A connection that brings so much is worth the next attempt, however often it breaks.
 const PROGRESS: u64 = 1 << 20;
 
-/// One that brings less than this in [`WINDOW`] is as good as broken.
-const SLOWEST: u64 = 16 * 1024;
-const WINDOW: Duration = Duration::from_secs(30);
+/// One that brings fewer bytes a second is as good as broken.
+const SLOWEST: f64 = 512.0;
 
 /// Whatever wants to see the bytes as they come.
 pub(crate) trait Taker {
@@ -71,7 +70,7 @@ impl Transfer<'_> {
             if download.length() - start >= PROGRESS {
                 (attempt, start) = (1, download.length());
             }
-            if attempt == ATTEMPTS || !error.is_transient() {
+            if attempt >= self.client.attempts() || !error.is_transient() {
                 return Err(error);
             }
             tokio::time::sleep(backoff(attempt)).await;
@@ -119,7 +118,7 @@ impl Transfer<'_> {
             mut response,
             mut skip,
         } = part;
-        let mut pace = Pace::start();
+        let mut pace = Pace::start(self.client.read_timeout());
         loop {
             let chunk = response.chunk().await;
             let chunk = chunk.map_err(|error| self.client.transport(&error))?;
@@ -172,27 +171,31 @@ fn start_of(response: &Response) -> Option<u64> {
     start.trim().parse().ok()
 }
 
-/// How fast bytes come.
+/// How fast bytes come, looked at once in a while.
 struct Pace {
+    window: Duration,
     since: Instant,
-    bytes: u64,
+    bytes: usize,
 }
 
 impl Pace {
-    fn start() -> Self {
+    fn start(window: Duration) -> Self {
         Self {
+            window,
             since: Instant::now(),
             bytes: 0,
         }
     }
 
     fn is_too_slow(&mut self, bytes: usize) -> bool {
-        self.bytes += bytes as u64;
-        if self.since.elapsed() < WINDOW {
+        self.bytes += bytes;
+        let time = self.since.elapsed();
+        if time < self.window {
             return false;
         }
-        let slow = self.bytes < SLOWEST;
-        *self = Self::start();
+        #[allow(clippy::cast_precision_loss, reason = "a few bytes make no difference")]
+        let slow = (self.bytes as f64) < SLOWEST * time.as_secs_f64();
+        *self = Self::start(self.window);
         slow
     }
 }

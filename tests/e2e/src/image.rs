@@ -213,21 +213,7 @@ impl Image {
     pub fn push(&self, host: &str, repository: &str, tag: &str) -> Value {
         let (manifest, blobs) = self.build();
         for blob in blobs {
-            let answer = request(
-                host,
-                "POST",
-                &format!("/v2/{repository}/blobs/uploads/"),
-                "",
-                b"",
-            );
-            let location = header(&answer, "location").expect("an upload has a location");
-            let path = location
-                .split_once(host)
-                .map_or(location.as_str(), |(_, path)| path);
-            let separator = if path.contains('?') { '&' } else { '?' };
-            let path = format!("{path}{separator}digest={}", digest(&blob));
-            let answer = request(host, "PUT", &path, "application/octet-stream", &blob);
-            assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+            put_blob(host, repository, &blob);
         }
         let bytes = serde_json::to_vec(&manifest).unwrap();
         put_manifest(
@@ -288,7 +274,21 @@ pub fn digest(bytes: &[u8]) -> String {
     })
 }
 
-fn put_manifest(host: &str, repository: &str, tag: &str, kind: &str, bytes: &[u8]) {
+/// Uploads a blob by the distribution specification's own requests.
+pub(crate) fn put_blob(host: &str, repository: &str, blob: &[u8]) {
+    let uploads = format!("/v2/{repository}/blobs/uploads/");
+    let answer = request(host, "POST", &uploads, "", b"");
+    let location = header(&answer, "location").expect("an upload has a location");
+    let path = location
+        .split_once(host)
+        .map_or(location.as_str(), |(_, path)| path);
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let path = format!("{path}{separator}digest={}", digest(blob));
+    let answer = request(host, "PUT", &path, "application/octet-stream", blob);
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+}
+
+pub(crate) fn put_manifest(host: &str, repository: &str, tag: &str, kind: &str, bytes: &[u8]) {
     let answer = request(
         host,
         "PUT",

@@ -7,7 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::authority::Certified;
+use serde_json::Value;
+
 use crate::fixtures;
+use crate::image::{put_blob, put_manifest};
 use crate::issuer::TokenIssuer;
 
 /// A running registry; it ends with the test.
@@ -156,6 +159,17 @@ impl Registry {
     #[must_use]
     pub fn reference(&self, name: &str) -> String {
         format!("{}/{name}", self.host)
+    }
+
+    /// Uploads a blob.
+    pub fn put_blob(&self, repository: &str, blob: &[u8]) {
+        put_blob(&self.host, repository, blob);
+    }
+
+    /// Uploads a manifest of a media type.
+    pub fn put_manifest(&self, repository: &str, tag: &str, kind: &str, manifest: &Value) {
+        let bytes = manifest.to_string();
+        put_manifest(&self.host, repository, tag, kind, bytes.as_bytes());
     }
 
     /// What was asked of the registry.

@@ -15,8 +15,8 @@ use serde_json::json;
 
 use Mischief::{
     Changed, Chunked, Elsewhere, Encoded, Expired, HugeHeader, LongerHeader, NoRanges, Old,
-    Redirects, RedirectsTo, Reset, Shortened, TooLong, Truncated, Unsatisfiable, WrongBytes,
-    WrongRange, WrongType,
+    Redirects, RedirectsTo, Reset, Shortened, Silence, Slow, TooLong, Truncated, Unsatisfiable,
+    WrongBytes, WrongRange, WrongType,
 };
 use Target::{Config, Layer as Blob, Manifest, Token};
 
@@ -244,6 +244,11 @@ impl Trial {
 
 /// Tries cases beside each other, for most of their time they wait; returns how many pulls there were.
 fn try_all(cases: Vec<Case>, first: Option<&Mischief>) -> usize {
+    try_all_with("", cases, first)
+}
+
+/// The same, with something in `config.toml`.
+fn try_all_with(configuration: &str, cases: Vec<Case>, first: Option<&Mischief>) -> usize {
     let rule = |target, times, mischief: &Mischief| Rule {
         target,
         times,
@@ -274,7 +279,13 @@ fn try_all(cases: Vec<Case>, first: Option<&Mischief>) -> usize {
         }
     };
     // Before there are threads: a program that is being copied cannot be executed.
-    let worlds: Vec<Cx> = (0..12).map(|_| Cx::new()).collect();
+    let worlds: Vec<Cx> = std::iter::repeat_with(Cx::new).take(12).collect();
+    for cx in &worlds {
+        let configure = format!(
+            "mkdir -p ~/.config/carrier && printf '{configuration}' > ~/.config/carrier/config.toml"
+        );
+        cx.script(&configure).succeeds();
+    }
     std::thread::scope(|scope| {
         for cx in worlds {
             scope.spawn(|| work(cx));
@@ -302,6 +313,20 @@ fn statuses_that_say_no_or_later() {
     let modes = statuses().len();
     let tried = try_all(statuses(), None);
     println!("{modes} ways to say no: {tried} pulls ended as they should");
+}
+
+/// Servers that hold a client up, which waits no longer than it was told.
+#[test]
+fn servers_that_hold_a_client_up() {
+    let cases = vec![
+        ("silence once", Silence, 1, ALL, Succeeds),
+        ("silence always", Silence, FOREVER, ALL, IsRefused),
+        ("a byte a second at first", Slow, 1, BLOBS, Succeeds),
+        ("a byte a second always", Slow, FOREVER, BLOBS, IsRefused),
+    ];
+    let modes = cases.len();
+    let tried = try_all_with("[network]\nread-timeout = 1\nretries = 2\n", cases, None);
+    println!("{modes} ways to hold a client up: {tried} pulls ended as they should");
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! The tables of the files, as they are written.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::place::Prefix;
 use super::{Mirror, Registry};
+use crate::policy::{PublicKey, Requirement, Rule};
 
 /// Keys of `config.toml`, by table.
-const TOP: &[&str] = &["registry", "network"];
+const TOP: &[&str] = &["registry", "network", "policy"];
 const NETWORK: &[&str] = &["connect-timeout", "read-timeout", "retries"];
 const REGISTRY: &[&str] = &[
     "prefix",
@@ -19,6 +20,7 @@ const REGISTRY: &[&str] = &[
     "mirror",
     "mirror-by-digest-only",
 ];
+const POLICY: &[&str] = &["prefix", "require", "keys"];
 const MIRROR: &[&str] = &["location", "insecure", "pull-from-mirror"];
 
 /// What a file may say.
@@ -28,6 +30,27 @@ pub(super) struct FileTables {
     pub(super) registries: Vec<RegistryTable>,
     #[serde(default)]
     pub(super) network: NetworkTable,
+    #[serde(default, rename = "policy")]
+    pub(super) policies: Vec<PolicyTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct PolicyTable {
+    #[serde(default)]
+    prefix: String,
+    require: RequireKey,
+    #[serde(default)]
+    keys: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RequireKey {
+    Nothing,
+    Digest,
+    Signature,
+    Reject,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -75,6 +98,7 @@ impl FileTables {
             return Err("it has the format of version 1, [registries...]".to_owned());
         }
         table.remove("network");
+        table.remove("policy");
         table.try_into().map_err(|error| one_line(&error))
     }
 
@@ -84,6 +108,9 @@ impl FileTables {
         check(&table, TOP, "")?;
         for network in tables(&table, "network") {
             check(network, NETWORK, "network.")?;
+        }
+        for policy in tables(&table, "policy") {
+            check(policy, POLICY, "policy.")?;
         }
         for registry in tables(&table, "registry") {
             check(registry, REGISTRY, "registry.")?;
@@ -119,6 +146,35 @@ fn check(table: &Table, known: &[&str], place: &str) -> Result<(), String> {
     match table.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) => Err(format!("unknown key {place}{key}")),
         None => Ok(()),
+    }
+}
+
+impl Rule {
+    /// Reads a rule with its keys, whose paths are relative to the file's directory.
+    pub(super) fn new(table: &PolicyTable, file: &Path) -> Result<Self, String> {
+        let directory = file.parent().unwrap_or(Path::new("/"));
+        let key = |path: &PathBuf| {
+            let path = directory.join(path);
+            let pem =
+                std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            PublicKey::parse(&pem).map_err(|reason| format!("{}: {reason}", path.display()))
+        };
+        let keys: Vec<PublicKey> = table.keys.iter().map(key).collect::<Result<_, _>>()?;
+        let requirement = match (table.require, keys.is_empty()) {
+            (RequireKey::Signature, true) => {
+                return Err("a [[policy]] that requires a signature has no keys".to_owned());
+            }
+            (RequireKey::Signature, false) => Requirement::Signature(keys),
+            (_, false) => return Err("a [[policy]] has keys for nothing".to_owned()),
+            (RequireKey::Nothing, true) => Requirement::Nothing,
+            (RequireKey::Digest, true) => Requirement::Digest,
+            (RequireKey::Reject, true) => Requirement::Reject,
+        };
+        Ok(Self {
+            prefix: table.prefix.trim_end_matches('/').to_owned(),
+            requirement,
+            file: file.to_owned(),
+        })
     }
 }
 

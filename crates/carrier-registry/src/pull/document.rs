@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{LOOK_AGAIN, Puller};
 use crate::Error;
-use crate::client::{ATTEMPTS, backoff};
+use crate::client::backoff;
 use crate::transfer::{Collected, Transfer, write_error};
 
 /// Larger documents are refused, as other clients do.
@@ -24,29 +24,59 @@ pub(super) struct Document<T> {
     pub(super) bytes: Vec<u8>,
 }
 
+/// What a reference means.
+pub(super) struct Resolved {
+    /// The digest of the index, or of the manifest where there is none.
+    pub(super) digest: Digest,
+    /// The outermost index that the manifest was found in.
+    pub(super) index: Option<Document<()>>,
+    pub(super) manifest: Document<Manifest>,
+}
+
+impl<T> Document<T> {
+    /// What the bytes mean, and the rest.
+    fn split(self) -> (T, Document<()>) {
+        let rest = Document {
+            content: (),
+            descriptor: self.descriptor,
+            bytes: self.bytes,
+        };
+        (self.content, rest)
+    }
+}
+
+impl Document<()> {
+    fn with<T>(self, content: T) -> Document<T> {
+        Document {
+            content,
+            descriptor: self.descriptor,
+            bytes: self.bytes,
+        }
+    }
+}
+
 impl Puller<'_> {
     /// Finds the manifest for the platform, through an index where the reference means one.
-    pub(super) async fn resolve(&self) -> Result<(Digest, Document<Manifest>), Error> {
+    pub(super) async fn resolve(&self) -> Result<Resolved, Error> {
         let asked = self.reference.tag_or_digest();
         let mut document = self.manifest(asked, self.reference.digest()).await?;
         let digest = document.descriptor.digest.clone();
+        let policy = self.client.policy();
+        policy.check(self.client, self.reference, &digest).await?;
+        let mut outermost = None;
         for _ in 0..=MAX_INDEX_DEPTH {
-            let index = match document.content {
-                ManifestOrIndex::Manifest(content) => {
-                    let Document {
-                        descriptor, bytes, ..
-                    } = document;
-                    return Ok((
+            let (kind, rest) = document.split();
+            let index = match kind {
+                ManifestOrIndex::Manifest(manifest) => {
+                    return Ok(Resolved {
                         digest,
-                        Document {
-                            content,
-                            descriptor,
-                            bytes,
-                        },
-                    ));
+                        index: outermost,
+                        manifest: rest.with(manifest),
+                    });
                 }
                 ManifestOrIndex::Index(index) => index,
             };
+            outermost = outermost.or(Some(rest));
             let chosen = index
                 .select(&self.options.platform)
                 .ok_or_else(|| Error::NoPlatform {
@@ -111,7 +141,9 @@ impl Puller<'_> {
                 .map(str::to_owned);
             match self.client.body(response, "manifest", MAX_DOCUMENT).await {
                 Ok(bytes) => return Ok((bytes, media_type)),
-                Err(error) if attempt == ATTEMPTS || !error.is_transient() => return Err(error),
+                Err(error) if attempt >= self.client.attempts() || !error.is_transient() => {
+                    return Err(error);
+                }
                 Err(_) => tokio::time::sleep(backoff(attempt)).await,
             }
             attempt += 1;
