@@ -10,6 +10,7 @@ use carrier_spec::{MediaType, Reference};
 use reqwest::header::CONTENT_ENCODING;
 use reqwest::{Response, StatusCode};
 
+use crate::PullOptions;
 use crate::auth::{CredentialSource, Scopes};
 use crate::config::{Config, Place, Route};
 use crate::endpoint::Endpoint;
@@ -44,10 +45,14 @@ impl<'a> Client<'a> {
     /// A client that reads. What the user should know while it waits goes to `notes`.
     pub(crate) fn for_pull(
         reference: &Reference,
-        verify: Option<bool>,
+        options: &PullOptions,
         notes: &'a dyn Fn(&str),
     ) -> Result<Self, Error> {
-        Self::new(reference, verify, notes)
+        let mut client = Self::new(reference, options.tls_verify, notes)?;
+        if let Some(retries) = options.retries {
+            client.attempts = retries.saturating_add(1);
+        }
+        Ok(client)
     }
 
     /// A client that reads and writes; it never asks a mirror.
@@ -118,6 +123,20 @@ impl<'a> Client<'a> {
         let accept = MediaType::MANIFESTS.map(MediaType::name).join(", ");
         self.read(&Call::get(format!("manifests/{name}"), &accept))
             .await
+    }
+
+    /// Asks for another document of the repository.
+    pub(crate) async fn document(&self, path: &str) -> Result<Response, Error> {
+        self.read(&Call::get(path.to_owned(), "application/json"))
+            .await
+    }
+
+    /// What to say of a registry that sent nonsense.
+    pub(crate) fn broke(&self, reason: &str) -> Error {
+        Error::Protocol {
+            host: self.host().to_owned(),
+            reason: reason.to_owned(),
+        }
     }
 
     /// Asks for a blob.

@@ -20,6 +20,7 @@ mod pull;
 mod push;
 mod request;
 mod retry;
+mod tags;
 mod transfer;
 
 use std::io;
@@ -33,6 +34,7 @@ pub use error::Error;
 pub use login::{LoginOptions, check, known, login, logout, logout_all};
 pub use pull::pull;
 pub use push::{PushEvent, PushOptions, PushProgress, Pushed, Recompress, push};
+pub use tags::tags;
 
 /// What to pull, and how.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ pub struct PullOptions {
     pub platform_requested: bool,
     /// Whether certificates are checked and plain HTTP is refused; else as configured for the registry.
     pub tls_verify: Option<bool>,
+    /// How often to try again what may well succeed a moment later; else as configured.
+    pub retries: Option<u32>,
 }
 
 /// What was pulled.

@@ -32,12 +32,8 @@ pub fn pull(
     sink: &dyn LayerSink,
     progress: &dyn Progress,
 ) -> Result<Pulled, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Client(error.to_string()))?;
     let notes = |text: &str| progress.note(text);
-    let client = Client::for_pull(reference, options.tls_verify, &notes)?;
+    let client = Client::for_pull(reference, options, &notes)?;
     let puller = Puller {
         store,
         reference,
@@ -46,7 +42,7 @@ pub fn pull(
         sink,
         progress,
     };
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let mut attempt = 1;
         loop {
             match puller.pull().await {
@@ -59,6 +55,14 @@ pub fn pull(
             }
         }
     })
+}
+
+/// What requests run on, for the time of one call.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Client(error.to_string()))
 }
 
 struct Puller<'a> {

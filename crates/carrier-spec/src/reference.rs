@@ -90,6 +90,24 @@ impl Reference {
         }
     }
 
+    /// The same repository, at a tag.
+    ///
+    /// # Errors
+    /// When the tag is none.
+    pub fn at_tag(&self, tag: &str) -> Result<Self, ParseReferenceError> {
+        if !is_tag(tag) {
+            return Err(ParseReferenceError::Malformed {
+                text: tag.escape_debug().to_string(),
+                part: "tag",
+            });
+        }
+        Ok(Self {
+            tag: Some(tag.to_owned()),
+            digest: None,
+            ..self.clone()
+        })
+    }
+
     /// Whether both lie in the same repository of the same registry.
     #[must_use]
     pub fn is_same_repository(&self, other: &Self) -> bool {

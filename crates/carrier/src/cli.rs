@@ -178,11 +178,17 @@ pub(crate) struct PullArgs {
     /// Print only the image's name
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Fetch every tag of the repository
+    #[arg(short, long)]
+    pub(crate) all_tags: bool,
+    /// Try again so often what may succeed a moment later
+    #[arg(long = "pull-retry", visible_alias = "retry", value_name = "NUMBER")]
+    pub(crate) retries: Option<u32>,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
-    /// The image
-    #[arg(value_name = "IMAGE")]
-    pub(crate) image: String,
+    /// The images
+    #[arg(value_name = "IMAGE", required = true)]
+    pub(crate) images: Vec<String>,
 }
 
 #[derive(Args, Debug)]

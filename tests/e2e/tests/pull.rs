@@ -143,3 +143,34 @@ fn r02_credentials_do_not_follow_a_redirection() {
         "{elsewhere:#?}"
     );
 }
+
+#[test]
+fn every_tag_of_a_repository_is_pulled_and_several_images_at_once() {
+    let cx = Cx::new();
+    let registry = Registry::empty();
+    for tag in ["a", "b", "c"] {
+        tiny().push(registry.host(), "x", tag);
+    }
+    tiny().push(registry.host(), "y", "latest");
+    let (x, y) = (registry.reference("x"), registry.reference("y"));
+    let pulled = cx.carrier(["pull", "-q", "--all-tags", &x]).succeeds();
+    let mut names: Vec<&str> = pulled.text().lines().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["a", "b", "c"].map(|tag| format!("{x}:{tag}")));
+    cx.carrier(["pull", "-a", &format!("{x}:a")])
+        .exits_with(125)
+        .complains("a tag cannot be used with --all-tags");
+    cx.carrier(["pull", "-q", &y, &format!("{x}:b")])
+        .succeeds()
+        .prints(&format!("{y}:latest\n{x}:b"));
+}
+
+#[test]
+fn the_user_says_how_often_to_try_again() {
+    let cx = Cx::new();
+    let start = std::time::Instant::now();
+    cx.carrier(["pull", "--pull-retry", "0", "127.0.0.1:1/x"])
+        .exits_with(125)
+        .complains("Connection refused");
+    assert!(start.elapsed() < std::time::Duration::from_millis(500));
+}

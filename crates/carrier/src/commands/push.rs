@@ -9,7 +9,7 @@ use carrier_spec::{Compression, Platform, Reference};
 use carrier_store::ImageRecord;
 
 use super::print;
-use super::pull::platform;
+use super::pull::{platform, refuse_tag};
 use crate::cli::{CompressionFormat, PushArgs};
 use crate::progress;
 use crate::report::Failure;
@@ -51,13 +51,7 @@ fn push_all_tags(
     repository: &Reference,
     options: &PushOptions,
 ) -> Result<u8, Failure> {
-    let named = format!("{}:latest", args.image);
-    if named.parse::<Reference>().is_err() {
-        return Err(Failure::with_hint(
-            "a tag cannot be used with --all-tags",
-            "name the repository only",
-        ));
-    }
+    refuse_tag(&args.image)?;
     let images = engine
         .store()
         .images()

@@ -65,6 +65,7 @@ fn image(engine: &Engine, args: &RunArgs, word: &str) -> Result<ImageRecord, Fai
         reference,
         platform,
         tls_verify: args.tls.verify(),
+        retries: None,
     };
     Ok(fetch(engine, &request, args.quiet)?.record)
 }
