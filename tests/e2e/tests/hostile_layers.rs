@@ -146,7 +146,7 @@ fn u04_hard_links_reach_only_files_of_the_layer() {
     let scene = Scene::new();
     let target = format!("{}/target", scene.canary());
     let layer = || Layer::new().directory("d", 0o755, 0);
-    for source in ["../../../etc/shadow", &target, "later", "d", "h", ""] {
+    for source in ["../../../etc/shadow", &target, "later", "d", "h", "/"] {
         scene.refuses(layer().special(b'1', "h", source, b""), "bad entry \"h\"");
     }
     // A file of the layer below is none of this layer's.

@@ -3,7 +3,7 @@
 //! One parser decides that for everything: where two sources speak of a size and differ, a scanner
 //! and Carrier could see different files (CVE-2025-62518), and the archive is refused.
 
-use super::header::{BLOCK, Header, OldSparse, more_sparse};
+use super::header::{BLOCK, Format, Header, OldSparse, more_sparse};
 use super::pax::{self, Extensions};
 use super::sparse::{MapInContent, SparseFormat, SparseMap};
 use super::stream::TarStream;
@@ -275,14 +275,20 @@ impl Pending {
         let mut pax = self.pax.unwrap_or_default();
         // The other name of a sparse file is one for readers that do not know about holes.
         let sparse_name = pax.sparse.name.take();
-        let path = agreed(pax.path, self.gnu_path)?.unwrap_or_else(|| header.name());
-        let path = sparse_name.unwrap_or(path);
         let format = pax.sparse.format()?;
-        if format != SparseFormat::Whole && !matches!(header.kind(), 0 | b'0') {
-            return Err("an entry that is no file is sparse");
+        let whole = format == SparseFormat::Whole;
+        if sparse_name.is_some() && (whole || self.gnu_path.is_some()) {
+            return Err("an entry has two different names");
         }
+        let name = header.name()?;
+        let path = agreed(sparse_name.or(pax.path), self.gnu_path)?;
+        let path = path.unwrap_or_else(|| name.clone());
+        check_sparse(header, &format)?;
         let link = agreed(pax.link, self.gnu_link)?.unwrap_or_else(|| header.link());
-        let kind = kind(header.kind(), &path)?;
+        let kind = kind(header.kind(), &name, &path)?;
+        if matches!(kind, Kind::Symlink | Kind::HardLink) && link.is_empty() {
+            return Err("a link leads nowhere");
+        }
         let size = agreed_size(header.size()?, pax.size)?;
         if kind != Kind::File && size > 0 {
             // Some readers skip that content, others take it for headers.
@@ -311,17 +317,40 @@ impl Pending {
     }
 }
 
-fn kind(flag: u8, path: &[u8]) -> Result<Kind, &'static str> {
+/// Readers go by the format of the header, by its type, or by the records of an extended header: all
+/// have to agree on whether a file has holes.
+fn check_sparse(header: &Header<'_>, format: &SparseFormat) -> Result<(), &'static str> {
+    let by_record = *format != SparseFormat::Whole;
+    let by_type = header.kind() == OLD_SPARSE;
+    let fits = match header.format() {
+        Some(Format::Posix) => !by_type && (!by_record || matches!(header.kind(), 0 | b'0')),
+        Some(Format::Gnu) => !by_record && (by_type || !header.has_sparse_fields()),
+        None => !by_record && !by_type,
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err("an entry is sparse in one format and not in another")
+    }
+}
+
+/// What an entry is that says it is `flag`, is called `name` in its header and `path` in the end.
+fn kind(flag: u8, name: &[u8], path: &[u8]) -> Result<Kind, &'static str> {
+    // Before POSIX, a directory was a file whose name ends with a slash. Readers differ in which of
+    // two names counts, and for which types.
+    let slash = |name: &[u8]| name.ends_with(b"/");
     Ok(match flag {
-        // Before POSIX, a directory was a file whose name ends with a slash.
-        0 | b'0' | b'7' if path.ends_with(b"/") => Kind::Directory,
-        0 | b'0' | b'7' => Kind::File,
+        0 if slash(name) != slash(path) => return Err("an entry has two different types"),
+        b'7' | OLD_SPARSE if slash(name) || slash(path) => {
+            return Err("the name of a file ends with a slash");
+        }
+        0 | b'0' if slash(path) => Kind::Directory,
+        0 | b'0' | b'7' | OLD_SPARSE => Kind::File,
         b'1' => Kind::HardLink,
         b'2' => Kind::Symlink,
         b'3' | b'4' => Kind::Device,
         b'5' => Kind::Directory,
         b'6' => Kind::Fifo,
-        OLD_SPARSE => Kind::File,
         _ => return Err("an entry has an unknown type"),
     })
 }
@@ -343,6 +372,10 @@ fn agreed(pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>) -> Result<Option<Vec<u8>>,
 
 /// GNU's long names end with a null byte.
 fn gnu_name(mut name: Vec<u8>) -> Result<Vec<u8>, &'static str> {
+    if !name.ends_with(b"\0") {
+        // Some readers would go on behind it.
+        return Err("a long name has no end");
+    }
     while name.pop_if(|byte| *byte == 0).is_some() {}
     if name.is_empty() || name.contains(&0) {
         return Err("a long name is empty or contains a null byte");

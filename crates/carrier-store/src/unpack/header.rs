@@ -8,6 +8,13 @@ pub(super) const BLOCK: usize = 512;
 /// A header block whose checksum is right.
 pub(super) struct Header<'a>(&'a [u8; BLOCK]);
 
+/// Who has defined what stands behind the name of the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Posix,
+    Gnu,
+}
+
 /// A sparse file in GNU's old format.
 pub(super) struct OldSparse {
     /// The first parts.
@@ -27,8 +34,14 @@ const MTIME: std::ops::Range<usize> = 136..148;
 const CHECKSUM: std::ops::Range<usize> = 148..156;
 const TYPE: usize = 156;
 const LINK: std::ops::Range<usize> = 157..257;
-const MAGIC: std::ops::Range<usize> = 257..263;
+const MAGIC: std::ops::Range<usize> = 257..265;
+const POSIX: &[u8] = b"ustar\x0000";
+const GNU: &[u8] = b"ustar  \0";
+const MAJOR: std::ops::Range<usize> = 329..337;
+const MINOR: std::ops::Range<usize> = 337..345;
 const PREFIX: std::ops::Range<usize> = 345..500;
+/// GNU's times of access and change, and an offset, of twelve bytes each.
+const TIMES: std::ops::Range<usize> = 345..381;
 /// GNU's old format of sparse files: the first parts, whether more follow, the size with holes.
 const SPARSE: std::ops::Range<usize> = 386..482;
 const SPARSE_MORE: usize = 482;
@@ -46,11 +59,51 @@ impl<'a> Header<'a> {
         let unsigned: i64 = bytes().map(i64::from).sum();
         // Some old writers summed signed characters.
         let signed: i64 = bytes().map(|byte| i64::from(byte.cast_signed())).sum();
-        if stored == unsigned || stored == signed {
-            Ok(Self(block))
-        } else {
-            Err("a header's checksum is wrong")
+        if stored != unsigned && stored != signed {
+            return Err("a header's checksum is wrong");
         }
+        let header = Self(block);
+        // Also of extended headers, where nobody needs them: some readers end an archive there.
+        header.mode()?;
+        header.uid()?;
+        header.gid()?;
+        header.size()?;
+        header.mtime()?;
+        header.check_device()?;
+        header.check_times()?;
+        Ok(header)
+    }
+
+    fn check_device(&self) -> Result<(), &'static str> {
+        for field in [MAJOR, MINOR] {
+            number(&self.0[field]).ok_or("a member's device is malformed")?;
+        }
+        Ok(())
+    }
+
+    /// GNU's headers may have times where those of POSIX have the front of a name.
+    fn check_times(&self) -> Result<(), &'static str> {
+        let mut starts = TIMES.step_by(12);
+        let all = starts.all(|start| octal(&self.0[start..start + 12]).is_some());
+        if self.format() == Some(Format::Gnu) && !all {
+            return Err("a header is of an unknown format");
+        }
+        Ok(())
+    }
+
+    /// Whether it is a header of POSIX or of GNU; V7 and others are neither.
+    pub(super) fn format(&self) -> Option<Format> {
+        match &self.0[MAGIC] {
+            POSIX => Some(Format::Posix),
+            GNU => Some(Format::Gnu),
+            _ => None,
+        }
+    }
+
+    /// Whether a header of GNU's speaks of holes.
+    pub(super) fn has_sparse_fields(&self) -> bool {
+        let fields = SPARSE.start..SPARSE_SIZE.end;
+        self.format() == Some(Format::Gnu) && self.0[fields].iter().any(|byte| *byte != 0)
     }
 
     /// The type flag.
@@ -59,14 +112,15 @@ impl<'a> Header<'a> {
     }
 
     /// The name; POSIX headers keep the front of a long one in a field of its own.
-    pub(super) fn name(&self) -> Vec<u8> {
+    pub(super) fn name(&self) -> Result<Vec<u8>, &'static str> {
         let name = text(&self.0[NAME]);
         let prefix = text(&self.0[PREFIX]);
-        // GNU tar has other things there, and another magic.
-        if &self.0[MAGIC] == b"ustar\0" && !prefix.is_empty() {
-            [prefix, b"/", name].concat()
-        } else {
-            name.to_vec()
+        match self.format() {
+            _ if prefix.is_empty() => Ok(name.to_vec()),
+            Some(Format::Posix) => Ok([prefix, b"/", name].concat()),
+            // It has times there, and parts of sparse files.
+            Some(Format::Gnu) => Ok(name.to_vec()),
+            None => Err("a header is of an unknown format"),
         }
     }
 
@@ -146,8 +200,9 @@ fn number(field: &[u8]) -> Option<i64> {
 
 fn octal(field: &[u8]) -> Option<i64> {
     let padding = |byte: &u8| matches!(byte, b' ' | 0);
-    let start = field.iter().position(|byte| !padding(byte)).unwrap_or(0);
-    let digits = &field[start..];
+    // Not null bytes: some readers take what follows those for nothing.
+    let start = field.iter().position(|byte| *byte != b' ');
+    let digits = &field[start.unwrap_or(field.len())..];
     let end = digits.iter().position(padding).unwrap_or(digits.len());
     let (digits, tail) = digits.split_at(end);
     if !tail.iter().all(padding) {
@@ -174,7 +229,7 @@ mod tests {
 
     #[test]
     fn numbers_are_octal_or_base_256() {
-        let cases: [(&[u8], Option<i64>); 14] = [
+        let cases: [(&[u8], Option<i64>); 15] = [
             (b"0000644\0", Some(0o644)),
             (b"    644 ", Some(0o644)),
             (b"00000644", Some(0o644)),
@@ -182,6 +237,7 @@ mod tests {
             (b"        ", Some(0)),
             (b"0000648\0", None),
             (b"644\x00x\0\0\0", None),
+            (b"\x00000644\0", None),
             (b"-000644\0", None),
             (b"\x80\0\0\0\0\0\x01\0", Some(256)),
             (b"\xff\xff\xff\xff\xff\xff\xff\xff", Some(-1)),

@@ -3,6 +3,7 @@
 mod agreement;
 mod bombs;
 mod customs;
+mod differential;
 mod malformed;
 mod marks;
 mod model;

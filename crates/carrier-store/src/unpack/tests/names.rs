@@ -65,7 +65,7 @@ fn u04_hard_links_reach_only_files_of_the_layer() {
         "later",
         "d",
         "h",
-        "",
+        "/",
     ] {
         let layer = Layer::default().dir("d").hard_link("h", target);
         let error = scene.unpack(&layer).unwrap_err();
