@@ -16,7 +16,6 @@ use crate::config::{Config, Place, Route};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, is_transient_status, server_message};
 use crate::http::{Http, read, transport};
-use crate::origin::api_host;
 use crate::policy::Policy;
 use crate::request::Call;
 pub(crate) use crate::retry::{ATTEMPTS, backoff};
@@ -75,9 +74,8 @@ impl<'a> Client<'a> {
         let config = Config::load()?;
         let Route { mirrors, origin } = config.route(reference, verify)?;
         let places = || mirrors.iter().chain([&origin]);
-        let insecure = places().filter(|place| place.insecure);
-        let insecure = insecure.map(|place| api_host(&place.host).to_owned());
-        let http = Rc::new(Http::new(insecure.collect(), config.timeouts));
+        let all: Vec<&Place> = places().collect();
+        let http = Rc::new(Http::new(&all, config.timeouts));
         let endpoint = |place: &Place| {
             let source = CredentialSource::Stored {
                 host: place.host.clone(),

@@ -7,9 +7,10 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url};
 
-use crate::config::{Certificates, Timeouts};
+use crate::config::{Certificates, Place, Timeouts};
 use crate::error::Error;
-use crate::origin::{is_loopback_host, names};
+use crate::origin::{api_host, is_loopback_host, names};
+use crate::resolver::{ForbiddenAddress, Resolver};
 
 /// For a small document as a whole.
 const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -18,7 +19,10 @@ const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Http {
     /// Hosts, with their ports, whose certificates are not checked.
     insecure: Vec<String>,
+    /// Those that the user chose, by a name or in the configuration.
+    homes: Vec<String>,
     timeouts: Timeouts,
+    resolver: Resolver,
     clients: RefCell<HashMap<Manner, reqwest::Client>>,
 }
 
@@ -28,16 +32,22 @@ struct Manner {
     insecure: bool,
     /// This machine is not reached through a proxy.
     direct: bool,
+    /// A server has sent us there.
+    foreign: bool,
     /// Whoever sends the request limits the wait.
     patient: bool,
     certificates: Option<Certificates>,
 }
 
 impl Http {
-    pub(crate) fn new(insecure: Vec<String>, timeouts: Timeouts) -> Self {
+    pub(crate) fn new(places: &[&Place], timeouts: Timeouts) -> Self {
+        let host = |place: &&Place| api_host(&place.host).to_owned();
+        let insecure = places.iter().filter(|place| place.insecure);
         Self {
-            insecure,
+            insecure: insecure.map(host).collect(),
+            homes: places.iter().map(host).collect(),
             timeouts,
+            resolver: Resolver::new(),
             clients: RefCell::default(),
         }
     }
@@ -62,6 +72,7 @@ impl Http {
         let names: Vec<String> = names(url).collect();
         Manner {
             insecure: names.iter().any(|name| self.insecure.contains(name)),
+            foreign: !names.iter().any(|name| self.homes.contains(name)),
             direct: url.host_str().is_some_and(is_loopback_host),
             patient: false,
             certificates: Certificates::find(&names),
@@ -76,6 +87,10 @@ impl Http {
             .redirect(Policy::none())
             .connect_timeout(self.timeouts.connect)
             .tls_danger_accept_invalid_certs(manner.insecure);
+        builder = builder.dns_resolver(match manner.foreign {
+            true => self.resolver.for_strangers(),
+            false => self.resolver.clone(),
+        });
         if !manner.patient {
             builder = builder.read_timeout(self.timeouts.read);
         }
@@ -132,7 +147,7 @@ pub(crate) fn transport(host: &str, error: &reqwest::Error) -> Error {
     let reason = deepest(error);
     if causes(error).any(is_about_certificates) {
         Error::Tls { host, reason }
-    } else if causes(error).any(is_nonsense) {
+    } else if causes(error).any(is_against_protocol) {
         Error::Protocol { host, reason }
     } else if error.is_connect() {
         Error::Unreachable { host, reason }
@@ -166,10 +181,11 @@ fn is_about_certificates(error: &(dyn std::error::Error + 'static)) -> bool {
     )
 }
 
-/// Whether an answer came that is no HTTP, or more of it than anybody needs.
-fn is_nonsense(error: &(dyn std::error::Error + 'static)) -> bool {
-    let error = error.downcast_ref::<hyper::Error>();
-    error.is_some_and(hyper::Error::is_parse)
+/// Whether an answer came that is no HTTP, or more of it than anybody needs, or that sends us where
+/// it should not.
+fn is_against_protocol(error: &(dyn std::error::Error + 'static)) -> bool {
+    let nonsense = error.downcast_ref::<hyper::Error>();
+    nonsense.is_some_and(hyper::Error::is_parse) || error.is::<ForbiddenAddress>()
 }
 
 /// The system's own words for what went wrong; those around them repeat the URL.

@@ -19,6 +19,7 @@ mod policy;
 mod pull;
 mod push;
 mod request;
+mod resolver;
 mod retry;
 mod tags;
 mod transfer;

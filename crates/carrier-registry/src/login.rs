@@ -10,7 +10,6 @@ use crate::credentials::{self, Credentials, Kept, RegistryName};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, is_transient_status, server_message};
 use crate::http::{Http, read};
-use crate::origin::api_host;
 use crate::request::{Call, Target};
 use crate::retry::{ATTEMPTS, Patience, retry_after};
 
@@ -103,8 +102,7 @@ fn verify(
         repository: String::new(),
         insecure: config.is_insecure(host, options.tls_verify),
     };
-    let insecure = place.insecure.then(|| api_host(host).to_owned());
-    let http = Http::new(insecure.into_iter().collect(), config.timeouts);
+    let http = Http::new(&[&place], config.timeouts);
     let source = CredentialSource::Given(credentials.clone());
     let endpoint = Endpoint::new(&place, source, Rc::new(http))?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -72,11 +72,7 @@ pub(crate) fn check_host(from: &Url, to: &Url) -> Result<(), &'static str> {
         return Err("it names a URL with credentials");
     }
     let host = to.host_str().unwrap_or_default();
-    let link_local = address(host).is_some_and(|address| match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    });
-    if link_local {
+    if address(host).is_some_and(is_link_local) {
         return Err("it names a link-local address");
     }
     let from_here = from.host_str().is_some_and(is_loopback_host);
@@ -89,14 +85,25 @@ pub(crate) fn check_host(from: &Url, to: &Url) -> Result<(), &'static str> {
 /// Whether a host is this machine by its name alone.
 pub(crate) fn is_loopback_host(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
-    let here = |address: IpAddr| address.is_loopback() || address.is_unspecified();
-    name == "localhost" || name.ends_with(".localhost") || address(host).is_some_and(here)
+    name == "localhost" || name.ends_with(".localhost") || address(host).is_some_and(is_here)
 }
 
-/// The address that a host is, with those of IPv4 as such.
+/// Whether an address is this machine.
+pub(crate) fn is_here(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || address.is_unspecified()
+}
+
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
+/// The address that a host is.
 fn address(host: &str) -> Option<IpAddr> {
-    let address: IpAddr = host.trim_matches(['[', ']']).parse().ok()?;
-    Some(address.to_canonical())
+    host.trim_matches(['[', ']']).parse().ok()
 }
 
 #[cfg(test)]

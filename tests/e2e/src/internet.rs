@@ -1,7 +1,7 @@
 //! The internet on loopback: a proxy behind which every host name is played by the test.
 //!
 //! Commands reach it through `HTTPS_PROXY` and `HTTP_PROXY`, so that they use the real names of vendors,
-//! with TLS and certificates of the test's own authority.
+//! with TLS and certificates of the test's own authority. Only hosts called `plain.…` do not speak it.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -241,6 +241,9 @@ impl Site {
             return self.reply(plain.get_mut(), &request);
         }
         let mut stream = plain.into_inner();
+        if request.path.starts_with("plain.") {
+            return stream.write_all(b"HTTP/1.1 502 No TLS there\r\n\r\n").ok();
+        }
         stream
             .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
             .ok()?;
