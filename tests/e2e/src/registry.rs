@@ -161,6 +161,13 @@ impl Registry {
         format!("{}/{name}", self.host)
     }
 
+    /// The configuration, with which another one can serve the same images at the same address of
+    /// another network namespace.
+    #[must_use]
+    pub fn configuration(&self) -> PathBuf {
+        self.log.with_file_name("config.yml")
+    }
+
     /// Uploads a blob.
     pub fn put_blob(&self, repository: &str, blob: &[u8]) {
         put_blob(&self.host, repository, blob);
