@@ -26,16 +26,9 @@ impl Engine {
     /// # Errors
     /// When either cannot be made, or belongs to somebody else.
     pub fn open() -> Result<Self, Error> {
-        let absolute = |name: &str| {
-            let value = std::env::var_os(name).map(PathBuf::from);
-            value.filter(|path| path.is_absolute())
-        };
-        let data = absolute("XDG_DATA_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
-            .ok_or(Error::NoHome)?;
         Ok(Self {
-            store: Store::open(&data.join("carrier"))?,
-            runtime: runtime_dir(absolute("XDG_RUNTIME_DIR").as_deref())?,
+            store: Store::open(&data_dir()?)?,
+            runtime: runtime_dir()?,
             host: Host::detect()?,
         })
     }
@@ -78,11 +71,15 @@ impl Engine {
         Ok(matches!(status, Some(Status::Created | Status::Running)))
     }
 
-    /// The containers, the youngest first. One that is removed meanwhile is left out.
+    /// The containers, the youngest first. One that is removed meanwhile is left out, and so is one
+    /// whose record is damaged: it must not hide the others.
     pub(crate) fn records(&self) -> Result<Vec<ContainerRecord>, Error> {
         let mut records = Vec::new();
         for id in self.store.container_ids()? {
-            records.extend(self.store.container(&id).read_record::<ContainerRecord>()?);
+            match self.store.container(&id).read_record::<ContainerRecord>() {
+                Err(carrier_store::Error::Damaged { .. }) => {}
+                record => records.extend(record?),
+            }
         }
         records.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
         Ok(records)
@@ -110,6 +107,23 @@ impl Engine {
             }),
         }
     }
+}
+
+/// Where the store is or will be.
+///
+/// # Errors
+/// When neither `$XDG_DATA_HOME` nor `$HOME` is an absolute path.
+pub(crate) fn data_dir() -> Result<PathBuf, Error> {
+    let data = absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        .ok_or(Error::NoHome)?;
+    Ok(data.join("carrier"))
+}
+
+/// A variable that holds an absolute path; others mean nothing, XDG Base Directory Specification.
+pub(crate) fn absolute(name: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(name).map(PathBuf::from);
+    value.filter(|path| path.is_absolute())
 }
 
 /// Seconds since 1970.

@@ -89,6 +89,9 @@ pub enum Error {
     /// The container runs.
     #[error("container {0} is running")]
     ContainerRuns(String),
+    /// Everything was to be removed, and containers run.
+    #[error("{0} containers are running")]
+    ContainersRun(usize),
     /// There is nothing to execute.
     #[error("no command specified, and image {0} has none")]
     NoCommand(String),
@@ -250,6 +253,7 @@ impl Error {
             Self::AmbiguousId { .. }
             | Self::ContainerAndImage(_)
             | Self::ContainerRuns(_)
+            | Self::ContainersRun(_)
             | Self::SeveralRepositories { .. }
             | Self::Store(carrier_store::Error::ImageInUse { .. }) => ErrorKind::Conflict,
             Self::NoCommand(_)
@@ -303,6 +307,9 @@ impl Error {
                 format!(
                     "`carrier rm -c {name}` removes the container, `carrier rmi {name}` the image"
                 )
+            }
+            Self::ContainersRun(_) => {
+                "end their programs first, or `carrier system reset --force` kills them".to_owned()
             }
             Self::ContainerRuns(name) => {
                 format!("end its program first, or `carrier rm --force {name}` kills it")

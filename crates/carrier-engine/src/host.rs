@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use carrier_runtime::IdMaps;
 
+use crate::engine::absolute;
 use crate::error::Error;
 use crate::shared_ids::{Files, SharedIds};
 use crate::subordinate::{Caller, id_maps};
@@ -131,28 +132,31 @@ fn thermal_throttle() -> Vec<PathBuf> {
 ///
 /// # Errors
 /// When it cannot be made, or belongs to somebody else.
-pub(crate) fn runtime_dir(base: Option<&Path>) -> Result<PathBuf, Error> {
-    let uid = rustix::process::geteuid().as_raw();
-    let path = match base {
-        Some(base) => base.join("carrier"),
-        None => {
-            let login = PathBuf::from(format!("/run/user/{uid}"));
-            if private_to(&login, uid) {
-                login.join("carrier")
-            } else {
-                PathBuf::from(format!("/tmp/carrier-{uid}"))
-            }
-        }
-    };
+pub(crate) fn runtime_dir() -> Result<PathBuf, Error> {
+    let path = runtime_dir_path();
     let made = make_private(&path);
     made.map_err(|source| Error::RuntimeDirectory {
         path: path.clone(),
         source,
     })?;
-    if private_to(&path, uid) {
+    if private_to(&path, rustix::process::geteuid().as_raw()) {
         Ok(path)
     } else {
         Err(Error::ForeignRuntimeDirectory { path })
+    }
+}
+
+/// Where the directory that dies with a boot is or will be.
+pub(crate) fn runtime_dir_path() -> PathBuf {
+    let uid = rustix::process::geteuid().as_raw();
+    if let Some(base) = absolute("XDG_RUNTIME_DIR") {
+        return base.join("carrier");
+    }
+    let login = PathBuf::from(format!("/run/user/{uid}"));
+    if private_to(&login, uid) {
+        login.join("carrier")
+    } else {
+        PathBuf::from(format!("/tmp/carrier-{uid}"))
     }
 }
 

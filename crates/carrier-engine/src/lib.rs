@@ -22,6 +22,7 @@ mod run;
 mod shared_ids;
 mod spec;
 mod subordinate;
+mod system;
 mod terminal;
 mod unpacker;
 
@@ -42,4 +43,7 @@ pub use record::{
     Streams,
 };
 pub use remove::{RemoveOptions, Removed};
+pub use system::{
+    CheckOptions, CheckReport, ContainerUsage, ImageUsage, PrunedSystem, Usage, reset,
+};
 pub use unpacker::{LayerChannel, Unpacker};

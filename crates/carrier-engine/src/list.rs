@@ -107,7 +107,7 @@ impl Engine {
         Ok(images)
     }
 
-    fn status(&self, record: &ContainerRecord) -> Result<ContainerStatus, Error> {
+    pub(crate) fn status(&self, record: &ContainerRecord) -> Result<ContainerStatus, Error> {
         let exit: Option<ExitRecord> = self.store.container(&record.id).read_exit()?;
         if let Some(exit) = exit {
             let finished = Some(exit.finished);

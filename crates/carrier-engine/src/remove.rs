@@ -91,7 +91,7 @@ impl Engine {
     }
 
     /// A container that was made in these seconds may belong to a command that is just starting it.
-    fn is_young(&self, record: &ContainerRecord) -> bool {
+    pub(crate) fn is_young(&self, record: &ContainerRecord) -> bool {
         const GRACE: u64 = 5;
         let starting = self.state(&record.id).is_ok_and(|state| state.is_none());
         starting && crate::engine::now().abs_diff(record.created) < GRACE
@@ -161,7 +161,7 @@ impl Engine {
 }
 
 /// Kills a container's first process, and with it all others; waits for its end.
-fn kill(state: &State) -> io::Result<()> {
+pub(crate) fn kill(state: &State) -> io::Result<()> {
     let pid = i32::try_from(state.process.pid)
         .ok()
         .and_then(Pid::from_raw);

@@ -31,6 +31,8 @@ pub struct PushOptions {
     pub tls_verify: Option<bool>,
     /// Compress the layers anew, and write a manifest for that.
     pub recompress: Option<Recompress>,
+    /// Push this image only, even where all platforms of the index that it came in are here.
+    pub one_platform: bool,
 }
 
 /// Another compression for the layers of an image.
@@ -49,6 +51,9 @@ pub struct Pushed {
     pub digest: Digest,
     /// Bytes of that manifest or index.
     pub size: u64,
+    /// The index that the image came in, where it was not pushed because not all of its platforms are
+    /// here.
+    pub left_out: Option<Digest>,
 }
 
 /// Whoever shows how a push goes on.
@@ -88,10 +93,18 @@ pub fn push(
     options: &PushOptions,
     progress: &dyn PushProgress,
 ) -> Result<Pushed, Error> {
-    let plan = Plan::of_image(store, image)?;
-    let plan = match options.recompress {
-        Some(wanted) => plan.recompressed(store, image, wanted, progress)?,
-        None => plan,
+    let index = image.index.as_ref().filter(|_| !options.one_platform);
+    let whole = match (index, options.recompress) {
+        (Some(index), None) => Plan::of_index(store, image, index)?,
+        _ => None,
+    };
+    let left_out = index.filter(|_| whole.is_none());
+    let plan = match (whole, options.recompress) {
+        (Some(plan), _) => plan,
+        (None, None) => Plan::of_image(store, image)?,
+        (None, Some(wanted)) => {
+            Plan::of_image(store, image)?.recompressed(store, image, wanted, progress)?
+        }
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -110,7 +123,12 @@ pub fn push(
         image,
     };
     let elsewhere = mount::candidates(store, destination, &plan)?;
-    runtime.block_on(pusher.push(destination, &elsewhere))
+    let (digest, size) = runtime.block_on(pusher.push(destination, &elsewhere))?;
+    Ok(Pushed {
+        digest,
+        size,
+        left_out: left_out.map(|index| index.digest.clone()),
+    })
 }
 
 struct Pusher<'a> {
@@ -125,19 +143,18 @@ impl Pusher<'_> {
         &self,
         destination: &Reference,
         elsewhere: &mount::Candidates,
-    ) -> Result<Pushed, Error> {
+    ) -> Result<(Digest, u64), Error> {
         self.client.greet().await?;
         self.push_layers(elsewhere).await?;
         for config in &self.plan.configs {
             self.push_quietly(config).await?;
         }
-        let mut pushed = None;
-        let last = self.plan.manifests.len().saturating_sub(1);
-        for (place, manifest) in self.plan.manifests.iter().enumerate() {
-            let tag = destination.tag().filter(|_| place == last);
-            pushed = Some(self.put_manifest(manifest, tag).await?);
+        for manifest in &self.plan.manifests {
+            self.put_manifest(manifest, None).await?;
         }
-        pushed.ok_or_else(|| Error::Client("there is no manifest to push".to_owned()))
+        let top = &self.plan.top;
+        self.put_manifest(top, destination.tag()).await?;
+        Ok((top.digest.clone(), top.bytes.len() as u64))
     }
 
     /// Pushes the layers, three at a time.
@@ -190,7 +207,7 @@ impl Pusher<'_> {
         error
     }
 
-    async fn put_manifest(&self, manifest: &Document, tag: Option<&str>) -> Result<Pushed, Error> {
+    async fn put_manifest(&self, manifest: &Document, tag: Option<&str>) -> Result<(), Error> {
         let digest = &manifest.digest;
         let name = tag.unwrap_or(digest.as_str());
         let url = self.client.endpoint(&format!("manifests/{name}"))?;
@@ -210,10 +227,7 @@ impl Pusher<'_> {
                 .client
                 .protocol_error("it stored the manifest under another digest"));
         }
-        Ok(Pushed {
-            digest: digest.clone(),
-            size: manifest.bytes.len() as u64,
-        })
+        Ok(())
     }
 }
 

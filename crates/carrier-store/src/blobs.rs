@@ -100,6 +100,27 @@ impl Store {
         }
     }
 
+    /// Whether a blob that is here has its digest. Reads all of it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be opened, [`Error::UnsupportedDigest`].
+    pub fn blob_is_whole(&self, digest: &Digest) -> Result<bool, Error> {
+        let Some(mut file) = self.open_blob(digest)? else {
+            return Ok(false);
+        };
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => hash.update(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(Digest::from_sha256(hash.finalize().into()) == *digest)
+    }
+
     /// Starts a blob, which has no name until it is verified and ingested.
     ///
     /// # Errors

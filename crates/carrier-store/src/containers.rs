@@ -141,6 +141,11 @@ impl Store {
         }
     }
 
+    /// Keeps containers from being made.
+    pub(crate) fn lock_all_names(&self) -> Result<fs::File, Error> {
+        self.lock_names(FlockOperation::LockExclusive)
+    }
+
     fn lock_names(&self, operation: FlockOperation) -> Result<fs::File, Error> {
         let path = self.path("names");
         let file = fs::File::open(&path).map_err(Error::io("open", &path))?;
@@ -182,7 +187,11 @@ impl Store {
     /// [`Error::Io`].
     pub fn container_ids(&self) -> Result<Vec<ContainerId>, Error> {
         let path = self.path("containers");
-        let entries = fs::read_dir(&path).map_err(Error::io("read", &path))?;
+        let entries = match fs::read_dir(&path) {
+            // Damage, which a check finds: it must not hide the images.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(Error::io("read", &path))?,
+        };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         Ok(names.filter_map(|name| name.parse().ok()).collect())
     }

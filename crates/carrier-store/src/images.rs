@@ -31,7 +31,7 @@ const DIRECTORY: &str = "images";
 const UNTAGGED: &str = "untagged";
 
 /// Registries refuse larger manifests, distribution-spec.
-const MAX_MANIFEST: u64 = 4 << 20;
+pub(crate) const MAX_MANIFEST: u64 = 4 << 20;
 
 /// An image for one platform, under one name or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// Every blob that the image consists of; a damaged manifest tells of none but itself.
-    fn blobs_of(&self, image: &ImageRecord) -> Result<HashSet<Digest>, Error> {
+    pub(crate) fn blobs_of(&self, image: &ImageRecord) -> Result<HashSet<Digest>, Error> {
         let mut blobs = HashSet::from([image.manifest.digest.clone(), image.id.0.clone()]);
         blobs.extend(image.index.iter().map(|index| index.digest.clone()));
         if let Some(bytes) = self.read_blob(&image.manifest.digest, MAX_MANIFEST)?
@@ -147,7 +147,7 @@ impl Store {
     }
 
     /// Where the record is, or would be.
-    fn record_path(&self, record: &ImageRecord) -> PathBuf {
+    pub(crate) fn record_path(&self, record: &ImageRecord) -> PathBuf {
         match &record.reference {
             Some(reference) => self.image_dir(reference).join(file_name(&record.platform)),
             None => self.untagged_path(&record.id),
@@ -206,7 +206,8 @@ fn records_in(directory: &Path) -> Result<Vec<ImageRecord>, Error> {
         let hidden = path
             .file_name()
             .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden {
+        let is_record = path.extension().is_some_and(|name| name == "json") && path.is_file();
+        if is_record && !hidden {
             records.extend(read_record(&path)?);
         }
     }

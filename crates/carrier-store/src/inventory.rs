@@ -47,12 +47,12 @@ pub fn count(root: BorrowedFd<'_>) -> io::Result<TreeSize> {
     Ok(size)
 }
 
-/// Reads the tree in `root` with the content of its files and their extended attributes.
+/// Reads the tree in `root`, itself too, with the content of its files and their extended attributes.
 ///
 /// # Errors
 /// When something cannot be read.
 pub fn fingerprints(root: BorrowedFd<'_>) -> io::Result<Vec<Fingerprint>> {
-    let mut found = Vec::new();
+    let mut found = vec![fingerprint_of_root(root)?];
     let mut buffer = vec![0; 256 * 1024];
     walk(root, |entry| {
         let mut hash = Sha256::new();
@@ -82,6 +82,25 @@ pub fn fingerprints(root: BorrowedFd<'_>) -> io::Result<Vec<Fingerprint>> {
         Ok(())
     })?;
     Ok(found)
+}
+
+fn fingerprint_of_root(root: BorrowedFd<'_>) -> io::Result<Fingerprint> {
+    let mut hash = Sha256::new();
+    let itself = Entry {
+        parent: root,
+        name: c".",
+        path: b"",
+        stat: rustix::fs::statat(root, c".", AtFlags::SYMLINK_NOFOLLOW)?,
+    };
+    itself.describe(&mut hash)?;
+    hash_attributes(
+        itself.open(OFlags::RDONLY | OFlags::DIRECTORY)?.as_fd(),
+        &mut hash,
+    )?;
+    Ok(Fingerprint {
+        path: b".".to_vec(),
+        hash: hash.finalize().into(),
+    })
 }
 
 /// The first path by which two trees differ.
@@ -136,6 +155,10 @@ impl Entry<'_> {
         }
         hash.update(stat.st_size.to_le_bytes());
         hash.update(stat.st_rdev.to_le_bytes());
+        // A whiteout has the time when it was made, which no archive tells.
+        if self.kind() == FileType::CharacterDevice {
+            return Ok(());
+        }
         hash.update(stat.st_mtime.to_le_bytes());
         hash.update(stat.st_mtime_nsec.to_le_bytes());
         if self.kind() == FileType::Symlink {

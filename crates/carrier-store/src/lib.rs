@@ -21,6 +21,7 @@
 
 mod atomic;
 mod blobs;
+mod check;
 mod containers;
 mod downloads;
 mod error;
@@ -28,6 +29,7 @@ mod images;
 mod ingest;
 mod inventory;
 mod layers;
+mod space;
 mod staging;
 mod store;
 pub mod tree;
@@ -35,6 +37,7 @@ mod unpack;
 mod view;
 
 pub use blobs::{BlobWriter, VerifiedBlob};
+pub use check::{Checked, CheckedLayer, Depth, Finding, Remedy, Repaired, check_tree};
 pub use containers::ContainerDir;
 pub use downloads::Download;
 pub use error::Error;
@@ -42,6 +45,7 @@ pub use images::{ImageRecord, ImageUser, LastName, RemovedImages};
 pub use ingest::Ingest;
 pub use inventory::{Fingerprint, TreeSize, count, fingerprints, first_difference};
 pub use layers::StagedLayer;
+pub use space::{SpaceTaken, Unneeded};
 pub use staging::Sweep;
 pub use store::Store;
 pub use unpack::{

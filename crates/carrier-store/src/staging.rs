@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::Error;
-use crate::store::Store;
+use crate::store::{Store, make_private};
 use crate::tree::{self, RemoveError};
 
 pub(crate) const DIRECTORY: &str = "staging";
@@ -39,8 +39,17 @@ impl Staged {
     pub(crate) fn new(store: &Store) -> Result<Self, Error> {
         loop {
             let path = store.path(DIRECTORY).join(random_name()?);
-            rustix::fs::mkdir(&path, Mode::from_raw_mode(0o700))
-                .map_err(Error::errno("make", &path))?;
+            let make = || rustix::fs::mkdir(&path, Mode::from_raw_mode(0o700));
+            match make() {
+                // Damage that costs nothing to mend.
+                Err(Errno::NOENT) => {
+                    let directory = store.path(DIRECTORY);
+                    make_private(&directory).map_err(Error::io("make", directory))?;
+                    make()
+                }
+                made => made,
+            }
+            .map_err(Error::errno("make", &path))?;
             if let Some(staged) = Self::adopt(path)? {
                 return Ok(staged);
             }
@@ -87,7 +96,10 @@ impl Store {
             removed: self.sweep_downloads()?,
             foreign: 0,
         };
-        let entries = fs::read_dir(&directory).map_err(Error::io("read", &directory))?;
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(sweep),
+            other => other.map_err(Error::io("read", &directory))?,
+        };
         for entry in entries.filter_map(Result::ok) {
             let path = entry.path();
             let Ok(lock) = open_readable(&path) else {
@@ -109,6 +121,23 @@ impl Store {
             }
         }
         Ok(sweep)
+    }
+}
+
+impl Store {
+    /// What nobody works on any more: what a sweep would remove.
+    pub(crate) fn leftovers(&self) -> Result<Vec<PathBuf>, Error> {
+        let directory = self.path(DIRECTORY);
+        let Ok(entries) = fs::read_dir(&directory) else {
+            return Ok(Vec::new());
+        };
+        let is_free = |path: &PathBuf| match open_readable(path) {
+            Ok(lock) => rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok(),
+            // Nothing that is worked on is like that.
+            Err(errno) => errno != Errno::NOENT,
+        };
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        Ok(paths.filter(is_free).collect())
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Store {
     directory: OwnedFd,
 }
 
-const DIRECTORIES: [&str; 8] = [
+pub(crate) const DIRECTORIES: [&str; 8] = [
     "blobs",
     "blobs/sha256",
     "downloads",
@@ -27,7 +27,10 @@ const DIRECTORIES: [&str; 8] = [
 ];
 
 /// Written last, so that a store that has it is complete.
-const MARK: &str = "oci-layout";
+pub(crate) const MARK: &str = "oci-layout";
+
+/// image-spec `image-layout.md`
+pub(crate) const MARK_TEXT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 impl Store {
     /// Opens the store at `root`, an absolute path, and makes it where there is none.
@@ -74,7 +77,7 @@ impl Store {
             make_private(&path).map_err(Error::io("make", &path))?;
         }
         let mark = self.path(MARK);
-        fs::write(&mark, br#"{"imageLayoutVersion":"1.0.0"}"#).map_err(Error::io("write", &mark))
+        fs::write(&mark, MARK_TEXT).map_err(Error::io("write", &mark))
     }
 
     /// Waits for the right to change images. Never held across a wait for anything else.

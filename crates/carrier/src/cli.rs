@@ -2,6 +2,7 @@
 
 pub(crate) mod images;
 mod registry;
+pub(crate) mod system;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
@@ -12,6 +13,7 @@ use images::{
 pub(crate) use registry::{
     AuthArgs, CompressionFormat, LoginArgs, LogoutArgs, PushArgs, SecretArgs, TlsArgs,
 };
+use system::SystemArgs;
 
 /// A rootless, daemonless container engine.
 #[derive(Debug, Parser)]
@@ -69,6 +71,8 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// The verbs of images
     Image(ImageArgs),
+    /// The verbs about the store as a whole
+    System(SystemArgs),
     #[command(hide = true)]
     Search(SearchArgs),
 }

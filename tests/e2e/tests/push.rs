@@ -239,3 +239,53 @@ fn what_cannot_be_pushed_is_refused_before_anything_is_sent() {
         .complains("damaged");
     assert!(requests(&own, "PUT", "/manifests/").is_empty());
 }
+
+/// An index of two images, pushed with curl as any builder does.
+fn push_index(registry: &Registry) -> Vec<String> {
+    let platforms = ["amd64", "arm64"];
+    let entries: Vec<Value> = platforms
+        .iter()
+        .map(|architecture| {
+            let layer = Layer::new().file("f", architecture);
+            let image = Image::new(vec![layer], json!({}));
+            let image = Image {
+                architecture,
+                ..image
+            };
+            image.push(registry.host(), "multi", architecture)
+        })
+        .collect();
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let index = json!({ "schemaVersion": 2, "mediaType": kind, "manifests": entries });
+    registry.put_manifest("multi", "latest", kind, &index);
+    platforms
+        .iter()
+        .map(|name| format!("linux/{name}"))
+        .collect()
+}
+
+#[test]
+fn an_index_is_pushed_when_all_of_its_platforms_are_here() {
+    let cx = Cx::new();
+    let (own, other) = (Registry::empty(), Registry::empty());
+    let platforms = push_index(&own);
+    let image = own.reference("multi:latest");
+    let destination = other.reference("multi:latest");
+    cx.carrier(["pull", "-q", "--platform", &platforms[0], &image])
+        .succeeds();
+    let partial = cx.carrier(["push", &image, &destination]).succeeds();
+    assert!(
+        partial
+            .errors()
+            .contains("not all platforms of the image are here"),
+        "{partial:#?}"
+    );
+    cx.carrier(["pull", "-q", "--platform", &platforms[1], &image])
+        .succeeds();
+    let digest = push(&cx, &image, &destination);
+    assert_eq!(digest, skopeo_digest(&cx, &image));
+    assert_eq!(digest, skopeo_digest(&cx, &destination));
+    cx.carrier(["push", "--platform", &platforms[1], &image, &destination])
+        .succeeds();
+    assert_ne!(digest, skopeo_digest(&cx, &destination));
+}

@@ -117,8 +117,12 @@ impl Puller<'_> {
         }
         let content = ManifestOrIndex::parse(&bytes, media_type.as_deref())
             .map_err(|error| self.unusable(error))?;
+        let by_shape = match content {
+            ManifestOrIndex::Manifest(_) => MediaType::OciManifest,
+            ManifestOrIndex::Index(_) => MediaType::OciIndex,
+        };
         let descriptor = Descriptor {
-            media_type: media_type_of(&bytes, media_type),
+            media_type: media_type_of(&bytes, media_type, by_shape),
             digest,
             size: bytes.len() as u64,
             platform: None,
@@ -231,7 +235,7 @@ fn check_size(what: &'static str, descriptor: &Descriptor, actual: usize) -> Res
 }
 
 /// What the document calls itself, else what the registry calls it.
-fn media_type_of(bytes: &[u8], header: Option<String>) -> String {
+fn media_type_of(bytes: &[u8], header: Option<String>, by_shape: MediaType) -> String {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Typed {
@@ -239,6 +243,5 @@ fn media_type_of(bytes: &[u8], header: Option<String>) -> String {
     }
     let typed: Option<Typed> = serde_json::from_slice(bytes).ok();
     let own = typed.and_then(|typed| typed.media_type);
-    own.or(header)
-        .unwrap_or_else(|| MediaType::OciManifest.to_string())
+    own.or(header).unwrap_or_else(|| by_shape.to_string())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use carrier_spec::{Descriptor, Digest, ManifestOrIndex};
+use carrier_spec::{Descriptor, Digest, Manifest, ManifestOrIndex};
 use carrier_store::{ImageRecord, Store};
 
 use super::upload::Blob;
@@ -15,8 +15,10 @@ pub(super) const MAX_MANIFEST: u64 = 4 << 20;
 pub(super) struct Plan {
     pub(super) layers: Vec<Blob>,
     pub(super) configs: Vec<Blob>,
-    /// The last one gets the tag.
+    /// The images that an index lists, each known by its digest.
     pub(super) manifests: Vec<Document>,
+    /// What gets the tag.
+    pub(super) top: Document,
 }
 
 /// A manifest or an index.
@@ -43,19 +45,82 @@ impl Plan {
         };
         let mut plan = Self {
             layers: Vec::new(),
-            configs: vec![blob(store, image, "image configuration", &manifest.config)?],
-            manifests: vec![Document {
+            configs: Vec::new(),
+            manifests: Vec::new(),
+            top: Document {
                 media_type: image.manifest.media_type.clone(),
                 digest: digest.clone(),
                 bytes,
-            }],
+            },
         };
+        plan.add_blobs(store, image, &manifest)?;
+        Ok(plan)
+    }
+
+    /// A push of an index with all that it lists; nothing where not all of that is here.
+    pub(super) fn of_index(
+        store: &Store,
+        image: &ImageRecord,
+        index: &Descriptor,
+    ) -> Result<Option<Self>, Error> {
+        let Some(bytes) = store.read_blob(&index.digest, MAX_MANIFEST)? else {
+            return Ok(None);
+        };
+        let Ok(ManifestOrIndex::Index(list)) = ManifestOrIndex::parse(&bytes, None) else {
+            return Ok(None);
+        };
+        let mut plan = Self {
+            layers: Vec::new(),
+            configs: Vec::new(),
+            manifests: Vec::new(),
+            top: Document {
+                media_type: index.media_type.clone(),
+                digest: index.digest.clone(),
+                bytes,
+            },
+        };
+        for entry in list.manifests {
+            let Some(bytes) = store.read_blob(&entry.digest, MAX_MANIFEST)? else {
+                return Ok(None);
+            };
+            let parsed = ManifestOrIndex::parse(&bytes, Some(&entry.media_type));
+            let Ok(ManifestOrIndex::Manifest(manifest)) = parsed else {
+                return Ok(None);
+            };
+            match plan.add_blobs(store, image, &manifest) {
+                Err(Error::DamagedBlob { .. }) => return Ok(None),
+                other => other?,
+            }
+            plan.manifests.push(Document {
+                media_type: entry.media_type,
+                digest: entry.digest,
+                bytes,
+            });
+        }
+        Ok(Some(plan))
+    }
+
+    fn add_blobs(
+        &mut self,
+        store: &Store,
+        image: &ImageRecord,
+        manifest: &Manifest,
+    ) -> Result<(), Error> {
+        let config = &manifest.config;
+        if !self
+            .configs
+            .iter()
+            .any(|other| other.digest == config.digest)
+        {
+            let what = "image configuration";
+            self.configs.push(blob(store, image, what, config)?);
+        }
         for layer in &manifest.layers {
-            if !plan.layers.iter().any(|other| other.digest == layer.digest) {
-                plan.layers.push(blob(store, image, "layer", layer)?);
+            if !self.layers.iter().any(|other| other.digest == layer.digest) {
+                self.layers.push(blob(store, image, "layer", layer)?);
             }
         }
-        Ok(plan)
+        Ok(())
     }
 }
 

@@ -74,11 +74,12 @@ impl Plan {
         Ok(Self {
             layers: blobs,
             configs: self.configs,
-            manifests: vec![Document {
+            manifests: Vec::new(),
+            top: Document {
                 media_type: MediaType::OciManifest.name().to_owned(),
                 digest: Digest::from_sha256(Sha256::digest(&bytes).into()),
                 bytes,
-            }],
+            },
         })
     }
 }

@@ -15,7 +15,7 @@ const NAME: &str = "org.opencontainers.image.ref.name";
 impl Store {
     /// Brings `index.json` up to date. A full disk may forbid that, but not the change of an image: no
     /// list is better than a wrong one then.
-    pub(super) fn refresh_index(&self) {
+    pub(crate) fn refresh_index(&self) {
         if self.write_index().is_err() {
             let _ = fs::remove_file(self.path(INDEX));
         }
@@ -23,13 +23,22 @@ impl Store {
 
     /// Writes `index.json`, image-spec `image-layout.md`.
     fn write_index(&self) -> Result<(), Error> {
+        write_json(&self.path(INDEX), &self.index()?, Durability::Cached)
+    }
+
+    /// What should be in `index.json`.
+    pub(crate) fn index_text(&self) -> Result<Vec<u8>, Error> {
+        let text = serde_json::to_vec(&self.index()?);
+        text.map_err(|error| Error::io("write", self.path(INDEX))(error.into()))
+    }
+
+    fn index(&self) -> Result<serde_json::Value, Error> {
         let manifests: Vec<_> = self.images()?.iter().map(entry).collect();
-        let index = json!({
+        Ok(json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.index.v1+json",
             "manifests": manifests,
-        });
-        write_json(&self.path(INDEX), &index, Durability::Cached)
+        }))
     }
 }
 

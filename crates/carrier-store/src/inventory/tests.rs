@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::*;
 
+type Change = fn(&Path);
+
 fn tree() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name);
@@ -41,23 +43,23 @@ fn entries_and_bytes_are_counted() {
 
 #[test]
 fn every_change_of_metadata_shows() {
-    let changes: [(&str, fn(&Path)); 6] = [
+    let changes: [(&str, Change); 6] = [
         ("a mode", |root| {
             let mode = fs::Permissions::from_mode(0o600);
             fs::set_permissions(root.join("a/other"), mode).unwrap();
         }),
         ("a size", |root| {
-            fs::write(root.join("a/b/file"), "conten").unwrap()
+            fs::write(root.join("a/b/file"), "conten").unwrap();
         }),
         ("a link", |root| {
             fs::remove_file(root.join("a/b/link")).unwrap();
             symlink("elsewhere", root.join("a/b/link")).unwrap();
         }),
         ("a new file", |root| {
-            fs::write(root.join("a/new"), "").unwrap()
+            fs::write(root.join("a/new"), "").unwrap();
         }),
         ("a lost file", |root| {
-            fs::remove_file(root.join("a/other")).unwrap()
+            fs::remove_file(root.join("a/other")).unwrap();
         }),
         ("a directory's mode", |root| {
             let mode = fs::Permissions::from_mode(0o700);

@@ -47,7 +47,7 @@ fn containers(containers: &[ContainerSummary], quiet: bool) -> String {
             one.id.short().to_owned(),
             one.image.clone(),
             command(&one.command),
-            past(now().saturating_sub(one.created)),
+            created(one),
             status(one),
             one.name.to_string(),
         ]
@@ -66,7 +66,7 @@ fn containers(containers: &[ContainerSummary], quiet: bool) -> String {
     )
 }
 
-fn status(container: &ContainerSummary) -> String {
+pub(super) fn status(container: &ContainerSummary) -> String {
     match container.status {
         ContainerStatus::Created => "Created".to_owned(),
         ContainerStatus::Running => format!("Up {}", ago(now().saturating_sub(container.created))),
@@ -80,13 +80,17 @@ fn status(container: &ContainerSummary) -> String {
     }
 }
 
-fn command(words: &[String]) -> String {
+pub(super) fn command(words: &[String]) -> String {
     let whole = words.join(" ");
     if whole.chars().count() <= COMMAND_WIDTH {
         return format!("\"{whole}\"");
     }
     let cut: String = whole.chars().take(COMMAND_WIDTH - 1).collect();
     format!("\"{cut}…\"")
+}
+
+pub(super) fn created(container: &ContainerSummary) -> String {
+    past(now().saturating_sub(container.created))
 }
 
 fn past(seconds: u64) -> String {

@@ -85,6 +85,13 @@ fn push_one(
         print(&format!("{destination}\n"))?;
     } else {
         let tag = destination.tag().unwrap_or_default();
+        if let Some(index) = &pushed.left_out {
+            progress::note(&format!(
+                "note: not all platforms of the image are here, so that only the one for {} was \
+                 pushed: {index} -> {}",
+                image.platform, pushed.digest
+            ));
+        }
         print(&format!(
             "{tag}: digest: {} size: {}\n",
             pushed.digest, pushed.size
@@ -138,5 +145,6 @@ fn options(args: &PushArgs) -> Result<PushOptions, Failure> {
     Ok(PushOptions {
         tls_verify: args.tls.verify(),
         recompress,
+        one_platform: args.platform.is_some(),
     })
 }

@@ -1,0 +1,78 @@
+//! `system reset`: everything goes, whatever state it is in.
+
+use std::fs::{self, File};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use carrier_runtime::state::{State, StateDir, Status};
+use carrier_store::tree;
+
+use super::in_namespace;
+use crate::engine::data_dir;
+use crate::error::Error;
+use crate::host::{Host, runtime_dir_path};
+use crate::remove::kill;
+
+/// Removes everything that Carrier keeps for the caller, without looking at what it is: so it works
+/// when the store is damaged. Returns the directories that are empty now.
+///
+/// # Errors
+/// [`Error::ContainersRun`] unless `force`, which kills them; when something cannot be removed.
+pub fn reset(force: bool) -> Result<Vec<PathBuf>, Error> {
+    let (data, runtime) = (data_dir()?, runtime_dir_path());
+    let running = running(&runtime);
+    if !force && !running.is_empty() {
+        return Err(Error::ContainersRun(running.len()));
+    }
+    for state in &running {
+        kill(state).map_err(|source| Error::Write {
+            path: runtime.clone(),
+            source,
+        })?;
+    }
+    let host = Host::detect()?;
+    let mut emptied = Vec::new();
+    for path in [data, runtime] {
+        if path.is_dir() {
+            empty(&path, &host)?;
+            emptied.push(path);
+        }
+    }
+    Ok(emptied)
+}
+
+/// The states of containers that run, as far as the runtime directory tells.
+fn running(runtime: &Path) -> Vec<State> {
+    let entries = fs::read_dir(runtime).into_iter().flatten();
+    let states = entries.filter_map(|entry| {
+        let state = StateDir::new(entry.ok()?.path()).read().ok().flatten()?;
+        let status = state.status_now();
+        (status != Status::Stopped).then_some(state)
+    });
+    states.collect()
+}
+
+fn empty(path: &Path, host: &Host) -> Result<(), Error> {
+    // A mode that keeps us out is damage, too; if it cannot be changed, what follows fails.
+    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+    let directory = File::open(path).map_err(|source| Error::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    let failed = |problem: String| Error::Write {
+        path: path.to_owned(),
+        source: std::io::Error::other(problem),
+    };
+    match tree::empty(directory.as_fd()) {
+        Ok(()) => return Ok(()),
+        Err(tree::RemoveError::Foreign { .. }) => {}
+        Err(error) => return Err(failed(error.to_string())),
+    }
+    let problem: Option<String> = in_namespace(&host.maps, || {
+        tree::empty(directory.as_fd())
+            .err()
+            .map(|error| error.to_string())
+    })?;
+    problem.map_or(Ok(()), |problem| Err(failed(problem)))
+}

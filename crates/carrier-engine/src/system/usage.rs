@@ -1,0 +1,128 @@
+//! `system df`: what everything takes on the disk.
+
+use std::collections::{BTreeMap, HashSet};
+use std::os::fd::AsFd as _;
+
+use carrier_spec::{DiffId, ImageId};
+use carrier_store::{ImageRecord, SpaceTaken, count};
+
+use super::in_namespace;
+use crate::engine::{Engine, open_directory};
+use crate::error::Error;
+use crate::record::ContainerRecord;
+
+/// What the store takes on the disk.
+#[derive(Clone, Debug, Default)]
+pub struct Usage {
+    /// The images.
+    pub images: Vec<ImageUsage>,
+    /// The containers.
+    pub containers: Vec<ContainerUsage>,
+    /// Bytes of all images together: what they share is counted once, and each layer twice, as it
+    /// came and unpacked.
+    pub image_bytes: u64,
+    /// Bytes of those that would go with images that no container was made of, and of what no image
+    /// needs.
+    pub reclaimable_image_bytes: u64,
+}
+
+/// What an image takes.
+#[derive(Clone, Debug)]
+pub struct ImageUsage {
+    /// The image.
+    pub record: ImageRecord,
+    /// Bytes of all that it consists of.
+    pub bytes: u64,
+    /// Bytes of what other images have too.
+    pub shared: u64,
+    /// How many containers were made of it.
+    pub containers: usize,
+}
+
+/// What a container takes.
+#[derive(Clone, Debug)]
+pub struct ContainerUsage {
+    /// The container.
+    pub summary: crate::list::ContainerSummary,
+    /// Bytes that it wrote.
+    pub bytes: u64,
+    /// Whether it runs.
+    pub running: bool,
+}
+
+impl Engine {
+    /// Adds up what everything takes on the disk.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn usage(&self) -> Result<Usage, Error> {
+        let records = self.records()?;
+        let used: HashSet<&ImageId> = records.iter().map(|record| &record.image_id).collect();
+        let layers_used: HashSet<&DiffId> =
+            records.iter().flat_map(|record| &record.layers).collect();
+        let (images, taken) = self.store.space_taken()?;
+        let total: u64 = taken.values().map(|part| part.bytes).sum();
+        let busy = |place: &usize| images.get(*place).is_some_and(|it| used.contains(&it.id));
+        let kept = taken.values().filter(|part| {
+            let layer = part.layer.as_ref();
+            part.users.iter().any(busy) || layer.is_some_and(|id| layers_used.contains(id))
+        });
+        let kept: u64 = kept.map(|part| part.bytes).sum();
+        Ok(Usage {
+            images: image_usage(images, &taken, &records),
+            containers: self.container_usage(&records)?,
+            image_bytes: total,
+            reclaimable_image_bytes: total - kept,
+        })
+    }
+
+    fn container_usage(&self, records: &[ContainerRecord]) -> Result<Vec<ContainerUsage>, Error> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sizes: Vec<u64> = in_namespace(&self.host.maps, || {
+            let size = |record: &ContainerRecord| {
+                let upper = open_directory(self.store.container(&record.id).upper()).ok()?;
+                Some(count(upper.handle.as_fd()).ok()?.bytes)
+            };
+            records
+                .iter()
+                .map(|record| size(record).unwrap_or(0))
+                .collect()
+        })?;
+        let mut found = Vec::new();
+        for (summary, bytes) in self.containers(true)?.into_iter().zip(sizes) {
+            found.push(ContainerUsage {
+                running: summary.status == crate::list::ContainerStatus::Running,
+                summary,
+                bytes,
+            });
+        }
+        Ok(found)
+    }
+}
+
+fn image_usage(
+    images: Vec<ImageRecord>,
+    taken: &BTreeMap<String, SpaceTaken>,
+    containers: &[ContainerRecord],
+) -> Vec<ImageUsage> {
+    let usage = |(place, record): (usize, ImageRecord)| {
+        let parts = taken.values().filter(|part| part.users.contains(&place));
+        let (mut bytes, mut shared) = (0, 0);
+        for part in parts {
+            bytes += part.bytes;
+            if part.users.len() > 1 {
+                shared += part.bytes;
+            }
+        }
+        let made = containers.iter().filter(|one| one.image_id == record.id);
+        ImageUsage {
+            containers: made.count(),
+            record,
+            bytes,
+            shared,
+        }
+    };
+    images.into_iter().enumerate().map(usage).collect()
+}

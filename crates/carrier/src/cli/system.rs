@@ -1,0 +1,67 @@
+//! The grammar of the verbs about the store as a whole.
+
+use clap::{Args, Subcommand};
+
+#[derive(Args, Debug)]
+pub(crate) struct SystemArgs {
+    #[command(subcommand)]
+    pub(crate) verb: SystemVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SystemVerb {
+    /// Show what takes how much of the disk
+    Df(DiskArgs),
+    /// Remove what nothing needs at the moment
+    Prune(PruneArgs),
+    /// Look for damage in the store
+    Check(CheckArgs),
+    /// Remove everything
+    Reset(ResetArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DiskArgs {
+    /// List every image and container
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// "table", "table TEMPLATE", "json" or a Go template
+    #[arg(long, value_name = "FORMAT", conflicts_with = "verbose")]
+    pub(crate) format: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PruneArgs {
+    /// Also images that have a name, where no container was made of them
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Also volumes that no container uses: there are none yet
+    #[arg(long)]
+    pub(crate) volumes: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// Look at names, modes, sizes and records: the default
+    #[arg(long, conflicts_with = "deep")]
+    pub(crate) quick: bool,
+    /// Read every blob, and compare every layer with its blob
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Remove what is damaged, so that the next pull fetches it anew
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ResetArgs {
+    /// Do not ask, and kill containers that run
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}

@@ -1,0 +1,86 @@
+//! `carrier system`
+
+mod check;
+mod df;
+
+use std::io::Write as _;
+
+use carrier_engine::{Engine, ImageChange};
+
+use super::print;
+use crate::cli::system::{PruneArgs, ResetArgs, SystemArgs, SystemVerb};
+use crate::report::Failure;
+use crate::table::size;
+
+pub(crate) fn system(args: &SystemArgs) -> Result<u8, Failure> {
+    match &args.verb {
+        SystemVerb::Df(args) => df::df(args),
+        SystemVerb::Prune(args) => prune(args),
+        SystemVerb::Check(args) => check::check(args),
+        SystemVerb::Reset(args) => reset(args),
+    }
+}
+
+fn prune(args: &PruneArgs) -> Result<u8, Failure> {
+    let images = if args.all {
+        "all images without at least one container associated to them"
+    } else {
+        "all dangling images"
+    };
+    let volumes = if args.volumes {
+        "  - all anonymous volumes not used by at least one container\n"
+    } else {
+        ""
+    };
+    let warning = format!(
+        "WARNING! This will remove:\n  - all stopped containers\n{volumes}  - {images}\n  \
+         - what no image needs\n\n"
+    );
+    if !args.force && !is_confirmed(&warning)? {
+        return Ok(0);
+    }
+    let engine = Engine::open()?;
+    engine.repair()?;
+    let pruned = engine.prune_system(args.all)?;
+    if !pruned.containers.is_empty() {
+        let lines = pruned.containers.join("\n");
+        print(&format!("Deleted Containers:\n{lines}\n\n"))?;
+    }
+    if !pruned.images.is_empty() {
+        let lines = pruned.images.iter().map(|change| match change {
+            ImageChange::Untagged(name) => format!("untagged: {name}\n"),
+            ImageChange::Deleted(id) => format!("deleted: {id}\n"),
+        });
+        print(&format!("Deleted Images:\n{}\n", lines.collect::<String>()))?;
+    }
+    print(&format!("Total reclaimed space: {}\n", size(pruned.bytes)))?;
+    Ok(0)
+}
+
+fn reset(args: &ResetArgs) -> Result<u8, Failure> {
+    let warning = "WARNING! This will remove:\n  - all containers\n  - all images\n  \
+                   - everything else that Carrier keeps for you\n\n";
+    if !args.force && !is_confirmed(warning)? {
+        return Ok(0);
+    }
+    for path in carrier_engine::reset(args.force)? {
+        print(&format!("Removed everything in {}\n", path.display()))?;
+    }
+    Ok(0)
+}
+
+/// Asks as Docker does.
+fn is_confirmed(warning: &str) -> Result<bool, Failure> {
+    print(&format!(
+        "{warning}Are you sure you want to continue? [y/N] "
+    ))?;
+    let stream = |source| Failure::File {
+        action: "read",
+        path: "standard input".to_owned(),
+        source,
+    };
+    std::io::stdout().flush().map_err(stream)?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(stream)?;
+    Ok(matches!(answer.trim(), "y" | "Y"))
+}
