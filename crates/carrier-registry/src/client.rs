@@ -2,7 +2,7 @@
 
 mod exchange;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub(crate) struct Client<'a> {
     attempts: u32,
     policy: Policy,
     read_timeout: Duration,
+    /// How often bytes stopped coming.
+    breaks: Cell<u32>,
     notes: &'a dyn Fn(&str),
 }
 
@@ -90,6 +92,7 @@ impl<'a> Client<'a> {
             attempts: config.retries.map_or(ATTEMPTS, |retries| retries + 1),
             policy: config.policy,
             read_timeout: config.timeouts.read,
+            breaks: Cell::new(0),
             notes,
         })
     }
@@ -200,6 +203,14 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// A mirror that answers and does not deliver is not asked a third time.
+    fn doubt_mirrors(&self) {
+        self.breaks.set(self.breaks.get() + 1);
+        if self.breaks.get() >= MIRROR_ATTEMPTS {
+            self.mirrors().iter().for_each(Endpoint::give_up);
+        }
+    }
+
     /// Sends a request until it is answered by something that will not change.
     async fn persist(
         &self,
@@ -209,7 +220,13 @@ impl<'a> Client<'a> {
     ) -> Result<Response, Error> {
         let mut patience = Patience::new(attempts);
         loop {
-            let (error, asked) = match endpoint.send(call, &self.scopes(endpoint)).await {
+            let sent = endpoint.send(call, &self.scopes(endpoint)).await;
+            endpoint
+                .session()
+                .notice()
+                .iter()
+                .for_each(|it| (self.notes)(it));
+            let (error, asked) = match sent {
                 Ok(response) if is_transient_status(response.status().as_u16()) => {
                     let asked = retry_after(&response);
                     (self.refused(endpoint, response).await, asked)
@@ -260,11 +277,13 @@ impl<'a> Client<'a> {
 
     /// What became of an answer whose bytes do not come.
     pub(crate) fn transport(&self, error: &reqwest::Error) -> Error {
+        self.doubt_mirrors();
         transport(self.reference.registry(), error)
     }
 
     /// What to say of a server whose bytes hardly come.
     pub(crate) fn too_slow(&self) -> Error {
+        self.doubt_mirrors();
         Error::Timeout {
             host: self.reference.registry().to_owned(),
         }

@@ -127,6 +127,7 @@ impl Config {
             host: reference.registry().to_owned(),
             repository: reference.repository().to_owned(),
             insecure: verify == Some(false),
+            strict: verify == Some(true),
         };
         let Some(registry) = self.about(&named) else {
             return Ok(Route {
@@ -144,7 +145,11 @@ impl Config {
         let by_digest = reference.digest().is_some();
         let elsewhere = |location: &str, insecure: bool| {
             let place = registry.prefix.moved(&named, location);
-            let place = place.map(|place| Place { insecure, ..place });
+            let place = place.map(|place| Place {
+                insecure,
+                strict: named.strict,
+                ..place
+            });
             place.ok_or_else(|| {
                 let reason = format!("{location:?} is no place for {}", reference.familiar());
                 wrong(&registry.file)(reason)
@@ -174,6 +179,7 @@ impl Config {
             host: host.to_owned(),
             repository: String::new(),
             insecure: false,
+            strict: false,
         };
         let configured = || self.about(&place).is_some_and(|registry| registry.insecure);
         verify.map_or_else(configured, |verify| !verify)

@@ -107,6 +107,9 @@ pub(crate) fn store(name: &RegistryName, credentials: &Credentials) -> Result<Ke
 pub(crate) fn erase(name: &RegistryName) -> Result<bool, Error> {
     let mut any = false;
     for path in places::to_read()? {
+        if AuthFile::read(&path)?.is_none() {
+            continue;
+        }
         AuthFile::change(&path, |file| {
             let changed = file.remove(name);
             let found = match file.helper(name) {

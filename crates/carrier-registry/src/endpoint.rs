@@ -42,7 +42,8 @@ impl Endpoint {
         // On this machine plain HTTP tells nobody anything; elsewhere it takes the user's word, and
         // comes second even then.
         let certified = Certificates::find(std::slice::from_ref(host)).is_some();
-        let (scheme, other_scheme) = match (is_loopback(host) && !certified, place.insecure) {
+        let plain = is_loopback(host) && !certified && !place.strict;
+        let (scheme, other_scheme) = match (plain, place.insecure) {
             (true, _) => ("http", Some("https")),
             (false, true) => ("https", Some("http")),
             (false, false) => ("https", None),

@@ -41,7 +41,8 @@ struct Manner {
 
 impl Http {
     pub(crate) fn new(places: &[&Place], timeouts: Timeouts) -> Self {
-        let host = |place: &&Place| api_host(&place.host).to_owned();
+        // As URLs have it.
+        let host = |place: &&Place| api_host(&place.host).to_ascii_lowercase();
         let insecure = places.iter().filter(|place| place.insecure);
         Self {
             insecure: insecure.map(host).collect(),

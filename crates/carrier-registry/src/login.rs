@@ -101,6 +101,7 @@ fn verify(
         host: host.to_owned(),
         repository: String::new(),
         insecure: config.is_insecure(host, options.tls_verify),
+        strict: options.tls_verify == Some(true),
     };
     let http = Http::new(&[&place], config.timeouts);
     let source = CredentialSource::Given(credentials.clone());
@@ -112,7 +113,10 @@ fn verify(
     runtime.block_on(async {
         let mut patience = Patience::new(ATTEMPTS);
         loop {
-            let (error, asked) = match ask(&endpoint).await {
+            let answer = ask(&endpoint).await;
+            let notice = endpoint.session().notice();
+            notice.iter().for_each(|it| (options.notes)(it));
+            let (error, asked) = match answer {
                 Ok(()) => break,
                 Err(failed) => failed,
             };

@@ -57,6 +57,7 @@ pub struct Reply {
     fields: Vec<String>,
     body: Vec<u8>,
     delay: Duration,
+    is_cut: bool,
 }
 
 impl Reply {
@@ -68,6 +69,7 @@ impl Reply {
             fields: Vec::new(),
             body: Vec::new(),
             delay: Duration::ZERO,
+            is_cut: false,
         }
     }
 
@@ -108,6 +110,13 @@ impl Reply {
     #[must_use]
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    /// Ends the connection in the middle of the body.
+    #[must_use]
+    pub fn cut(mut self) -> Self {
+        self.is_cut = true;
         self
     }
 
@@ -280,6 +289,9 @@ impl Site {
         let (first, second) = reply.body.split_at(length / 2);
         stream.write_all(first).ok()?;
         stream.flush().ok()?;
+        if reply.is_cut {
+            return None;
+        }
         std::thread::sleep(reply.delay);
         stream.write_all(second).ok()?;
         stream.flush().ok()

@@ -336,4 +336,5 @@ fn certificates_for_one_host_are_in_a_directory_of_its_name() {
     cx.carrier(["pull", &unknown])
         .exits_with(125)
         .complains("not found");
+    assert!(registry.log().contains("HTTP/2.0"), "{}", registry.log());
 }

@@ -181,6 +181,31 @@ fn mirrors_are_asked_in_their_order_before_the_registry() {
 }
 
 #[test]
+fn a_mirror_that_does_not_deliver_is_left() {
+    let cx = Cx::new();
+    let shelf = Shelf::of("x", &image(1));
+    let internet = Internet::of(&cx, &["home.test", "mirror.test"], move |request| {
+        let reply = shelf.get(&request.path);
+        match request.host.as_str() {
+            "mirror.test" if request.path.contains("/blobs/") => reply.cut(),
+            _ => reply,
+        }
+    });
+    configure(
+        &cx,
+        "[[registry]]\nlocation = 'home.test'\n[[registry.mirror]]\nlocation = 'mirror.test'\n",
+    );
+    internet.carrier(&cx, "pull -q home.test/x").succeeds();
+    let asked = |host| internet.requests_to(host).len();
+    assert!(
+        (2..=4).contains(&asked("mirror.test")),
+        "{:#?}",
+        internet.requests()
+    );
+    assert!(asked("home.test") >= 1);
+}
+
+#[test]
 fn prefixes_are_moved_and_blocked_by_podmans_file_too() {
     let cx = Cx::new();
     let registry = Registry::with_password("ann");
@@ -208,13 +233,16 @@ fn prefixes_are_moved_and_blocked_by_podmans_file_too() {
             .log()
             .contains("/v2/mirror/team/x/manifests/latest")
     );
-    for verb in ["pull", "push"] {
-        cx.carrier(["tag", "hello", "evil/x"]);
-        let refused = cx.carrier([verb, "evil/x"]).exits_with(125);
-        if verb == "pull" {
-            refused.complains("own.conf blocks docker.io/evil");
-        }
-    }
+    cx.carrier(["pull", "evil/x"])
+        .exits_with(125)
+        .complains("own.conf blocks docker.io/evil");
+    let open = Registry::empty();
+    let _ = image(1).push(open.host(), "x", "latest");
+    let here = open.reference("x");
+    cx.carrier(["pull", "-q", &here]).succeeds();
+    cx.carrier(["push", &here, "evil/x"])
+        .exits_with(125)
+        .complains("own.conf blocks docker.io/evil");
 }
 
 #[test]
@@ -256,6 +284,9 @@ fn proxies_are_used_but_for_this_machine() {
         registry.host()
     );
     cx.script(&direct).exits_with(125).complains("not found");
+    // Who insists on HTTPS gets it here too.
+    let strict = cx.carrier(["pull", "--tls-verify", &registry.reference("x")]);
+    strict.exits_with(125).complains("registry 127.0.0.1");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use carrier_e2e::{
-    Authority, Cx, Image, Internet, Layer, Registry, Reply, Request, Shelf, Validity,
+    Authority, Cx, Image, Internet, Layer, Registry, Reply, Request, Shelf, Validity, is_root, skip,
 };
 use serde_json::json;
 
@@ -220,6 +220,55 @@ fn r03_a_registry_on_the_network_cannot_send_us_to_this_machine() {
         }
     }
     assert_eq!(connections.load(Ordering::SeqCst), 0);
+}
+
+/// A registry whose token server is, by its name, on this machine; and that server.
+const BY_NAME: &str = r#"
+import http.server, threading
+class Home(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Bearer realm="http://evil.test:6000/token"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+class Evil(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        print("somebody came", flush=True)
+    def log_message(self, *_):
+        pass
+evil = http.server.ThreadingHTTPServer(("127.0.0.1", 6000), Evil)
+threading.Thread(target=evil.serve_forever, daemon=True).start()
+home = http.server.ThreadingHTTPServer(("192.0.2.2", 5000), Home)
+open("ready", "w")
+home.serve_forever()
+"#;
+
+#[test]
+fn r03_a_name_from_a_registry_does_not_lead_to_this_machine() {
+    const NAME: &str = "r03_a_name_from_a_registry_does_not_lead_to_this_machine";
+    if !is_root() {
+        return skip(NAME, "only root can make a network");
+    }
+    let cx = Cx::new();
+    let server = cx.file("server.py", BY_NAME);
+    let hosts = cx.file(
+        "hosts",
+        "192.0.2.2 home.test\n127.0.0.1 evil.test here.test\n",
+    );
+    let inside = format!(
+        "ip link set lo up; ip link add one type veth peer name two; ip link set one up
+         ip addr add 192.0.2.2/24 dev one; mount --bind {hosts} /etc/hosts
+         python3 {server} 2>/dev/null & server=$!
+         while ! test -e ready; do sleep 0.05; done
+         setpriv --reuid carrier-test --regid carrier-test --init-groups \
+             carrier pull --tls-verify=false home.test:5000/x
+         code=$?; kill $server; exit $code"
+    );
+    let script = format!("unshare -n bash -c '{inside}'");
+    let outcome = cx.host_script(&script).exits_with(125);
+    outcome
+        .complains("it names a host at 127.0.0.1, an address of this machine")
+        .hides("somebody came");
 }
 
 /// The registry's answer when it is spoken to with a certificate that is not good.

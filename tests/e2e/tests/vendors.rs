@@ -345,9 +345,11 @@ fn red_hat_has_its_realm_elsewhere_and_long_passwords() {
         internet.environment()
     );
     cx.script(&login).succeeds().prints("Login Succeeded");
-    internet
-        .carrier(&cx, "pull -q registry.redhat.io/ubi9/ubi")
+    let pulled = internet
+        .carrier(&cx, "pull registry.redhat.io/ubi9/ubi")
         .succeeds();
+    let note = "registry registry.redhat.io has its credentials checked by sso.redhat.com";
+    assert!(pulled.errors().contains(note), "{pulled:#?}");
 }
 
 #[test]

@@ -100,6 +100,8 @@ fn value(text: &str) -> Option<(String, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn bearer(realm: &str, service: Option<&str>, scope: &str) -> Challenge {
@@ -167,6 +169,20 @@ mod tests {
             "Bearer =\"x\"",
         ] {
             assert_eq!(choose(&[bad]), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_ends_the_program(text in r#"([bB]asic|Bearer|realm|scope|[=", \\]|\PC){0,12}"#) {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn what_is_quoted_comes_back(realm in "[ -~]{1,40}", service in "[a-z.]{1,20}") {
+            let quoted = realm.replace('\\', r"\\").replace('"', "\\\"");
+            let text = format!("Bearer service={service},realm=\"{quoted}\"");
+            prop_assert_eq!(parse(&text), [bearer(&realm, Some(&service), "")]);
         }
     }
 }

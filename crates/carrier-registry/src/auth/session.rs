@@ -3,6 +3,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use reqwest::Url;
@@ -48,6 +49,8 @@ pub(crate) struct Session {
     challenge: RefCell<Option<Challenge>>,
     shown: RefCell<BTreeMap<Scopes, Rc<Authorization>>>,
     identity: RefCell<Option<String>>,
+    /// What the user should know.
+    notice: RefCell<Option<String>>,
     /// Held while a token is fetched: those who waited find it.
     fetching: Mutex<()>,
 }
@@ -60,6 +63,7 @@ impl Session {
             challenge: RefCell::new(None),
             shown: RefCell::new(BTreeMap::new()),
             identity: RefCell::new(None),
+            notice: RefCell::new(None),
             fetching: Mutex::new(()),
         }
     }
@@ -96,6 +100,11 @@ impl Session {
     /// Whether the registry wanted to know who we are.
     pub(crate) fn was_asked(&self) -> bool {
         self.challenge.borrow().is_some()
+    }
+
+    /// What the user should know, once.
+    pub(crate) fn notice(&self) -> Option<String> {
+        self.notice.take()
     }
 
     /// What the token server gave to stand for the password.
@@ -151,6 +160,9 @@ impl Session {
                 },
                 credentials,
             ) => {
+                if credentials.is_some() {
+                    self.look_at(home, realm);
+                }
                 let exchange = Exchange {
                     home,
                     realm,
@@ -170,6 +182,18 @@ impl Session {
         }))
     }
 
+    /// Credentials that go to another domain than the user named are worth a word, once.
+    fn look_at(&self, home: &Home<'_>, realm: &str) {
+        let realm: Option<Url> = realm.parse().ok();
+        let server = realm.as_ref().and_then(Url::host_str).unwrap_or_default();
+        let own = home.base.host_str().unwrap_or_default();
+        if domain(server) != domain(own) && self.shown.borrow().is_empty() {
+            let host = home.host;
+            let text = format!("registry {host} has its credentials checked by {server}");
+            self.notice.replace(Some(text));
+        }
+    }
+
     fn granted(&self, granted: Granted) -> Authorization {
         if granted.identity.is_some() {
             *self.identity.borrow_mut() = granted.identity;
@@ -187,5 +211,29 @@ impl Session {
             CredentialSource::Stored { host, repository } => credentials::find(host, repository)?,
         };
         Ok(self.credentials.get_or_init(|| found).as_ref())
+    }
+}
+
+/// The last two parts of a name, or an address as a whole.
+fn domain(host: &str) -> &str {
+    if host.parse::<IpAddr>().is_ok() {
+        return host;
+    }
+    let mut dots = host.rmatch_indices('.').skip(1);
+    dots.next()
+        .map_or(host, |(dot, _)| host.get(dot + 1..).unwrap_or(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_one_owner_have_one_domain() {
+        assert_eq!(domain("auth.docker.io"), domain("registry-1.docker.io"));
+        assert_eq!(domain("quay.io"), "quay.io");
+        assert_ne!(domain("sso.redhat.com"), domain("registry.redhat.io"));
+        assert_eq!(domain("localhost"), "localhost");
+        assert_ne!(domain("10.0.0.1"), domain("10.1.0.1"));
     }
 }

@@ -10,6 +10,8 @@ pub(crate) struct Place {
     pub(crate) repository: String,
     /// Whether plain HTTP and unchecked certificates are good enough there.
     pub(crate) insecure: bool,
+    /// Whether the user insists on HTTPS, on this machine too.
+    pub(crate) strict: bool,
 }
 
 /// What the names of repositories begin with: `quay.io`, `quay.io/team`, `*.example.com`.
@@ -68,6 +70,7 @@ impl Prefix {
             host: host.to_owned(),
             repository,
             insecure: false,
+            strict: false,
         })
     }
 
