@@ -26,6 +26,9 @@ use crate::error::Error;
 use confinement::Confinement;
 use worker::{Work, Worker};
 
+/// Bytes that wait for a process that unpacks: what a user may ask for, pipe(7).
+const PIPE: usize = 1 << 20;
+
 /// The process that unpacks layers; it ends when this is dropped and its layers are done.
 #[derive(Debug)]
 pub struct Unpacker {
@@ -107,6 +110,8 @@ impl Unpacker {
         compression: Compression,
     ) -> io::Result<LayerChannel> {
         let (source, input) = pipe_with(PipeFlags::CLOEXEC)?;
+        // Both sides sleep less often. Who may have no larger pipe does with what it has.
+        let _ = rustix::pipe::fcntl_setpipe_size(&input, PIPE);
         let control = self.begin_from(directory, compression, source.as_fd())?;
         Ok(LayerChannel { input, control })
     }

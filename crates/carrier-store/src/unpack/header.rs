@@ -54,12 +54,16 @@ impl<'a> Header<'a> {
     /// Takes a block for a header; the error says why it is none.
     pub(super) fn new(block: &'a [u8; BLOCK]) -> Result<Self, &'static str> {
         let stored = number(&block[CHECKSUM]).ok_or("a header's checksum is malformed")?;
-        let blank = |(at, byte): (usize, &u8)| if CHECKSUM.contains(&at) { b' ' } else { *byte };
-        let bytes = || block.iter().enumerate().map(blank);
-        let unsigned: i64 = bytes().map(i64::from).sum();
+        // The field itself counts as spaces.
+        let blank = i64::from(b' ') * 8;
+        let sum = |value: fn(&u8) -> i64| {
+            let all = |bytes: &[u8]| bytes.iter().map(value).sum::<i64>();
+            all(block) - all(&block[CHECKSUM]) + blank
+        };
+        let unsigned = sum(|byte| (*byte).into());
         // Some old writers summed signed characters.
-        let signed: i64 = bytes().map(|byte| i64::from(byte.cast_signed())).sum();
-        if stored != unsigned && stored != signed {
+        let signed = || sum(|byte| byte.cast_signed().into());
+        if stored != unsigned && stored != signed() {
             return Err("a header's checksum is wrong");
         }
         let header = Self(block);
