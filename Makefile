@@ -7,10 +7,11 @@ HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE := target/$(HOST)/release/carrier
 PREFIX ?= /usr/local
 DESTDIR ?=
+F ?= tar
 SKIPS := $(CURDIR)/target/skipped-tests
 LOG := target/test-summaries
 
-.PHONY: build demo test check unit e2e nightly test-vm bench bench-pull install clean help
+.PHONY: build demo test check unit e2e fuzz nightly test-vm bench bench-pull install clean help
 
 build: ## the release binary
 	cargo build --release --locked -p carrier
@@ -51,6 +52,10 @@ e2e: ## end-to-end tests of the release binary; T=FILTER chooses some
 test-vm: build ## tests on a host with systemd, in a virtual machine; T=FILTER chooses some
 	scripts/setup.sh --vm
 	CARRIER_BIN=$(CURDIR)/$(RELEASE) scripts/vm.sh test $(T)
+
+fuzz: ## one target of fuzz/ for a minute: F=reference, manifest, config, tar or challenge; needs nightly Rust and cargo-fuzz
+	mkdir -p fuzz/target/corpus/$(F)
+	cargo +nightly fuzz run $(F) fuzz/target/corpus/$(F) fuzz/corpus/$(F) -- -max_total_time=60
 
 nightly: ## races against the release binary, 2,000 rounds each: minutes
 	CARRIER_RACE_ROUNDS=2000 CARRIER_BIN=$(CURDIR)/$(RELEASE) \

@@ -24,6 +24,16 @@ mod retry;
 mod tags;
 mod transfer;
 
+/// What the fuzz targets need.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    /// The realms of all challenges in a header `WWW-Authenticate`.
+    #[must_use]
+    pub fn realms(header: &str) -> Vec<String> {
+        crate::auth::Challenge::realms(header)
+    }
+}
+
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 

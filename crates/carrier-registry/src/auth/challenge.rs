@@ -30,6 +30,17 @@ impl Challenge {
         Some(bearer.unwrap_or(first))
     }
 
+    /// The realms of all challenges of a header.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn realms(header: &str) -> Vec<String> {
+        let challenges = parse(header).into_iter();
+        let realms = challenges.filter_map(|challenge| match challenge {
+            Self::Bearer { realm, .. } => Some(realm),
+            Self::Basic => None,
+        });
+        realms.collect()
+    }
+
     fn new(scheme: &str, parameters: &[(String, String)]) -> Option<Self> {
         if scheme.eq_ignore_ascii_case("basic") {
             return Some(Self::Basic);
