@@ -1,6 +1,7 @@
 //! The store as a whole: what it takes, what may go, what is damaged, and the end of it.
 
 mod check;
+mod heal;
 mod prune;
 mod reset;
 mod usage;

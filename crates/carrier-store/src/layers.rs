@@ -26,6 +26,26 @@ impl Store {
         self.layer_path(id).join(SUMMARY).exists()
     }
 
+    /// Whether the layer's tree has as many entries and bytes as when it was unpacked; for a process
+    /// that may see files of the caller's other ids.
+    #[must_use]
+    pub fn is_layer_whole(&self, id: &DiffId) -> bool {
+        let summary = crate::atomic::read_json(&self.layer_path(id).join(SUMMARY));
+        let Ok(Some(summary)) = summary else {
+            return false;
+        };
+        crate::check::check_tree(&self.layer_dir(id), &summary, None).is_none()
+    }
+
+    /// Takes a layer out of sight, and removes it as far as its files allow; says whether a sweep in
+    /// the user namespace has to go on.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_layer(&self, id: &DiffId) -> Result<bool, Error> {
+        self.take_out(&self.layer_path(id))
+    }
+
     /// The directory with the layer's files, whether it exists or not.
     #[must_use]
     pub fn layer_dir(&self, id: &DiffId) -> PathBuf {
@@ -86,18 +106,28 @@ impl StagedLayer {
         }
     }
 
-    /// Makes the layer visible. Whoever comes second drops his own.
+    /// Makes the layer visible. Whoever comes second drops his own; what has lost its summary is no
+    /// layer, and makes room.
     pub(crate) fn publish(mut self, store: &Store, id: &DiffId) -> Result<(), Error> {
         use rustix::io::Errno;
         let Some(staged) = &self.staged else {
             return Ok(());
         };
         let path = store.layer_path(id);
-        match rustix::fs::rename(&staged.path, &path) {
-            Ok(()) => self.staged = None,
-            Err(Errno::EXIST | Errno::NOTEMPTY) => {}
-            Err(errno) => return Err(Error::errno("publish layer", path)(errno)),
-        }
+        let publish = || rustix::fs::rename(&staged.path, &path);
+        let published = match publish() {
+            Err(Errno::EXIST | Errno::NOTEMPTY) if store.has_layer(id) => return Ok(()),
+            Err(Errno::EXIST | Errno::NOTEMPTY) => {
+                if let Some(damaged) = Staged::take(store, &path)? {
+                    // What cannot be removed here is left to a sweep.
+                    let _ = damaged.discard();
+                }
+                publish()
+            }
+            other => other,
+        };
+        published.map_err(Error::errno("publish layer", path))?;
+        self.staged = None;
         Ok(())
     }
 }

@@ -197,7 +197,7 @@ impl Engine {
     }
 
     /// The layers of containers that run.
-    fn busy_layers(&self) -> Result<HashSet<DiffId>, Error> {
+    pub(super) fn busy_layers(&self) -> Result<HashSet<DiffId>, Error> {
         let mut busy = HashSet::new();
         for id in self.store.container_ids()? {
             // A record that cannot be read is a finding, and no container that was started.

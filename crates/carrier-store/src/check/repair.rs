@@ -62,7 +62,7 @@ impl Store {
     }
 
     /// Removes whatever is at a path of the store; says whether a sweep has to go on.
-    fn take_out(&self, path: &Path) -> Result<bool, Error> {
+    pub(crate) fn take_out(&self, path: &Path) -> Result<bool, Error> {
         let _lock = self.lock()?;
         match fs::remove_file(path) {
             Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => {}

@@ -40,6 +40,9 @@ pub(crate) fn pull(args: &PullArgs) -> Result<u8, Failure> {
 }
 
 fn pull_one(engine: &Engine, request: &Request, quiet: bool) -> Result<(), Failure> {
+    if let Some(image) = engine.image(&request.reference, request.platform.as_ref())? {
+        engine.drop_damaged_layers(&image)?;
+    }
     let pulled = fetch(engine, request, quiet)?;
     let name = request.reference.to_string();
     if quiet {
