@@ -103,6 +103,8 @@ impl Puller<'_> {
         let known = self.store.image(self.reference, Some(&record.platform))?;
         if known.as_ref() != Some(&record) {
             self.store.put_image(&record)?;
+        } else {
+            self.store.repair_index()?;
         }
         Ok(Pulled {
             record,

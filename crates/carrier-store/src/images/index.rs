@@ -23,7 +23,21 @@ impl Store {
 
     /// Writes `index.json`, image-spec `image-layout.md`.
     fn write_index(&self) -> Result<(), Error> {
-        write_json(&self.path(INDEX), &self.index()?, Durability::Cached)
+        write_json(&self.path(INDEX), &self.index()?, Durability::Synced)
+    }
+
+    /// Writes `index.json` anew where a crash came between an image and it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn repair_index(&self) -> Result<(), Error> {
+        let _lock = self.lock()?;
+        let is_right = fs::read(self.path(INDEX))
+            .is_ok_and(|found| self.index_text().is_ok_and(|expected| found == expected));
+        if !is_right {
+            self.refresh_index();
+        }
+        Ok(())
     }
 
     /// What should be in `index.json`.
