@@ -89,6 +89,9 @@ pub enum Error {
     /// The container runs.
     #[error("container {0} is running")]
     ContainerRuns(String),
+    /// The layers of an image could not be copied.
+    #[error("cannot copy the image's layers: {0}")]
+    CopyRoot(String),
     /// Everything was to be removed, and containers run.
     #[error("{0} containers are running")]
     ContainersRun(usize),
@@ -308,20 +311,14 @@ impl Error {
                     "`carrier rm -c {name}` removes the container, `carrier rmi {name}` the image"
                 )
             }
+            Self::CopyRoot(_) => {
+                "set XDG_DATA_HOME to a directory on a local disk with enough space".to_owned()
+            }
             Self::ContainersRun(_) => {
                 "end their programs first, or `carrier system reset --force` kills them".to_owned()
             }
             Self::ContainerRuns(name) => {
                 format!("end its program first, or `carrier rm --force {name}` kills it")
-            }
-            Self::Store(carrier_store::Error::ImageInUse { .. }) => {
-                "remove the containers first with `carrier rm`; --force forgets the image, and the \
-                 containers keep what they need of it"
-                    .to_owned()
-            }
-            Self::Store(carrier_store::Error::NewerRecord { .. }) => {
-                "use the newer version of carrier, or remove that file and pull the image again"
-                    .to_owned()
             }
             Self::NoCommand(image) => {
                 format!("name a program: `carrier run {image} PROGRAM [ARGUMENT...]`")
@@ -346,18 +343,40 @@ impl Error {
             }
             Self::NoHome => "set HOME, or XDG_DATA_HOME, to a directory of your own".to_owned(),
             Self::Write { source, .. } | Self::Unpacker { source, .. } => return io_hint(source),
-            Self::Store(carrier_store::Error::NameTaken { name, .. }) => {
-                format!("choose another name, or remove that container: `carrier rm {name}`")
-            }
-            Self::Store(error) => return io_hint_of(error),
+            Self::Store(error) => return store_hint(error),
             Self::Runtime(error) => return runtime_hint(error),
             _ => return None,
         })
     }
 }
 
+const UNFIT_HOME: &str = "the file system of the store may not be able to hold images (NFS, FUSE, \
+    overlay): set XDG_DATA_HOME to a directory on a local disk";
+
 const SUBORDINATE_IDS: &str = "each id above 0 needs a subordinate one: `sudo usermod \
     --add-subuids 100000-165535 --add-subgids 100000-165535 $USER` adds 65536";
+
+fn store_hint(error: &carrier_store::Error) -> Option<String> {
+    use carrier_store::Error as Store;
+    Some(match error {
+        Store::ImageInUse { .. } => {
+            "remove the containers first with `carrier rm`; --force forgets the image, and the \
+             containers keep what they need of it"
+                .to_owned()
+        }
+        Store::NewerRecord { .. } => {
+            "use the newer version of carrier, or remove that file and pull the image again"
+                .to_owned()
+        }
+        Store::NameTaken { name, .. } => {
+            format!("choose another name, or remove that container: `carrier rm {name}`")
+        }
+        Store::Damaged { .. } => {
+            "`carrier system check` tells what is damaged, and --repair removes it".to_owned()
+        }
+        error => return io_hint_of(error),
+    })
+}
 
 fn runtime_hint(error: &carrier_runtime::Error) -> Option<String> {
     use carrier_runtime::Error as Runtime;
@@ -411,6 +430,7 @@ fn io_hint(error: &io::Error) -> Option<String> {
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
             "set XDG_DATA_HOME to a directory that you can write"
         }
+        io::ErrorKind::Unsupported | io::ErrorKind::StaleNetworkFileHandle => UNFIT_HOME,
         _ => return None,
     };
     Some(hint.to_owned())

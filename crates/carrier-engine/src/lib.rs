@@ -10,6 +10,7 @@ mod emulator;
 mod engine;
 mod error;
 mod etc_files;
+mod fallback;
 mod foreground;
 mod host;
 mod identity;

@@ -8,12 +8,13 @@ use carrier_runtime::state::{ProcessIdentity, State, StateDir, Status};
 use carrier_runtime::{Bundle, Launch, Overlay, Prepared, Ready, RootSource, Started, Stdin};
 use carrier_store::{ContainerDir, ImageRecord, LayerView};
 use carrier_sys::process::{ExitStatus, SingleThreaded};
-use oci_spec::runtime::LinuxSeccomp;
+use oci_spec::runtime::{LinuxSeccomp, Spec};
 
 use crate::emulator;
 use crate::engine::{Engine, now, open_directory};
 use crate::error::Error;
 use crate::etc_files::EtcFiles;
+use crate::fallback::{self, FuseMount};
 use crate::foreground;
 use crate::identity::{self, ResolvedUser};
 use crate::record::{ContainerRecord, ExitRecord, RunOptions, SeccompChoice};
@@ -25,14 +26,19 @@ const MAX_PASSWD: u64 = 1 << 20;
 impl Engine {
     /// Makes a container of `image`, runs it with the caller's standard streams, and returns the
     /// code that it left with. The container is removed when that was asked for, and also when it
-    /// could not be started.
+    /// could not be started. `warn` is told what the user should know.
     ///
     /// # Errors
     /// When the container could not be made or started.
-    pub fn run(&self, image: &ImageRecord, options: &RunOptions) -> Result<u8, Error> {
+    pub fn run(
+        &self,
+        image: &ImageRecord,
+        options: &RunOptions,
+        warn: &dyn Fn(&str),
+    ) -> Result<u8, Error> {
         self.host.own_ids()?;
         let record = self.create(image, options)?;
-        let outcome = self.run_created(&record);
+        let outcome = self.run_created(&record, warn);
         let removed = if record.remove || outcome.is_err() {
             self.remove_files(&record)
         } else {
@@ -43,7 +49,7 @@ impl Engine {
         Ok(code)
     }
 
-    fn run_created(&self, record: &ContainerRecord) -> Result<u8, Error> {
+    fn run_created(&self, record: &ContainerRecord, warn: &dyn Fn(&str)) -> Result<u8, Error> {
         let states = self.state_dir(&record.id);
         fs::create_dir(states.path()).map_err(|source| Error::Write {
             path: states.path().to_owned(),
@@ -51,7 +57,8 @@ impl Engine {
         })?;
         // First of all: a signal that comes during the set-up is the program's.
         let session = foreground::Session::open(record.streams)?;
-        let ready = self.prepare(record, &states)?;
+        // What serves the root, if it is not the kernel, ends with the container.
+        let (ready, _mount) = self.prepare(record, &states, warn)?;
         let mut state = state_of(record, ready.pid())?;
         states.write(&state)?;
         let started = ready.start()?;
@@ -65,7 +72,12 @@ impl Engine {
     }
 
     /// Carries the container up to the last step before its program runs.
-    fn prepare(&self, record: &ContainerRecord, states: &StateDir) -> Result<Ready, Error> {
+    fn prepare(
+        &self,
+        record: &ContainerRecord,
+        states: &StateDir,
+        warn: &dyn Fn(&str),
+    ) -> Result<(Ready, Option<FuseMount>), Error> {
         let container = self.store.container(&record.id);
         let user = self.user(record)?;
         let etc = EtcFiles::in_directory(states.path());
@@ -82,22 +94,38 @@ impl Engine {
         };
         let spec = spec::build(&facts, profile(record)?)
             .map_err(|error| Error::Configuration(error.into()))?;
-        let bundle = Bundle {
-            spec: &spec,
-            root: RootSource::Overlay(self.overlay(record, &container)?),
-            filter: filter(record)?,
-            emulator: emulator::registration(&record.platform)?,
-            launch: Launch {
-                stdin: if record.streams.interactive {
-                    Stdin::Inherit
-                } else {
-                    Stdin::Null
-                },
-                ..Launch::default()
+        let native = RootSource::Overlay(self.overlay(record, &container)?);
+        let refused = match attempt(&spec, record, native) {
+            Err(Error::Runtime(error)) => match error.overlay_refused() {
+                Some(errno) => errno,
+                None => return Err(Error::Runtime(error)),
             },
+            other => return other.map(|ready| (ready, None)),
         };
-        let single = SingleThreaded::check().map_err(carrier_runtime::Error::Prepare)?;
-        Ok(Prepared::new(bundle)?.spawn(&single)?.wait_ready()?)
+        let mounted = FuseMount::start(
+            self.host.own_ids()?,
+            &self.overlay(record, &container)?,
+            container.make_merged()?,
+        );
+        let missing = match mounted {
+            Ok(mount) => {
+                let ready = attempt(&spec, record, mount.root())?;
+                return Ok((ready, Some(mount)));
+            }
+            Err(reason) => reason,
+        };
+        // Last and loudly.
+        let overlay = self.overlay(record, &container)?;
+        let bytes = fallback::copy_layers(self.host.own_ids()?, &overlay)?;
+        warn(&format!(
+            "overlay cannot be mounted on {} ({}) and {missing}: all {bytes} bytes of the image \
+             were copied for this container; install fuse-overlayfs, or set XDG_DATA_HOME to a \
+             directory on a local disk",
+            self.store.root().display(),
+            fallback::words(refused)
+        ));
+        let ready = attempt(&spec, record, RootSource::Directory(container.upper()))?;
+        Ok((ready, None))
     }
 
     fn overlay(
@@ -168,6 +196,26 @@ impl Engine {
             other => Ok(other?),
         }
     }
+}
+
+/// Carries a container with this root up to the last step before its program runs.
+fn attempt(spec: &Spec, record: &ContainerRecord, root: RootSource) -> Result<Ready, Error> {
+    let bundle = Bundle {
+        spec,
+        root,
+        filter: filter(record)?,
+        emulator: emulator::registration(&record.platform)?,
+        launch: Launch {
+            stdin: if record.streams.interactive {
+                Stdin::Inherit
+            } else {
+                Stdin::Null
+            },
+            ..Launch::default()
+        },
+    };
+    let single = SingleThreaded::check().map_err(carrier_runtime::Error::Prepare)?;
+    Ok(Prepared::new(bundle)?.spawn(&single)?.wait_ready()?)
 }
 
 fn wait(

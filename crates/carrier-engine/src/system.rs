@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::unpacker::spawn;
 
 /// Has something looked at or done by a process that may touch files of the caller's other ids.
-fn in_namespace<T: Serialize + DeserializeOwned>(
+pub(crate) fn in_namespace<T: Serialize + DeserializeOwned>(
     maps: &IdMaps,
     work: impl FnOnce() -> T,
 ) -> Result<T, Error> {

@@ -330,6 +330,7 @@ impl Error {
                     .to_owned()
             }
             Self::Unpack { reason, .. } if is_full(reason) => FREE_SPACE.to_owned(),
+            Self::Unpack { reason, .. } if is_unfit(reason) => UNFIT_HOME.to_owned(),
             Self::Unpack { .. } | Self::Image { .. } => {
                 "the image is broken: tell its author".to_owned()
             }
@@ -337,6 +338,14 @@ impl Error {
             _ => return None,
         })
     }
+}
+
+const UNFIT_HOME: &str = "the file system of the store may not be able to hold images (NFS, FUSE, \
+    overlay): set XDG_DATA_HOME to a directory on a local disk";
+
+/// What such file systems answer to device nodes, owners and extended attributes.
+fn is_unfit(text: &str) -> bool {
+    text.contains("Operation not permitted") || text.contains("not supported (os error 95)")
 }
 
 const FREE_SPACE: &str = "free some space: `carrier rm` removes containers and images";

@@ -90,6 +90,17 @@ pub enum RootSource {
     Directory(PathBuf),
     /// Layers, mounted on each other in the container's mount namespace.
     Overlay(Overlay),
+    /// A directory that another process has mounted in namespaces of its own.
+    Mounted(MountedRoot),
+}
+
+/// A root that a process has mounted, whose user namespace becomes the container's.
+#[derive(Debug)]
+pub struct MountedRoot {
+    /// The process: it has a user and a mount namespace.
+    pub pid: u32,
+    /// The root as that process sees it.
+    pub path: PathBuf,
 }
 
 /// The parts of an overlay mount, all on the host.
@@ -121,7 +132,25 @@ impl RootSource {
                 source: c_string("root.path", path.as_os_str())?,
             }),
             Self::Overlay(overlay) => overlay.into_mount().map(Step::MountOverlay),
+            Self::Mounted(root) => Self::Directory(root.path).into_step(),
         }
+    }
+
+    /// Has the container begin in the namespaces of the process that mounted its root; its own mount
+    /// namespace is a copy of that process's.
+    fn enter(&self, namespaces: &mut Wanted) -> Result<(), Error> {
+        let Self::Mounted(root) = self else {
+            return Ok(());
+        };
+        namespaces.new.remove(Namespaces::USER);
+        for (name, kind) in [("user", Namespaces::USER), ("mnt", Namespaces::MOUNT)] {
+            namespaces.joined.push(Join {
+                kind,
+                path: c_string("root", format!("/proc/{}/ns/{name}", root.pid))?,
+                origin: "root".to_owned(),
+            });
+        }
+        Ok(())
     }
 }
 
@@ -175,6 +204,7 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     let linux = linux.ok_or_else(|| invalid("linux", "it is required"))?;
     let mut namespaces = Wanted::of(linux)?;
     let mut maps = maps_of(linux);
+    bundle.root.enter(&mut namespaces)?;
     namespaces.check_maps(&maps)?;
     if namespaces.makes_users() {
         maps.complete();

@@ -237,3 +237,19 @@ pub enum IdMapError {
         source: io::Error,
     },
 }
+
+impl Error {
+    /// The kernel's answer where it cannot mount layers on each other, here or at all: an old kernel,
+    /// a missing module, a file system that overlay cannot write to, or too many on each other.
+    #[must_use]
+    pub fn overlay_refused(&self) -> Option<Errno> {
+        match self {
+            Self::Step { action, source, .. } if action == crate::plan::MOUNT_LAYERS => matches!(
+                *source,
+                Errno::INVAL | Errno::NODEV | Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS
+            )
+            .then_some(*source),
+            _ => None,
+        }
+    }
+}

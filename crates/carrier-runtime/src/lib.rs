@@ -23,7 +23,7 @@ pub mod seccomp;
 pub mod state;
 
 pub use capability::{Capabilities, UnknownCapability};
-pub use compile::{Bundle, Directory, Launch, Overlay, RootSource, Stdin};
+pub use compile::{Bundle, Directory, Launch, MountedRoot, Overlay, RootSource, Stdin};
 pub use config::OCI_VERSION;
 pub use error::{Error, IdMapError};
 pub use features::features;

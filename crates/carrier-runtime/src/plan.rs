@@ -169,6 +169,9 @@ pub(crate) enum Step {
     Fail,
 }
 
+/// What [`Step::MountOverlay`] does, in words.
+pub(crate) const MOUNT_LAYERS: &str = "mount the image's layers";
+
 /// Layers, and what to tell the kernel about them.
 #[derive(Debug)]
 pub(crate) struct OverlayMount {
@@ -295,7 +298,7 @@ impl fmt::Display for Step {
             Self::SetTraceable(true) => f.write_str("make the process traceable"),
             Self::SetTraceable(false) => f.write_str("make the process untraceable"),
             Self::SetPropagation(_) => f.write_str("separate the mount namespace"),
-            Self::MountOverlay(_) => f.write_str("mount the image's layers"),
+            Self::MountOverlay(_) => f.write_str(MOUNT_LAYERS),
             Self::BindRoot { source } => write!(f, "mount root directory {}", text(source)),
             Self::MountFilesystem(filesystem) => {
                 write!(

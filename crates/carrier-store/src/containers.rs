@@ -41,6 +41,19 @@ impl ContainerDir {
         self.0.join("work")
     }
 
+    /// Makes a place for whoever else than the kernel mounts the layers on each other.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn make_merged(&self) -> Result<PathBuf, Error> {
+        let path = self.0.join("merged");
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other.map_err(Error::io("make", &path))?,
+        }
+        Ok(path)
+    }
+
     /// Reads the container's record; nothing when the container is gone.
     ///
     /// # Errors

@@ -26,6 +26,10 @@ pub fn join_session(name: &CStr) -> io::Result<()> {
             name.as_ptr(),
         )
     })?;
+    // The kernel's answer when it is the caller's session keyring already.
+    if serial == 0 {
+        return Ok(());
+    }
     // SAFETY: the operation takes two integers: a key's serial number and permission bits.
     check(unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_SETPERM, serial, PERMISSIONS) })
         .map(drop)

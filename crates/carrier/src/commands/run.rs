@@ -27,7 +27,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
     }
     let engine = Engine::open()?;
     let image = image(&engine, args, &word)?;
-    Ok(engine.run(&image, &options)?)
+    Ok(engine.run(&image, &options, &progress::warn)?)
 }
 
 /// Finds the image, or fetches it.

@@ -1,0 +1,131 @@
+//! Hosts where the kernel cannot mount an image's layers on each other.
+//!
+//! The home of these tests is on an overlay, which overlay cannot write to: what the kernel says then
+//! is what it says of NFS.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test explains itself by its name"
+)]
+
+use carrier_e2e::{Cx, Outcome, is_root, skip};
+
+/// Runs a script as the ordinary user in a mount namespace where the user's data is on an overlay;
+/// `before` is done there as root.
+fn on_an_overlay(cx: &Cx, test: &str, before: &str, script: &str) -> Option<Outcome> {
+    if !is_root() {
+        skip(test, "only root can put a home on an overlay");
+        return None;
+    }
+    let home = cx.home();
+    let home = home.display();
+    let user = "setpriv --reuid carrier-test --regid carrier-test --init-groups";
+    let script = format!(
+        "set -e; cd {home}; mkdir -p l u w data; \
+         mount -t overlay overlay -o lowerdir=l,upperdir=u,workdir=w data; \
+         chown carrier-test:carrier-test data; {before}\n\
+         export XDG_DATA_HOME={home}/data; set +e; {user} sh -c '{script}'; code=$?; \
+         umount data; rm -rf l u w data; exit $code"
+    );
+    Some(cx.host_script(&script))
+}
+
+/// What the root of a container must be able to do, whatever it is made of.
+const WORK: &str = "cat /etc/passwd | head -1; echo new > /etc/new && cat /etc/new; \
+                    rm /etc/group && ls /etc | grep -c group; chown 1000 /etc/new && stat -c %u /etc/new; \
+                    ln /etc/new /twin && stat -c %h /twin";
+const RESULT: &str = "root:x:0:0:root:/root:/bin/sh\nnew\n0\n1000\n2";
+
+#[test]
+fn fuse_overlayfs_serves_the_root_where_the_kernel_cannot() {
+    let cx = Cx::with_registry();
+    let image = cx.image("busybox");
+    let script = format!(
+        "carrier pull -q {image} >/dev/null && carrier run --rm {image} sh -c \"{WORK}\" && \
+         carrier run --rm {image} sh -c \"grep -c fuse.fuse-overlayfs /proc/self/mounts; exit 7\"; \
+         code=$?; carrier rmi {image} >/dev/null; exit $code"
+    );
+    let Some(outcome) = on_an_overlay(
+        &cx,
+        "fuse_overlayfs_serves_the_root_where_the_kernel_cannot",
+        "",
+        &script,
+    ) else {
+        return;
+    };
+    outcome.exits_with(7).prints(&format!("{RESULT}\n1"));
+}
+
+#[test]
+fn a_copy_is_the_last_way_and_a_loud_one() {
+    let cx = Cx::with_registry();
+    let image = cx.image("busybox");
+    let script = format!(
+        "carrier pull -q {image} >/dev/null && carrier run --rm {image} sh -c \"{WORK}\"; \
+         code=$?; carrier rmi {image} >/dev/null; exit $code"
+    );
+    // Nobody has the program in this namespace.
+    let hide = "mount --bind /dev/null /usr/bin/fuse-overlayfs;";
+    let Some(outcome) = on_an_overlay(&cx, "a_copy_is_the_last_way_and_a_loud_one", hide, &script)
+    else {
+        return;
+    };
+    let outcome = outcome.exits_with(0).prints(RESULT);
+    let warning = outcome.errors();
+    assert!(
+        warning.contains("warning: overlay cannot be mounted on"),
+        "{warning}"
+    );
+    assert!(
+        warning.contains("fuse-overlayfs is not installed"),
+        "{warning}"
+    );
+    assert!(!warning.contains("os error"), "{warning}");
+    assert!(
+        warning.contains("were copied for this container"),
+        "{warning}"
+    );
+    println!("{warning}");
+}
+
+#[test]
+fn a_home_that_cannot_hold_an_image_is_named() {
+    let cx = Cx::with_registry();
+    // Its whiteouts are device nodes, which an overlay keeps for itself.
+    let image = cx.image("layered");
+    let script = format!("carrier pull -q {image}");
+    let test = "a_home_that_cannot_hold_an_image_is_named";
+    let Some(outcome) = on_an_overlay(&cx, test, "", &script) else {
+        return;
+    };
+    let outcome = outcome.exits_with(125).complains("Operation not permitted");
+    assert!(
+        outcome
+            .errors()
+            .contains("set XDG_DATA_HOME to a directory on a local disk")
+    );
+}
+
+#[test]
+fn the_program_that_serves_the_root_ends_with_carrier() {
+    let cx = Cx::with_registry();
+    let image = cx.image("busybox");
+    let script = format!(
+        "carrier pull -q {image} >/dev/null; \
+         carrier run --name one {image} sleep 60 & \
+         until carrier ls -c -q | grep -q .; do sleep 0.05; done; \
+         pgrep -u carrier-test -f \"^/usr/bin/fuse-overlayfs.*$PWD\" >/dev/null && echo serves; \
+         kill -9 $!; wait; sleep 0.5; carrier rm one; carrier rmi {image} >/dev/null"
+    );
+    let Some(outcome) = on_an_overlay(
+        &cx,
+        "the_program_that_serves_the_root_ends_with_carrier",
+        "",
+        &script,
+    ) else {
+        return;
+    };
+    // That no process is left is looked at by the harness.
+    outcome.shows("serves").shows("one");
+}
