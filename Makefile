@@ -57,7 +57,8 @@ fuzz: ## one target of fuzz/ for a minute: F=reference, manifest, config, tar or
 	mkdir -p fuzz/target/corpus/$(F)
 	cargo +nightly fuzz run $(F) fuzz/target/corpus/$(F) fuzz/corpus/$(F) -- -max_total_time=60
 
-nightly: ## races against the release binary, 2,000 rounds each: minutes
+nightly: ## races against the release binary, 2,000 rounds each, and 100,000 mutated archives: minutes
+	CARRIER_FUZZ_ARCHIVES=100000 cargo nextest run --locked -p carrier-store --profile nightly --no-capture u10_u11
 	CARRIER_RACE_ROUNDS=2000 CARRIER_BIN=$(CURDIR)/$(RELEASE) \
 		cargo nextest run --locked -p carrier-e2e --profile nightly --no-capture --test oci_races
 

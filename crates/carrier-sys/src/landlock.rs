@@ -130,3 +130,40 @@ fn create(attributes: &RulesetAttributes) -> io::Result<OwnedFd> {
     // SAFETY: the kernel returned a new descriptor, which nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::fd::AsFd as _;
+    use std::path::Path;
+
+    #[test]
+    fn what_is_beneath_the_directory_is_all_there_is() {
+        let Some(version) = version().filter(|version| *version > 1) else {
+            println!("skipped: the kernel has no Landlock, or an old one");
+            return;
+        };
+        let home = std::env::temp_dir().join(format!("landlock-{}", std::process::id()));
+        fs::create_dir(&home).unwrap();
+        let place = home.clone();
+        // Landlock confines a thread and its children: the one of this test has to clean up.
+        let confined = std::thread::Builder::new().spawn(move || attempt(&place, version));
+        let result = confined.unwrap().join();
+        fs::remove_dir(&home).unwrap();
+        result.unwrap();
+    }
+
+    fn attempt(home: &Path, version: u32) {
+        let directory = fs::File::open(home).unwrap();
+        rustix::thread::set_no_new_privs(true).unwrap();
+        confine_to(directory.as_fd(), Access::all() - Access::EXECUTE, version).unwrap();
+        fs::write(home.join("file"), "x").unwrap();
+        assert_eq!(fs::read(home.join("file")).unwrap(), b"x");
+        fs::remove_file(home.join("file")).unwrap();
+        let read = fs::read("/etc/passwd").unwrap_err();
+        assert_eq!(read.kind(), io::ErrorKind::PermissionDenied);
+        assert!(fs::write(home.with_extension("outside"), "x").is_err());
+        assert!(std::process::Command::new("true").status().is_err());
+    }
+}

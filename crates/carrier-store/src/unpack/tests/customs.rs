@@ -104,3 +104,27 @@ fn u10_what_readers_take_differently_is_refused() {
         );
     }
 }
+
+#[test]
+fn u19_the_table_of_zstd_chunked_is_skipped() {
+    // RFC 8878, section 3.1.2: frames that a decoder skips.
+    let skippable = |text: &[u8]| {
+        let length = u32::try_from(text.len()).unwrap().to_le_bytes();
+        [&0x184d_2a50_u32.to_le_bytes()[..], &length, text].concat()
+    };
+    let layer = Layer::default().file("f", "archive").bytes();
+    let (head, tail) = layer.split_at(600);
+    let frame = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
+    let table = skippable(br#"{"entries":[{"name":"f","digest":"sha256:0"}]}"#);
+    let stream = [frame(head), frame(tail), table, skippable(b"footer")].concat();
+    let scene = Scene::new();
+    let summary = scene.unpack_bytes(&stream, Compression::Zstd).unwrap();
+    assert_eq!(summary.diff_id.0, crate::blobs::digest_of(&layer));
+    assert_eq!(fs::read(scene.layer("f")).unwrap(), b"archive");
+    let garbage = [frame(&layer), b"garbage".to_vec()].concat();
+    assert!(
+        Scene::new()
+            .unpack_bytes(&garbage, Compression::Zstd)
+            .is_err()
+    );
+}
