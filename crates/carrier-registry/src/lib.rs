@@ -23,6 +23,7 @@ mod resolver;
 mod retry;
 mod tags;
 mod transfer;
+mod write_behind;
 
 /// What the fuzz targets need.
 #[cfg(feature = "fuzzing")]

@@ -11,6 +11,7 @@ use carrier_store::{Error as StoreError, ImageRecord, Store, VerifiedBlob};
 
 use crate::client::Client;
 use crate::transfer::write_error;
+use crate::write_behind::write_behind;
 use crate::{Error, LayerSink, Progress, PullOptions, Pulled};
 use document::{Document, Resolved};
 
@@ -42,7 +43,8 @@ pub fn pull(
         sink,
         progress,
     };
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let pull = async {
         let mut attempt = 1;
         loop {
             match puller.pull().await {
@@ -54,7 +56,8 @@ pub fn pull(
                 other => return other,
             }
         }
-    })
+    };
+    write_behind(store, || runtime.block_on(pull))
 }
 
 /// What requests run on, for the time of one call.

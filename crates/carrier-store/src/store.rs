@@ -92,7 +92,10 @@ impl Store {
     }
 
     /// Brings everything that was written on the store's file system to the disk.
-    pub(crate) fn sync(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn sync(&self) -> Result<(), Error> {
         // syncfs(2) takes no O_PATH descriptor.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(&self.root, flags, Mode::empty())
