@@ -13,7 +13,7 @@ use images::{
 pub(crate) use registry::{
     AuthArgs, CompressionFormat, LoginArgs, LogoutArgs, PushArgs, SecretArgs, TlsArgs,
 };
-use system::SystemArgs;
+use system::{InfoArgs, SystemArgs};
 
 /// A rootless, daemonless container engine.
 #[derive(Debug, Parser)]
@@ -71,6 +71,8 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// The verbs of images
     Image(ImageArgs),
+    /// Show facts of the engine and the host
+    Info(InfoArgs),
     /// The verbs about the store as a whole
     System(SystemArgs),
     #[command(hide = true)]

@@ -36,6 +36,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Load(args) => images::load(&args),
         Verb::Import(args) => images::import(&args),
         Verb::Export(args) => images::export(&args),
+        Verb::Info(args) => system::info(&args),
         Verb::System(args) => system::system(&args),
         Verb::Search(args) => images::search(&args),
     }

@@ -127,3 +127,43 @@ fn reset_is_refused_while_containers_run_and_works_when_the_store_is_damaged() {
     let again = cx.pulled("busybox");
     cx.carrier(["run", "--rm", &again, "true"]).succeeds();
 }
+
+#[test]
+fn a_check_has_nothing_to_say_about_what_carrier_itself_has_made() {
+    let cx = Cx::with_registry();
+    for name in ["busybox", "layered", "many-layers", "docker-schema2"] {
+        let image = cx.pulled(name);
+        cx.carrier(["tag", &image, &format!("{name}:second")])
+            .succeeds();
+        cx.carrier(["untag", &image, &image]).succeeds();
+    }
+    cx.carrier(["run", "hello"]).succeeds();
+    let script = "carrier save -o docker.tar layered:second && \
+                  carrier save --format oci-archive -o oci.tar busybox:second && \
+                  carrier rmi layered:second busybox:second && \
+                  carrier load -q -i docker.tar && carrier load -q -i oci.tar && \
+                  tar -c -C /etc hostname | carrier import - imported:1 && \
+                  rm docker.tar oci.tar";
+    cx.script(script).succeeds();
+    for depth in ["--quick", "--deep"] {
+        cx.carrier(["system", "check", depth]).succeeds().prints("");
+    }
+    cx.carrier(["rm", "-c"]).succeeds();
+}
+
+#[test]
+fn info_tells_facts_in_every_format() {
+    let cx = Cx::new();
+    cx.carrier(["info"])
+        .succeeds()
+        .shows("Images: 0\n")
+        .shows("Carrier Root Dir: ");
+    let json = cx
+        .carrier(["system", "info", "--format", "json"])
+        .succeeds();
+    let json: Value = serde_json::from_str(json.text()).unwrap();
+    assert_eq!(json["OSType"], "linux");
+    cx.carrier(["info", "-f", "{{.Containers}} {{.OSType}}"])
+        .succeeds()
+        .prints("0 linux");
+}

@@ -10,6 +10,8 @@ pub(crate) struct SystemArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SystemVerb {
+    /// Show facts of the engine and the host
+    Info(InfoArgs),
     /// Show what takes how much of the disk
     Df(DiskArgs),
     /// Remove what nothing needs at the moment
@@ -18,6 +20,13 @@ pub(crate) enum SystemVerb {
     Check(CheckArgs),
     /// Remove everything
     Reset(ResetArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InfoArgs {
+    /// "json" or a Go template
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
 }
 
 #[derive(Args, Debug)]

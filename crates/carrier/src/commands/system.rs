@@ -2,18 +2,22 @@
 
 mod check;
 mod df;
+mod info;
 
 use std::io::Write as _;
 
 use carrier_engine::{Engine, ImageChange};
 
 use super::print;
+pub(super) use info::info;
+
 use crate::cli::system::{PruneArgs, ResetArgs, SystemArgs, SystemVerb};
 use crate::report::Failure;
 use crate::table::size;
 
 pub(crate) fn system(args: &SystemArgs) -> Result<u8, Failure> {
     match &args.verb {
+        SystemVerb::Info(args) => info(args),
         SystemVerb::Df(args) => df::df(args),
         SystemVerb::Prune(args) => prune(args),
         SystemVerb::Check(args) => check::check(args),
