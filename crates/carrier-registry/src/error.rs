@@ -99,7 +99,15 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
-    /// The server's certificate is not what it should be, or it does not like ours.
+    /// The server wants another certificate of ours, or any.
+    #[error("registry {host} wants to know us by a certificate: {reason}")]
+    ClientCertificate {
+        /// Host and perhaps port.
+        host: String,
+        /// The cause.
+        reason: String,
+    },
+    /// The server's certificate is not what it should be.
     #[error("registry {host} cannot be trusted: {reason}")]
     Tls {
         /// Host and perhaps port.
@@ -290,6 +298,9 @@ impl Error {
             } => format!(
                 "install {program}, or remove it from credsStore and credHelpers in {}",
                 named_by.display()
+            ),
+            Self::ClientCertificate { host, .. } => format!(
+                "put yours into ~/.config/containers/certs.d/{host} as client.cert and client.key"
             ),
             Self::Tls { host, .. } => format!(
                 "put the certificate of its authority into ~/.config/containers/certs.d/{host}/ca.crt"

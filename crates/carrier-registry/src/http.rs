@@ -146,7 +146,9 @@ pub(crate) async fn read(
 pub(crate) fn transport(host: &str, error: &reqwest::Error) -> Error {
     let host = host.to_owned();
     let reason = deepest(error);
-    if causes(error).any(is_about_certificates) {
+    if wants_our_certificate(&reason) {
+        Error::ClientCertificate { host, reason }
+    } else if causes(error).any(is_about_certificates) {
         Error::Tls { host, reason }
     } else if causes(error).any(is_against_protocol) {
         Error::Protocol { host, reason }
@@ -173,12 +175,21 @@ fn causes<'a>(
     })
 }
 
+/// Whether a server has said that it does not like our certificate, RFC 8446 section 6.2. HTTP/2
+/// passes on the text alone.
+fn wants_our_certificate(reason: &str) -> bool {
+    let alert = reason.strip_prefix("received fatal alert: ");
+    alert.is_some_and(|alert| {
+        alert.contains("Certificate") || ["UnknownCA", "AccessDenied"].contains(&alert)
+    })
+}
+
 /// Only these are worth a word on certificates; others mean that the server speaks no TLS.
 fn is_about_certificates(error: &(dyn std::error::Error + 'static)) -> bool {
     use rustls::Error as Tls;
     matches!(
         error.downcast_ref(),
-        Some(Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented | Tls::AlertReceived(_))
+        Some(Tls::InvalidCertificate(_) | Tls::NoCertificatesPresented)
     )
 }
 

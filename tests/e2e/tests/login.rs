@@ -322,11 +322,9 @@ fn certificates_for_one_host_are_in_a_directory_of_its_name() {
     fs::create_dir_all(&directory).unwrap();
     fs::copy(authority.certificate(), directory.join("ca.crt")).unwrap();
     // The registry is not content with that yet.
-    let refused = cx.carrier(["pull", &unknown]).exits_with(125);
-    assert!(
-        refused.errors().contains("registry 127.0.0.1"),
-        "{refused:#?}"
-    );
+    cx.carrier(["pull", &unknown])
+        .exits_with(125)
+        .complains("wants to know us by a certificate");
     fs::copy(&client.certificate, directory.join("ann.cert")).unwrap();
     cx.carrier(["pull", &unknown])
         .exits_with(125)

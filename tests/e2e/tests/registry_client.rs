@@ -88,18 +88,29 @@ fn a_token_is_renewed_before_it_expires() {
 fn a_token_that_is_refused_in_mid_pull_is_replaced_once_for_all() {
     let cx = Cx::new();
     let (shelf, tokens) = (Shelf::of("x", &image(3)), Tokens::default());
+    let blobs = AtomicUsize::new(0);
     let internet = Internet::of(&cx, &["x"], move |request| {
-        let first = request.authorization() == "Bearer token1";
+        let is_first = request.authorization() == "Bearer token1";
         match request.path.as_str() {
-            "/token" => tokens.issue(300),
+            // Whoever does not wait for another's token would ask for one meanwhile.
+            "/token" => tokens.issue(300).slowly(Duration::from_millis(300)),
             _ if tokens.age(request).is_none() => challenge(request),
-            path if path.contains("/blobs/") && first => challenge(request),
+            // The configuration comes with the first token, the layers do not.
+            path if path.contains("/blobs/") => match blobs.fetch_add(1, Ordering::Relaxed) {
+                1.. if is_first => challenge(request),
+                _ => shelf.get(path),
+            },
             path => shelf.get(path),
         }
     });
     let name = format!("{}/x", internet.address());
     cx.carrier(["pull", "-q", &name]).succeeds();
-    assert_eq!(count(&internet, "/token"), 2);
+    assert_eq!(count(&internet, "/token"), 2, "{:#?}", internet.requests());
+    assert_eq!(
+        count(&internet, "/blobs/"),
+        1 + 3 + 3,
+        "three layers are refused at once"
+    );
 }
 
 #[test]
