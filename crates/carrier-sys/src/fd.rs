@@ -23,13 +23,13 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     .map(drop)
 }
 
-/// Closes every descriptor but those in `keep`, close_range(2): for a child that goes on without exec.
+/// Closes every descriptor but those in `keep`: for a child that goes on without exec.
 ///
 /// Whatever owned the others in the parent has no business in this child, which leaves by `_exit`.
 ///
 /// # Errors
-/// `ENOSYS` before Linux 5.9.
-pub fn close_all_but(keep: &[BorrowedFd<'_>], _token: &ChildToken) -> io::Result<()> {
+/// Those of close_range(2), but for the one of kernels that lack it.
+pub fn close_all_but(keep: &[BorrowedFd<'_>], token: &ChildToken) -> io::Result<()> {
     let mut numbers: Vec<u32> = keep
         .iter()
         .map(|kept| kept.as_raw_fd().cast_unsigned())
@@ -38,11 +38,26 @@ pub fn close_all_but(keep: &[BorrowedFd<'_>], _token: &ChildToken) -> io::Result
     let mut first = 0;
     for number in numbers.into_iter().chain([u32::MAX]) {
         if first < number {
-            // SAFETY: the child has its own table of descriptors, and those who own what is closed
-            // are never dropped in it: the token says that the child ends with `_exit`.
-            check(unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) })?;
+            close_range(first, number - 1, token)?;
         }
         first = number.saturating_add(1);
+    }
+    Ok(())
+}
+
+fn close_range(first: u32, last: u32, _token: &ChildToken) -> io::Result<()> {
+    // SAFETY: the child has its own table of descriptors, and those who own what is closed are never
+    // dropped in it: the token says that the child ends with `_exit`.
+    match check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {}
+        other => return other.map(drop),
+    }
+    // Before Linux 5.9: no number is above the limit, unless that was lowered.
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.and_then(|limit| u32::try_from(limit).ok());
+    for number in first..=last.min(limit.unwrap_or(1 << 20)) {
+        // SAFETY: as above; a number that is not open is an error without consequence.
+        unsafe { libc::close(number.cast_signed()) };
     }
     Ok(())
 }

@@ -127,7 +127,11 @@ fn pivot_into(directory: &OwnedFd) -> Result<(), Refused> {
         | OpenTreeFlags::AT_EMPTY_PATH;
     let tree = rustix::mount::open_tree(&own, c"", flags).map_err(step("mount the layer"))?;
     let attributes = Attributes::NO_SUID | Attributes::NO_DEVICES | Attributes::NO_EXEC;
-    set_attributes(tree.as_fd(), attributes, false).map_err(step("mount the layer"))?;
+    match set_attributes(tree.as_fd(), attributes, false) {
+        // Before Linux 5.12. Nothing that needs these attributes can be called later.
+        Err(error) if error.raw_os_error() == Some(Errno::NOSYS.raw_os_error()) => {}
+        other => other.map_err(step("mount the layer"))?,
+    }
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     let pivot = || {
         rustix::mount::move_mount(&tree, c"", &own, c"", flags)?;
