@@ -336,8 +336,8 @@ impl Error {
                 None => return None,
             },
             Self::Unpack { reason, .. } if reason.contains("not mapped") => {
-                "the image has files of several owners, which takes subordinate ids: `sudo usermod \
-                 --add-subuids 100000-165535 --add-subgids 100000-165535 $USER`"
+                "each owner of files takes a subordinate id: `sudo usermod --add-subuids 100000-165535 \
+                 --add-subgids 100000-165535 $USER` gives 65536, a longer range those above"
                     .to_owned()
             }
             Self::Unpack { reason, .. } if is_full(reason) => FREE_SPACE.to_owned(),
