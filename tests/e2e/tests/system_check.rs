@@ -164,7 +164,7 @@ fn every_single_fault_is_found_and_nothing_else_is_harmed() {
     copy(&place, &good);
     let everything = everything_below(&good);
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
-    let wanted = rounds_or(200);
+    let wanted = rounds_or(150);
     let (mut injected, mut found, mut repaired) = (0, 0, 0);
     while injected < wanted {
         let fault = FAULTS[numbers.below(FAULTS.len())];

@@ -101,8 +101,12 @@ impl Engine {
         damaged: &HashSet<PathBuf>,
     ) -> Result<Vec<Finding>, Error> {
         let mut findings = Vec::new();
+        if layers.is_empty() {
+            return Ok(findings);
+        }
+        let unpacker = Unpacker::start(self.host.own_ids()?)?;
         for layer in layers {
-            let fresh = self.unpack_again(layer, damaged)?;
+            let fresh = self.unpack_again(&unpacker, layer, damaged)?;
             let problem = in_namespace(&self.host.maps, || {
                 let directory = self.store.layer_dir(&layer.summary.diff_id);
                 let fresh = fresh.as_ref().map(|(staged, summary)| {
@@ -126,6 +130,7 @@ impl Engine {
     /// Unpacks the blob of a layer into a directory of its own; nothing where there is no good blob.
     fn unpack_again(
         &self,
+        unpacker: &Unpacker,
         layer: &CheckedLayer,
         damaged: &HashSet<PathBuf>,
     ) -> Result<Option<(StagedLayer, LayerSummary)>, Error> {
@@ -143,7 +148,6 @@ impl Engine {
             action: "talk to",
             source,
         };
-        let unpacker = Unpacker::start(self.host.own_ids()?)?;
         let staged = self.store.stage_layer()?;
         let channel = unpacker
             .begin(staged.directory(), compression)
@@ -155,9 +159,6 @@ impl Engine {
         match serde_json::from_str(&line) {
             Ok(UnpackReport::Ok(summary)) => {
                 control.get_mut().write_all(b"k").map_err(failed)?;
-                drop(control);
-                // It ends when the layer is done.
-                drop(unpacker);
                 Ok(Some((staged, summary)))
             }
             // What cannot be unpacked now could be once: the disk is full, perhaps.
