@@ -9,6 +9,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use carrier_e2e::{Canary, Cx, Image, Layer, Registry, is_root, skip};
@@ -379,6 +381,37 @@ fn u14_a_layer_does_not_fill_the_disk() {
     outcome
         .complains("No space left on device, which has to keep 3 MiB free")
         .prints("");
+}
+
+#[test]
+fn u14_a_file_with_holes_takes_the_space_of_its_parts() {
+    let scene = Scene::new();
+    let file = scene.cx.file("sparse", "begin");
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_len(100 << 20)
+        .unwrap();
+    let archive = Command::new("tar")
+        .args([
+            "--sparse",
+            "--format=pax",
+            "--owner=0",
+            "--group=0",
+            "-cf",
+            "-",
+            "-C",
+        ])
+        .arg(Path::new(&file).parent().unwrap())
+        .arg("sparse")
+        .output()
+        .unwrap();
+    let layer = Layer::of_archive(archive.stdout);
+    let shown = scene.shows(vec![layer], "stat -c '%s %b' /sparse");
+    let (size, blocks) = shown.split_once(' ').unwrap();
+    assert_eq!(size, "104857600");
+    assert!(blocks.parse::<u32>().unwrap() < 100, "{blocks} blocks");
 }
 
 #[test]
