@@ -122,6 +122,9 @@ impl BadArchive {
             }
             Self::NoImages => "`carrier import` makes an image of a plain file system".to_owned(),
             Self::TooOld => "load and save it again with a newer Docker".to_owned(),
+            Self::Unpack { reason, .. } if reason.contains("No space left") => {
+                "free some space: `carrier rm` removes containers and images".to_owned()
+            }
             Self::NoPlatform { .. } => "leave --platform out, or name one of those".to_owned(),
             _ => "nothing was loaded; make the archive again".to_owned(),
         }

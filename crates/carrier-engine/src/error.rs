@@ -283,28 +283,6 @@ impl Error {
             Self::NoSuchImage(reference) => {
                 format!("`carrier pull {}` fetches it", reference.familiar())
             }
-            Self::NoImageOfThatName(_) => "`carrier images` lists what there is".to_owned(),
-            Self::NoSuchPlatform { image, wanted, .. } => {
-                format!("`carrier pull --platform {wanted} {image}` fetches it")
-            }
-            Self::NotATag { image, .. } => {
-                format!("`carrier image inspect {image}` lists its names")
-            }
-            Self::TagWithDigest(_) => "name it NAME[:TAG]".to_owned(),
-            Self::SeveralRepositories { .. } => {
-                "remove it by a name, or --force removes all names".to_owned()
-            }
-            Self::BadArchive(error) => error.hint(),
-            Self::BadChange(_) => {
-                "changes are instructions of a Dockerfile: CMD, ENTRYPOINT, ENV, \
-                                   EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR"
-                    .to_owned()
-            }
-            Self::ImageDamaged { image, .. } => format!("`carrier pull {image}` repairs it"),
-            Self::Filter(_) => "filters are dangling=true|false, label=KEY[=VALUE], before=IMAGE, \
-                                since=IMAGE, until=TIME and reference=PATTERN; `image prune` knows \
-                                until, label and label!"
-                .to_owned(),
             Self::AmbiguousId { .. } => "type more digits of the id".to_owned(),
             Self::ContainerAndImage(name) => {
                 format!(
@@ -343,8 +321,40 @@ impl Error {
             }
             Self::NoHome => "set HOME, or XDG_DATA_HOME, to a directory of your own".to_owned(),
             Self::Write { source, .. } | Self::Unpacker { source, .. } => return io_hint(source),
+            Self::Terminal { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                return io_hint(source);
+            }
             Self::Store(error) => return store_hint(error),
             Self::Runtime(error) => return runtime_hint(error),
+            other => return other.image_hint(),
+        })
+    }
+
+    /// [`Self::hint`], for errors about images.
+    fn image_hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoImageOfThatName(_) => "`carrier images` lists what there is".to_owned(),
+            Self::NoSuchPlatform { image, wanted, .. } => {
+                format!("`carrier pull --platform {wanted} {image}` fetches it")
+            }
+            Self::NotATag { image, .. } => {
+                format!("`carrier image inspect {image}` lists its names")
+            }
+            Self::TagWithDigest(_) => "name it NAME[:TAG]".to_owned(),
+            Self::SeveralRepositories { .. } => {
+                "remove it by a name, or --force removes all names".to_owned()
+            }
+            Self::BadArchive(error) => error.hint(),
+            Self::BadChange(_) => {
+                "changes are instructions of a Dockerfile: CMD, ENTRYPOINT, ENV, \
+                                   EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR"
+                    .to_owned()
+            }
+            Self::ImageDamaged { image, .. } => format!("`carrier pull {image}` repairs it"),
+            Self::Filter(_) => "filters are dangling=true|false, label=KEY[=VALUE], before=IMAGE, \
+                                since=IMAGE, until=TIME and reference=PATTERN; `image prune` knows \
+                                until, label and label!"
+                .to_owned(),
             _ => return None,
         })
     }

@@ -153,7 +153,11 @@ impl Engine {
 
     /// Removes what nobody works on, in the user namespace where files of other ids are left.
     pub(crate) fn sweep(&self) -> Result<(), Error> {
-        if self.store.sweep()?.foreign > 0 {
+        let mut sweep = self.store.sweep()?;
+        if sweep.images && self.store.reclaim_images(|| self.image_users())? {
+            sweep.foreign += 1;
+        }
+        if sweep.foreign > 0 {
             unpacker::sweep_in_namespace(&self.store, &self.host.maps)?;
         }
         Ok(())

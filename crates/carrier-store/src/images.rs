@@ -10,6 +10,7 @@
 mod index;
 mod place;
 mod remove;
+mod transit;
 
 use std::collections::HashSet;
 use std::fs;
@@ -26,6 +27,8 @@ use crate::error::Error;
 use crate::store::Store;
 
 pub use remove::{ImageUser, LastName, RemovedImages};
+pub use transit::Transit;
+pub(crate) use transit::{is_live, is_mark};
 
 const DIRECTORY: &str = "images";
 const UNTAGGED: &str = "untagged";
@@ -203,15 +206,18 @@ fn read_record(path: &Path) -> Result<Option<ImageRecord>, Error> {
 fn records_in(directory: &Path) -> Result<Vec<ImageRecord>, Error> {
     let mut records = Vec::new();
     for path in entries(directory)? {
-        let hidden = path
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         let is_record = path.extension().is_some_and(|name| name == "json") && path.is_file();
-        if is_record && !hidden {
+        if is_record && !is_hidden(&path) {
             records.extend(read_record(&path)?);
         }
     }
     Ok(records)
+}
+
+/// Whether a file is one that is being written.
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name();
+    name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 /// What is in a directory, in the order of names; nothing in one that does not exist.

@@ -16,6 +16,7 @@
 //! containers/<id>/{upper,work}        what it wrote
 //! names/<name>                        a symbolic link whose text is the container's id
 //! staging/<random>                    things that are being made or removed
+//! staging/<random>.{image,removed}    images that are on their way in or out
 //! lock                                held while images change
 //! ```
 
@@ -42,7 +43,7 @@ pub use check::{Checked, CheckedLayer, Depth, Finding, Remedy, Repaired, check_t
 pub use containers::ContainerDir;
 pub use downloads::Download;
 pub use error::Error;
-pub use images::{ImageRecord, ImageUser, LastName, RemovedImages};
+pub use images::{ImageRecord, ImageUser, LastName, RemovedImages, Transit};
 pub use ingest::Ingest;
 pub use inventory::{Fingerprint, TreeSize, count, fingerprints, first_difference};
 pub use layers::StagedLayer;

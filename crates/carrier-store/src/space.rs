@@ -58,7 +58,7 @@ impl Store {
         }
         for (place, image) in images.iter().enumerate() {
             let blobs = self.blobs_of(image)?.into_iter();
-            let blobs = blobs.map(|digest| format!("blobs/sha256/{}", digest.hex()));
+            let blobs = blobs.map(|digest| blob_place(&digest));
             let layers: HashSet<&DiffId> = image.config.rootfs.diff_ids.iter().collect();
             let layers = layers
                 .into_iter()
@@ -83,7 +83,12 @@ impl Store {
     ) -> Result<Unneeded, Error> {
         let lock = self.lock()?;
         let (_, taken) = self.space_taken()?;
-        let in_use: HashSet<DiffId> = in_use()?.into_iter().collect();
+        let mut in_use: HashSet<DiffId> = in_use()?.into_iter().collect();
+        let mut blobs_in_use = HashSet::new();
+        for image in self.coming_images()? {
+            blobs_in_use.extend(self.blobs_of(&image)?.iter().map(blob_place));
+            in_use.extend(image.config.rootfs.diff_ids);
+        }
         let mut removed = Unneeded::default();
         let mut layers = Vec::new();
         for (name, part) in taken {
@@ -99,7 +104,7 @@ impl Store {
                     }
                 }
                 // What a broken pull has fetched is its own to remove.
-                None if name.starts_with("downloads/") => {}
+                None if name.starts_with("downloads/") || blobs_in_use.contains(&name) => {}
                 None => {
                     let path = self.path(&name);
                     fs::remove_file(&path).map_err(Error::io("remove", &path))?;
@@ -144,4 +149,8 @@ impl Store {
         });
         ids.collect()
     }
+}
+
+fn blob_place(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
 }

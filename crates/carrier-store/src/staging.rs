@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::images::is_live;
 use crate::store::{Store, make_private};
 use crate::tree::{self, RemoveError};
 
@@ -24,6 +25,8 @@ pub struct Sweep {
     /// Entries with files of other ids: only a process in the caller's user namespace can remove
     /// them.
     pub foreign: usize,
+    /// Whether a crash has left an image on its way: [`Store::reclaim_images`] knows what to do.
+    pub images: bool,
 }
 
 /// An entry of `staging/` that this process works on.
@@ -95,6 +98,7 @@ impl Store {
         let mut sweep = Sweep {
             removed: self.sweep_downloads()?,
             foreign: 0,
+            images: self.has_abandoned_images()?,
         };
         let entries = match fs::read_dir(&directory) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(sweep),
@@ -133,8 +137,8 @@ impl Store {
         };
         let is_free = |path: &PathBuf| match open_readable(path) {
             Ok(lock) => rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok(),
-            // Nothing that is worked on is like that.
-            Err(errno) => errno != Errno::NOENT,
+            // Nothing else that is worked on is like that.
+            Err(errno) => errno != Errno::NOENT && !is_live(path),
         };
         let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
         Ok(paths.filter(is_free).collect())
@@ -158,7 +162,7 @@ fn open_readable(path: &Path) -> Result<OwnedFd, Errno> {
     rustix::fs::open(path, flags, Mode::empty())
 }
 
-fn random_name() -> Result<String, Error> {
+pub(crate) fn random_name() -> Result<String, Error> {
     use rustix::rand::{GetRandomFlags, getrandom};
     let mut bytes = [0; 16];
     getrandom(&mut bytes, GetRandomFlags::empty()).map_err(Error::errno("read", "/dev/urandom"))?;

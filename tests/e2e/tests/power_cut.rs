@@ -223,3 +223,49 @@ fn a_power_cut_in_the_middle_of_a_pull_is_repaired_by_the_next() {
     println!("{rounds} power cuts in a pull: {wrong} damaged files after the next");
     assert_eq!(wrong, 0);
 }
+
+#[test]
+fn a_power_cut_after_load_import_or_untag_loses_nothing() {
+    const NAME: &str = "a_power_cut_after_load_import_or_untag_loses_nothing";
+    const LAYERS: usize = 2;
+    if !is_root() {
+        return skip(NAME, "only root can mount a file system and shut it down");
+    }
+    let rounds = rounds_or(20);
+    let registry = Registry::empty();
+    image(LAYERS).push(registry.host(), "x", "latest");
+    let name = registry.reference("x");
+    let cx = Cx::new();
+    let archives = cx.home().with_file_name("run").display().to_string();
+    cx.carrier(["pull", "-q", &name]).succeeds();
+    cx.script(&format!("carrier save -o {archives}/x.tar {name}"))
+        .succeeds();
+    cx.script(&format!(
+        "for fs in {}/layers/*/fs; do tar rf {archives}/fs.tar -C $fs $(ls $fs); done",
+        cx.store().display()
+    ))
+    .succeeds();
+    cx.carrier(["rmi", &name]).succeeds();
+    let disk = Disk::at_home_of(&cx);
+    let mut wrong = 0;
+    let mut check = |command: &str, expected: &str| {
+        cx.script(command).succeeds();
+        disk.cut_power();
+        let images = ["images", "--format", "{{.Tag}}"];
+        cx.carrier(images).succeeds().prints(expected);
+        if !expected.is_empty() {
+            wrong += damaged(&cx, LAYERS);
+        }
+    };
+    for _ in 0..rounds.div_ceil(4) {
+        check(&format!("carrier load -i {archives}/x.tar"), "latest");
+        check(&format!("carrier untag {name}"), "<none>");
+        check("carrier image prune -f", "");
+        check(&format!("carrier import {archives}/fs.tar y:2"), "2");
+        cx.carrier(["rmi", "y:2"]).succeeds();
+    }
+    disk.check();
+    let cuts = rounds.div_ceil(4) * 4;
+    println!("{cuts} power cuts after load, untag, prune and import: {wrong} damaged files");
+    assert_eq!(wrong, 0);
+}

@@ -73,6 +73,22 @@ impl Engine {
                 size,
             )],
         })?;
+        let parsed =
+            ImageConfig::parse(&config, 1).map_err(|error| Error::Configuration(error.into()))?;
+        let kind = MediaType::OciManifest.name();
+        let mut record = ImageRecord {
+            schema: ImageRecord::SCHEMA,
+            reference: options.name.clone(),
+            origin: None,
+            platform: options.platform.clone().unwrap_or_else(Platform::host),
+            manifest: descriptor(kind, digest_of(&manifest), manifest.len() as u64),
+            index: None,
+            id: ImageId(digest_of(&config)),
+            size: 0,
+            config: parsed,
+        };
+        // A crash between the parts and the name leaves nothing but this.
+        let _transit = self.store.announce_image(&record)?;
         let mut ingest = self.store.ingest();
         ingest.add_layer(layer, &summary)?;
         ingest.add_blob(blob);
@@ -80,37 +96,15 @@ impl Engine {
             ingest.add_blob(blob_of(&self.store, document)?);
         }
         ingest.commit()?;
-        self.put_imported(options, &config, &manifest)
+        record.size = self.store.unpacked_size(&record.config)?;
+        self.store.put_image(&record)?;
+        Ok(record.id)
     }
 
     fn take(&self, mut input: impl Read) -> Result<(VerifiedBlob, u64), Error> {
         let mut writer = self.store.new_blob()?;
         let size = io::copy(&mut input, &mut writer).map_err(stream("copy the archive"))?;
         Ok((writer.finish(), size))
-    }
-
-    fn put_imported(
-        &self,
-        options: &ImportOptions,
-        config: &[u8],
-        manifest: &[u8],
-    ) -> Result<ImageId, Error> {
-        let parsed =
-            ImageConfig::parse(config, 1).map_err(|error| Error::Configuration(error.into()))?;
-        let id = ImageId(digest_of(config));
-        let kind = MediaType::OciManifest.name();
-        self.store.put_image(&ImageRecord {
-            schema: ImageRecord::SCHEMA,
-            reference: options.name.clone(),
-            origin: None,
-            platform: options.platform.clone().unwrap_or_else(Platform::host),
-            manifest: descriptor(kind, digest_of(manifest), manifest.len() as u64),
-            index: None,
-            id: id.clone(),
-            size: self.store.unpacked_size(&parsed)?,
-            config: parsed,
-        })?;
-        Ok(id)
     }
 }
 

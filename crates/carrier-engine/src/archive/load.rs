@@ -42,6 +42,11 @@ impl Engine {
         let unpacker = Unpacker::start(self.host.own_ids()?)?;
         let spool = Spool::read(&self.store, input)?;
         let images = images(&spool, options.platform.as_ref())?;
+        // A crash between the parts and the names leaves nothing but these.
+        let mut transits = Vec::new();
+        for image in &images {
+            transits.push(self.store.announce_image(&record(image))?);
+        }
         self.ingest(&unpacker, &images)?;
         let mut loaded = Vec::new();
         for image in &images {
@@ -94,20 +99,9 @@ impl Engine {
 
     /// Gives an image its names.
     fn name(&self, image: &ArchivedImage<'_>) -> Result<Vec<Loaded>, Error> {
-        let size = image.manifest.len() as u64;
         let record = ImageRecord {
-            schema: ImageRecord::SCHEMA,
-            reference: None,
-            origin: None,
-            platform: image.platform(),
-            manifest: descriptor(&image.manifest_type, digest_of(&image.manifest), size),
-            index: image.index.as_ref().map(|(index, _)| Descriptor {
-                platform: None,
-                ..index.clone()
-            }),
-            id: ImageId(image.config.digest.clone()),
             size: self.store.unpacked_size(&image.parsed)?,
-            config: image.parsed.clone(),
+            ..record(image)
         };
         let mut loaded = Vec::new();
         if image.names.is_empty() {
@@ -132,6 +126,25 @@ impl Engine {
             });
         }
         Ok(loaded)
+    }
+}
+
+/// The record of an image without a name, whose size is not known yet.
+fn record(image: &ArchivedImage<'_>) -> ImageRecord {
+    let size = image.manifest.len() as u64;
+    ImageRecord {
+        schema: ImageRecord::SCHEMA,
+        reference: None,
+        origin: None,
+        platform: image.platform(),
+        manifest: descriptor(&image.manifest_type, digest_of(&image.manifest), size),
+        index: image.index.as_ref().map(|(index, _)| Descriptor {
+            platform: None,
+            ..index.clone()
+        }),
+        id: ImageId(image.config.digest.clone()),
+        size: 0,
+        config: image.parsed.clone(),
     }
 }
 

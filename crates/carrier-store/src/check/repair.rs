@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{Finding, Remedy};
 use crate::error::Error;
+use crate::images::is_mark;
 use crate::staging::Staged;
 use crate::store::{MARK, MARK_TEXT, Store, make_private};
 use crate::tree::RemoveError;
@@ -51,6 +52,8 @@ impl Store {
                 let _ = fs::remove_file(&path);
                 std::os::unix::fs::symlink(id, &path).map_err(Error::io("write", &path))?;
             }
+            // The parts of the image go with its mark: a sweep of the engine's knows who needs them.
+            Remedy::Sweep if is_mark(&path) => return Ok(Repaired::Done(true)),
             Remedy::Sweep => {
                 // What is no directory, or closed to us, was not made by a command.
                 let _ = fs::set_permissions(&path, fs::Permissions::from_mode(0o700));

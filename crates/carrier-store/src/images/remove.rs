@@ -8,6 +8,7 @@ use carrier_spec::{DiffId, ImageId};
 
 use crate::error::Error;
 use crate::images::ImageRecord;
+use crate::images::transit::Transit;
 use crate::staging::Staged;
 use crate::store::Store;
 use crate::tree::RemoveError;
@@ -52,8 +53,8 @@ pub struct RemovedImages {
 
 /// What is on its way out of the store.
 #[derive(Default)]
-struct Garbage {
-    layers: Vec<(DiffId, Staged)>,
+pub(super) struct Garbage {
+    pub(super) layers: Vec<(DiffId, Staged)>,
     bytes: u64,
 }
 
@@ -90,11 +91,14 @@ impl Store {
             }
             last
         };
-        self.unlink_untagged(&deleted)?;
+        // Until their parts are gone too, a crash leaves the records as marks of what is to be done.
+        let mut transits = self.take_untagged(&deleted)?;
         let named = gone.iter().filter(|image| image.reference.is_some());
         let untagged: Vec<ImageRecord> = named.cloned().collect();
         for image in &untagged {
-            self.unlink_record(image)?;
+            let path = self.record_path(image);
+            transits.extend(self.take_record(&path)?);
+            self.sync_record(&path)?;
         }
         let garbage = self.collect_garbage(&gone, &deleted, users)?;
         self.refresh_index();
@@ -113,27 +117,32 @@ impl Store {
         Ok(removed)
     }
 
-    /// Removes the records by which images stay without a name, durably. A name may still have them,
-    /// so that this comes first.
-    fn unlink_untagged(&self, images: &[ImageRecord]) -> Result<(), Error> {
-        let paths = images.iter().map(|image| self.untagged_path(&image.id));
-        let paths: Vec<_> = paths.filter(|path| path.exists()).collect();
-        for path in &paths {
-            unlink(path)?;
+    /// Takes the records by which images stay without a name, durably. A name may still have them, so
+    /// that this comes first.
+    fn take_untagged(&self, images: &[ImageRecord]) -> Result<Vec<Transit>, Error> {
+        let mut taken = Vec::new();
+        for image in images {
+            taken.extend(self.take_record(&self.untagged_path(&image.id))?);
         }
-        if paths.is_empty() {
-            return Ok(());
+        if !taken.is_empty() {
+            self.sync_directory(Path::new(super::DIRECTORY).join(super::UNTAGGED))?;
         }
-        self.sync_directory(Path::new(super::DIRECTORY).join(super::UNTAGGED))
+        Ok(taken)
     }
 
     /// Removes a record of a name, durably, and the name's directory with its last platform.
     pub(super) fn unlink_record(&self, record: &ImageRecord) -> Result<(), Error> {
         let path = self.record_path(record);
         unlink(&path)?;
+        self.sync_record(&path)
+    }
+
+    /// Makes it last that a record is gone, and removes its directory with the last one.
+    fn sync_record(&self, path: &Path) -> Result<(), Error> {
         let Some(directory) = path.parent() else {
             return Ok(());
         };
+        remove_drafts(directory)?;
         match fs::remove_dir(directory) {
             // The name has other platforms.
             Err(_) => fs::File::open(directory)
@@ -145,7 +154,7 @@ impl Store {
 
     /// Deletes the blobs that only the records in `gone` had needed, and takes the layers out of
     /// sight that only the images in `deleted` had.
-    fn collect_garbage(
+    pub(super) fn collect_garbage(
         &self,
         gone: &[ImageRecord],
         deleted: &[ImageRecord],
@@ -159,7 +168,7 @@ impl Store {
             return Ok(garbage);
         }
         let mut needed: HashSet<DiffId> = users.into_iter().flat_map(|user| user.layers).collect();
-        for image in self.images()? {
+        for image in self.needed_images()? {
             needed.extend(image.config.rootfs.diff_ids);
         }
         for image in deleted {
@@ -178,6 +187,13 @@ impl Store {
         Ok(garbage)
     }
 
+    /// The images that are here, and those that come.
+    pub(crate) fn needed_images(&self) -> Result<Vec<ImageRecord>, Error> {
+        let mut images = self.images()?;
+        images.extend(self.coming_images()?);
+        Ok(images)
+    }
+
     /// Deletes the blobs that only the records in `gone`, which are gone, had needed; returns how
     /// many bytes that were.
     pub(super) fn remove_blobs(&self, gone: &[ImageRecord]) -> Result<u64, Error> {
@@ -188,7 +204,7 @@ impl Store {
         if unneeded.is_empty() {
             return Ok(0);
         }
-        for image in self.images()? {
+        for image in self.needed_images()? {
             for digest in self.blobs_of(&image)? {
                 unneeded.remove(&digest);
             }
@@ -224,8 +240,17 @@ fn unlink(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Removes what a crash has left of the writing of records; nobody else writes them now.
+pub(super) fn remove_drafts(directory: &Path) -> Result<(), Error> {
+    let paths = super::entries(directory)?.into_iter();
+    for path in paths.filter(|path| super::is_hidden(path)) {
+        unlink(&path)?;
+    }
+    Ok(())
+}
+
 /// Says whether all files could be deleted.
-fn discard(layer: &Staged) -> Result<bool, Error> {
+pub(super) fn discard(layer: &Staged) -> Result<bool, Error> {
     match layer.discard() {
         Ok(()) => Ok(true),
         Err(RemoveError::Foreign { .. }) => Ok(false),

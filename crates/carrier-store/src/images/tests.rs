@@ -400,3 +400,77 @@ fn an_image_is_found_at_every_step_of_losing_its_name() {
         [line("a:latest", &new), line("<none>", &old)]
     );
 }
+
+/// Leaves what a crash would: a mark that nobody locks.
+fn crash(store: &Store, record: &ImageRecord) {
+    let mark = store.path("staging/crashed.image");
+    fs::write(mark, serde_json::to_vec(record).unwrap()).unwrap();
+}
+
+#[test]
+fn what_a_crash_leaves_of_an_image_on_its_way_is_reclaimed() {
+    let (_home, store) = store();
+    let (shared, own, used) = (layer(&store, "s"), layer(&store, "o"), layer(&store, "u"));
+    let b = image(&store, "b", "linux/amd64", std::slice::from_ref(&shared));
+    let lost = record(
+        &store,
+        "a",
+        "lost",
+        &[shared.clone(), own.clone(), used.clone()],
+    );
+    crash(&store, &lost);
+    let made = store.record_path(&lost);
+    fs::create_dir(made.parent().unwrap()).unwrap();
+    fs::write(made.with_file_name(".linux-amd64.json.1"), "{").unwrap();
+    assert!(store.sweep().unwrap().images);
+    let users = || {
+        Ok(vec![ImageUser {
+            name: "user".into(),
+            image: lost.id.clone(),
+            layers: vec![used.clone()],
+        }])
+    };
+    assert!(!store.reclaim_images(users).unwrap());
+    assert!(!store.has_layer(&own) && !store.has_blob(&lost.manifest.digest).unwrap());
+    assert!(store.has_layer(&shared) && store.has_layer(&used));
+    assert!(store.has_blob(&b.manifest.digest).unwrap());
+    assert!(!store.sweep().unwrap().images);
+    assert!(!made.parent().unwrap().exists() && store.record_path(&b).exists());
+    assert_eq!(fs::read_dir(store.path("staging")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_image_on_its_way_is_left_alone_and_one_that_arrived_is_kept() {
+    let (_home, store) = store();
+    let base = layer(&store, "base");
+    let a = record(&store, "a", "a", std::slice::from_ref(&base));
+    let transit = store.announce_image(&a).unwrap();
+    assert!(!store.sweep().unwrap().images);
+    store.reclaim_images(nobody).unwrap();
+    // Whoever removes an image of the same layers leaves those that come.
+    let b = image(&store, "b", "linux/amd64", std::slice::from_ref(&base));
+    remove(&store, &b);
+    store.remove_unneeded(|| Ok(Vec::new())).unwrap();
+    assert!(store.has_layer(&base) && store.has_blob(&a.manifest.digest).unwrap());
+    drop(transit);
+    store.put_image(&a).unwrap();
+    crash(&store, &a);
+    store.reclaim_images(nobody).unwrap();
+    assert!(store.has_layer(&base) && store.has_blob(&a.manifest.digest).unwrap());
+    for half in ["", "{\"schema\"", "{\"schema\":9}"] {
+        fs::write(store.path("staging/half.image"), half).unwrap();
+        store.reclaim_images(nobody).unwrap();
+    }
+    assert_eq!(listed(&store), [line("a:latest", &a)]);
+}
+
+#[test]
+fn half_a_record_of_a_crash_keeps_no_directory() {
+    let (_home, store) = store();
+    let a = record(&store, "a", "a", &[]);
+    store.put_image(&a).unwrap();
+    let path = store.record_path(&a);
+    fs::write(path.with_file_name(".linux-amd64.json.1"), "{").unwrap();
+    remove(&store, &a);
+    assert_eq!(fs::read_dir(store.path("images")).unwrap().count(), 0);
+}

@@ -1,0 +1,192 @@
+//! Images on their way in or out: so that a crash in the middle leaves nothing that nobody needs.
+//!
+//! The record of such an image is a locked file of `staging/`. One that nobody locks tells what a
+//! crash has left: parts that are garbage unless another image has them.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use crate::error::Error;
+use crate::images::remove::{discard, remove_drafts};
+use crate::images::{ImageRecord, ImageUser, read_record};
+use crate::staging::{self, random_name};
+use crate::store::Store;
+
+/// Marks of images that come, and of those that go.
+const COMING: &str = "image";
+const GOING: &str = "removed";
+
+/// The mark of one image. Dropped, it is gone: the image is whole, or its parts are gone.
+#[derive(Debug)]
+#[must_use = "the mark is gone when it is dropped"]
+pub struct Transit {
+    path: PathBuf,
+    /// Holds the lock.
+    _file: File,
+}
+
+impl Store {
+    /// Marks an image whose parts are about to become visible, until it has its record.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn announce_image(&self, record: &ImageRecord) -> Result<Transit, Error> {
+        // Whoever reclaims holds it too, and does not take a mark for abandoned before it is locked.
+        let _lock = self.lock()?;
+        let path = self.mark(COMING)?;
+        let make = || {
+            let bytes = serde_json::to_vec(record)?;
+            let mut file = File::create_new(&path)?;
+            file.try_lock()?;
+            file.write_all(&bytes)?;
+            Ok(file)
+        };
+        match make() {
+            Ok(file) => Ok(Transit { path, _file: file }),
+            Err(error) => {
+                // On a full disk, half a mark would mean nothing.
+                let _ = fs::remove_file(&path);
+                Err(Error::io("write", &path)(error))
+            }
+        }
+    }
+
+    /// Takes a record out of sight and makes it the mark of its image, where there is such a record.
+    /// The caller has the store's lock.
+    pub(super) fn take_record(&self, path: &Path) -> Result<Option<Transit>, Error> {
+        let Some(file) = lock(path)? else {
+            return Ok(None);
+        };
+        let mark = self.mark(GOING)?;
+        match fs::rename(path, &mark) {
+            Ok(()) => Ok(Some(Transit {
+                path: mark,
+                _file: file,
+            })),
+            // A full disk may have no room for one more name, and must not keep images.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                fs::remove_file(path).map_err(Error::io("remove", path))?;
+                Ok(None)
+            }
+            Err(error) => Err(Error::io("remove", path)(error)),
+        }
+    }
+
+    /// Removes what crashes have left of images on their way. Returns whether some files could not
+    /// be deleted: see [`crate::RemovedImages::needs_sweep`].
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn reclaim_images(
+        &self,
+        users: impl Fn() -> Result<Vec<ImageUser>, Error>,
+    ) -> Result<bool, Error> {
+        let lock_of_store = self.lock()?;
+        let mut garbage = Vec::new();
+        let mut marks = Vec::new();
+        for path in self.marks()? {
+            let Some(file) = lock(&path)? else {
+                continue;
+            };
+            let record = match read_record(&path) {
+                // The newer program knows what to do.
+                Err(Error::NewerRecord { .. }) => continue,
+                // Half a mark was made before any part.
+                record => record?,
+            };
+            // It does not come any more.
+            let going = path.with_extension(GOING);
+            fs::rename(&path, &going).map_err(Error::io("remove", &path))?;
+            let mark = Transit {
+                path: going,
+                _file: file,
+            };
+            if let Some(record) = record {
+                let records = std::slice::from_ref(&record);
+                garbage.push(self.collect_garbage(records, records, users()?)?);
+            }
+            marks.push(mark);
+        }
+        // A directory was made before its first record, or stays after its last.
+        let mut directories = super::entries(&self.path(super::DIRECTORY))?;
+        directories.retain(|path| path.is_dir());
+        for directory in directories {
+            remove_drafts(&directory)?;
+            // Fails where there is a record.
+            let _ = fs::remove_dir(&directory);
+        }
+        drop(lock_of_store);
+        let mut needs_sweep = false;
+        for (_, layer) in garbage.into_iter().flat_map(|garbage| garbage.layers) {
+            needs_sweep |= !discard(&layer)?;
+        }
+        Ok(needs_sweep)
+    }
+
+    /// Whether a crash has left an image on its way.
+    pub(crate) fn has_abandoned_images(&self) -> Result<bool, Error> {
+        for path in self.marks()? {
+            if lock(&path)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The images whose parts another command is about to need.
+    pub(crate) fn coming_images(&self) -> Result<Vec<ImageRecord>, Error> {
+        let mut coming = Vec::new();
+        for path in self.marks()? {
+            // One that is abandoned is garbage, and one that goes is none of these.
+            if has_suffix(&path, COMING) && lock(&path)?.is_none() {
+                coming.extend(read_record(&path)?);
+            }
+        }
+        Ok(coming)
+    }
+
+    fn mark(&self, suffix: &str) -> Result<PathBuf, Error> {
+        let name = format!("{}.{suffix}", random_name()?);
+        Ok(self.path(staging::DIRECTORY).join(name))
+    }
+
+    fn marks(&self) -> Result<Vec<PathBuf>, Error> {
+        let mut marks = super::entries(&self.path(staging::DIRECTORY))?;
+        marks.retain(|path| is_mark(path));
+        Ok(marks)
+    }
+}
+
+impl Drop for Transit {
+    fn drop(&mut self) {
+        // One that stays is reclaimed, which changes nothing then.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Whether a file of `staging/` is the mark of an image.
+pub(crate) fn is_mark(path: &Path) -> bool {
+    has_suffix(path, COMING) || has_suffix(path, GOING)
+}
+
+fn has_suffix(path: &Path, suffix: &str) -> bool {
+    path.extension().is_some_and(|found| found == suffix)
+}
+
+/// Whether a file of `staging/` is the mark of an image that a command works on.
+pub(crate) fn is_live(path: &Path) -> bool {
+    is_mark(path) && lock(path).is_ok_and(|file| file.is_none())
+}
+
+/// Locks a file without waiting; nothing where somebody else has, or where there is none.
+fn lock(path: &Path) -> Result<Option<File>, Error> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(Error::io("open", path))?,
+    };
+    let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+    Ok(locked.is_ok().then_some(file))
+}
