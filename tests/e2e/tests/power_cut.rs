@@ -269,3 +269,37 @@ fn a_power_cut_after_load_import_or_untag_loses_nothing() {
     println!("{cuts} power cuts after load, untag, prune and import: {wrong} damaged files");
     assert_eq!(wrong, 0);
 }
+
+#[test]
+fn a_power_cut_after_a_login_or_a_logout_changes_nothing() {
+    const NAME: &str = "a_power_cut_after_a_login_or_a_logout_changes_nothing";
+    if !is_root() {
+        return skip(NAME, "only root can mount a file system and shut it down");
+    }
+    let rounds = rounds_or(10);
+    let registry = Registry::with_password("ann");
+    let cx = Cx::new();
+    let disk = Disk::at_home_of(&cx);
+    let kept = || {
+        disk.cut_power();
+        let bytes = fs::read(cx.home().join(".docker/config.json")).unwrap();
+        let file: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        file["auths"].as_object().unwrap().len()
+    };
+    for round in 0..rounds {
+        let space = format!("{}/space{round}", registry.host());
+        let login = ["login", "-u", "ann", "--password-stdin", &space];
+        cx.carrier_with_input(login, "secret").succeeds();
+        assert_eq!(kept(), 1);
+        cx.carrier(["logout", &space]).succeeds();
+        assert_eq!(kept(), 0);
+        if round == 0 {
+            cx.script("rm -r ~/.docker; sync ~").succeeds();
+        }
+    }
+    disk.check();
+    println!(
+        "{} power cuts after login and logout: nothing lost",
+        2 * rounds
+    );
+}

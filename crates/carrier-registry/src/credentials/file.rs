@@ -278,6 +278,10 @@ fn lock(directory: &Path) -> Option<File> {
             .recursive(true)
             .mode(0o700)
             .create(directory)?;
+        // The name of a new directory is to survive a power cut too.
+        if let Some(parent) = directory.parent() {
+            File::open(parent)?.sync_all()?;
+        }
         File::open(directory)
     });
     opened.ok().inspect(|file| {
