@@ -220,10 +220,18 @@ fn is_hidden(path: &Path) -> bool {
     name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// What is in a directory, in the order of names; nothing in one that does not exist.
+/// What is in a directory, in the order of names; nothing in what is none.
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let read = match fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        // What is no directory does not belong here, and must not hide what does.
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
         other => other.map_err(Error::io("read", directory))?,
     };
     let mut paths: Vec<PathBuf> = read.filter_map(|entry| Some(entry.ok()?.path())).collect();

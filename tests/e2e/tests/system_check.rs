@@ -226,6 +226,7 @@ fn a_quick_check_finds_what_is_missing_or_cut() {
         "truncate -s 0 layers/*/fs/etc/file",
         "rm names/one",
         "mkdir staging/left",
+        "echo x > images/stray",
         "chmod 755 blobs",
     ] {
         copy(&good, &place);

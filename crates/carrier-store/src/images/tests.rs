@@ -162,6 +162,21 @@ fn an_image_without_its_layers_is_refused() {
 }
 
 #[test]
+fn what_does_not_belong_among_the_images_hides_none() {
+    let (_home, store) = store();
+    let base = layer(&store, "base");
+    let a = image(&store, "a", "linux/amd64", std::slice::from_ref(&base));
+    let images = store.path(DIRECTORY);
+    fs::write(images.join("stray"), "x").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", images.join("link")).unwrap();
+    fs::create_dir(images.join("empty")).unwrap();
+    let own = store.record_path(&a);
+    fs::create_dir(own.with_file_name("directory.json")).unwrap();
+    fs::write(own.with_file_name("notes"), "x").unwrap();
+    assert_eq!(store.images().unwrap(), std::slice::from_ref(&a));
+}
+
+#[test]
 fn a_damaged_record_harms_no_other_image() {
     let (_home, store) = store();
     let base = layer(&store, "base");
