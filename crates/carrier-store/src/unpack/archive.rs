@@ -344,6 +344,9 @@ fn kind(flag: u8, name: &[u8], path: &[u8]) -> Result<Kind, &'static str> {
         b'7' | OLD_SPARSE if slash(name) || slash(path) => {
             return Err("the name of a file ends with a slash");
         }
+        0 | b'0' if path.iter().all(|byte| *byte == b'/') => {
+            return Err("the root of a layer is a directory");
+        }
         0 | b'0' if slash(path) => Kind::Directory,
         0 | b'0' | b'7' | OLD_SPARSE => Kind::File,
         b'1' => Kind::HardLink,

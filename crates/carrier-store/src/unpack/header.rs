@@ -218,11 +218,15 @@ fn octal(field: &[u8]) -> Option<i64> {
     })
 }
 
-/// Two's complement, big-endian; the marking bit is not part of the number.
+/// Two's complement, big-endian, behind a byte that says no more than which sign it has: with another
+/// one there readers differ.
 fn base_256(first: u8, rest: &[u8]) -> Option<i64> {
-    let negative = first & 0x40 != 0;
-    let top = i64::from(first & 0x7f) - if negative { 0x80 } else { 0 };
-    rest.iter().try_fold(top, |value, byte| {
+    let start = match first {
+        0x80 => 0,
+        0xff => -1,
+        _ => return None,
+    };
+    rest.iter().try_fold(start, |value: i64, byte| {
         value.checked_mul(256)?.checked_add(i64::from(*byte))
     })
 }
@@ -233,7 +237,7 @@ mod tests {
 
     #[test]
     fn numbers_are_octal_or_base_256() {
-        let cases: [(&[u8], Option<i64>); 15] = [
+        let cases: [(&[u8], Option<i64>); 16] = [
             (b"0000644\0", Some(0o644)),
             (b"    644 ", Some(0o644)),
             (b"00000644", Some(0o644)),
@@ -246,10 +250,8 @@ mod tests {
             (b"\x80\0\0\0\0\0\x01\0", Some(256)),
             (b"\xff\xff\xff\xff\xff\xff\xff\xff", Some(-1)),
             (b"\xff\xff\xff\xff\xff\xff\xff\0", Some(-256)),
-            (
-                b"\xbf\xff\xff\xff\xff\xff\xff\xff",
-                Some(0x3fff_ffff_ffff_ffff),
-            ),
+            (b"\xbf\xff\xff\xff\xff\xff\xff\xff", None),
+            (b"\xff\xff\xff\xff\x7f\xff\xff\xff\xff\xff\xff\xff", None),
             (b"\xbf\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", None),
             (b"", Some(0)),
         ];

@@ -26,6 +26,7 @@ impl Extensions {
             let (record, rest) = split_record(records).ok_or("a pax record has a wrong length")?;
             let equals = record.iter().position(|byte| *byte == b'=');
             let (key, value) = match equals {
+                Some(0) => return Err("a pax record has no name"),
                 Some(equals) => record.split_at(equals),
                 None => return Err("a pax record has no value"),
             };

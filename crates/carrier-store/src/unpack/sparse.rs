@@ -175,10 +175,16 @@ pub(super) fn old_parts(
     number: impl Fn(&[u8]) -> Option<i64>,
     parts: &mut Vec<(u64, u64)>,
 ) -> Result<bool, &'static str> {
-    for part in table.chunks_exact(24) {
+    let mut rest = table.chunks_exact(24);
+    while let Some(part) = rest.next() {
         let (place, length) = part.split_at(12);
         if length[0] == 0 {
-            return Ok(false);
+            let empty = |part: &[u8]| part.iter().all(|byte| *byte == 0);
+            // Some readers look at all of the table.
+            return match empty(part) && rest.all(empty) {
+                true => Ok(false),
+                false => Err(BAD),
+            };
         }
         let read = |field| number(field).and_then(|value| u64::try_from(value).ok());
         parts.push((read(place).ok_or(BAD)?, read(length).ok_or(BAD)?));
