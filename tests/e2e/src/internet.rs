@@ -266,6 +266,10 @@ impl Site {
             .clone_into(&mut inner.host);
         self.reply(tls.get_mut(), &inner)?;
         let tls = tls.get_mut();
+        // A host that leaves without the goodbye of TLS, RFC 8446 section 6.1.
+        if inner.host.starts_with("abrupt.") {
+            return tls.sock.shutdown(std::net::Shutdown::Both).ok();
+        }
         tls.conn.send_close_notify();
         tls.flush().ok()
     }

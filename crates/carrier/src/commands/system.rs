@@ -74,7 +74,7 @@ fn reset(args: &ResetArgs) -> Result<u8, Failure> {
 }
 
 /// Asks as Docker does.
-fn is_confirmed(warning: &str) -> Result<bool, Failure> {
+pub(super) fn is_confirmed(warning: &str) -> Result<bool, Failure> {
     print(&format!(
         "{warning}Are you sure you want to continue? [y/N] "
     ))?;

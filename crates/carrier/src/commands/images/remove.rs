@@ -1,11 +1,10 @@
 //! `carrier rmi`, `carrier image prune`
 
-use std::io::Write as _;
-
 use carrier_engine::{Engine, ErrorKind, ImageChange, RemoveImageOptions};
 
 use super::super::print;
 use super::super::pull::platform;
+use super::super::system::is_confirmed;
 use crate::cli::images::{PruneImagesArgs, RemoveImagesArgs};
 use crate::report::{Failure, tell};
 use crate::table::size;
@@ -44,7 +43,7 @@ pub(crate) fn print_changes(changes: &[ImageChange]) -> Result<(), Failure> {
 pub(crate) fn prune(args: &PruneImagesArgs) -> Result<u8, Failure> {
     let engine = Engine::open()?;
     let filter = engine.prune_filter(&args.filter)?;
-    if !args.force && !is_confirmed(args.all)? {
+    if !args.force && !is_confirmed(prune_warning(args.all))? {
         return Ok(0);
     }
     engine.repair()?;
@@ -63,23 +62,10 @@ pub(crate) fn prune(args: &PruneImagesArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Asks as Docker does.
-fn is_confirmed(all: bool) -> Result<bool, Failure> {
-    let what = if all {
-        "all images without at least one container associated to them"
+fn prune_warning(all: bool) -> &'static str {
+    if all {
+        "WARNING! This will remove all images without at least one container associated to them.\n"
     } else {
-        "all dangling images"
-    };
-    print(&format!(
-        "WARNING! This will remove {what}.\nAre you sure you want to continue? [y/N] "
-    ))?;
-    let stream = |source| Failure::File {
-        action: "read",
-        path: "standard input".to_owned(),
-        source,
-    };
-    std::io::stdout().flush().map_err(stream)?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(stream)?;
-    Ok(matches!(answer.trim(), "y" | "Y"))
+        "WARNING! This will remove all dangling images.\n"
+    }
 }

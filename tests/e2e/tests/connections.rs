@@ -1,4 +1,5 @@
-//! Names that resolve late, and addresses that lead nowhere.
+//! Connections that begin or end badly: names that resolve late, addresses that lead nowhere, and TLS
+//! without a goodbye.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -7,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use carrier_e2e::{Cx, Image, Layer, Outcome, Registry, is_root, skip};
+use carrier_e2e::{Cx, Image, Internet, Layer, Outcome, Registry, Request, Shelf, is_root, skip};
 use serde_json::json;
 
 /// Answers queries for addresses: the first ones with a failure, then with 127.0.0.1.
@@ -106,4 +107,16 @@ fn an_address_that_leads_nowhere_costs_little_where_there_is_another() {
     let time = start.elapsed();
     assert!(time < Duration::from_secs(8), "{time:?}");
     println!("an IPv6 black hole: {time:?} with the start of the registry");
+}
+
+#[test]
+fn a_server_that_leaves_without_a_word_has_said_all() {
+    let cx = Cx::new();
+    let layer = Layer::new().file("f", "content");
+    let shelf = Shelf::of("x", &Image::new(vec![layer], json!({ "Cmd": ["/f"] })));
+    let answer = move |request: &Request| shelf.get(&request.path);
+    let internet = Internet::of(&cx, &["abrupt.example"], answer);
+    let pull = internet.carrier(&cx, "pull -q abrupt.example/x");
+    pull.succeeds().prints("abrupt.example/x:latest");
+    println!("TLS without a goodbye: the image is whole");
 }
