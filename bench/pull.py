@@ -15,6 +15,7 @@ import os
 import platform
 import pwd
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -210,6 +211,15 @@ class Round:
         return Measured(switch + list(words), env=environment, cwd=self.home)
 
     def close(self):
+        # Podman leaves a process behind, whose mount namespace would keep the file system for ever.
+        mark = f"HOME={self.home}".encode()
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as file:
+                    if mark in file.read().split(b"\0"):
+                        os.kill(int(pid), signal.SIGKILL)
+            except OSError:
+                pass
         run("umount", self.home)
         os.remove(self.image)
 

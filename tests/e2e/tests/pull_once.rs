@@ -126,14 +126,14 @@ fn until_nothing_is_left(cx: &Cx) {
 
 #[test]
 fn a_pull_that_is_killed_at_any_moment_is_repaired_by_the_next_command() {
-    let rounds = rounds_or(300);
+    let kills = rounds_or(300);
     let registry = Registry::empty();
     image(3, 20, 40_000).push(registry.host(), "x", "latest");
     let name = registry.reference("x");
     let cx = Cx::new();
     let start = Instant::now();
     cx.carrier(["pull", "-q", &name]).succeeds();
-    let whole = start.elapsed();
+    let mut whole = start.elapsed();
     let places = ["blobs/sha256", "layers"].map(|place| names_in(&cx, place));
     let digest_of_files = || {
         let files = "find layers -type f | sort | xargs sha256sum | sha256sum";
@@ -142,8 +142,9 @@ fn a_pull_that_is_killed_at_any_moment_is_repaired_by_the_next_command() {
     };
     let clean = digest_of_files();
 
-    let (mut hits, mut seed) = (0_u32, 1_u64);
-    for _ in 0..rounds {
+    let (mut pulls, mut hits, mut seed) = (0, 0, 1_u64);
+    while hits < kills {
+        pulls += 1;
         cx.carrier(["rmi", &name]).succeeds();
         let mut pull = cx.start(["pull", "-q", &name]);
         seed = seed
@@ -153,7 +154,14 @@ fn a_pull_that_is_killed_at_any_moment_is_repaired_by_the_next_command() {
         std::thread::sleep(whole * share / 1000);
         // It may have ended.
         let _ = pull.kill();
-        hits += u32::from(!pull.wait().unwrap().success());
+        let was_hit = !pull.wait().unwrap().success();
+        hits += u32::from(was_hit);
+        // How long a pull takes changes with what else the machine does.
+        whole = if was_hit {
+            whole * 21 / 20
+        } else {
+            whole * 4 / 5
+        };
 
         cx.carrier(["pull", "-q", &name]).succeeds();
         until_nothing_is_left(&cx);
@@ -163,8 +171,7 @@ fn a_pull_that_is_killed_at_any_moment_is_repaired_by_the_next_command() {
         );
         assert_eq!(digest_of_files(), clean);
     }
-    assert!(hits > rounds / 3, "only {hits} pulls were hit");
-    println!("{rounds} pulls, {hits} of them killed on the way: 0 damaged, nothing left");
+    println!("{pulls} pulls, {hits} of them killed on the way: 0 damaged, nothing left");
     cx.carrier(["rmi", &name]).succeeds();
     assert!(places.iter().all(|names| !names.is_empty()));
     assert!(
