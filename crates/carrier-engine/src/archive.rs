@@ -20,7 +20,6 @@ use std::io;
 use carrier_spec::{
     Compression, Descriptor, Digest, ImageConfig, Manifest, MediaType, Platform, Reference,
 };
-use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 use spool::Content;
@@ -156,10 +155,6 @@ impl ArchivedImage<'_> {
         let normal = named.and_then(|platform| platform.to_string().parse().ok());
         normal.unwrap_or_else(Platform::host)
     }
-}
-
-fn digest_of(bytes: &[u8]) -> Digest {
-    Digest::from_sha256(Sha256::digest(bytes).into())
 }
 
 /// A manifest as image-spec `manifest.md` has it.

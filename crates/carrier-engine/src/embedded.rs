@@ -5,11 +5,12 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use carrier_spec::{
-    Compression, Config, Descriptor, DiffId, Digest, ImageConfig, ImageId, Manifest, MediaType,
-    Platform, Reference, RootFs,
+    Compression, Config, Descriptor, DiffId, ImageConfig, ImageId, Manifest, MediaType, Platform,
+    Reference, RootFs,
 };
-use carrier_store::{ImageRecord, Limits, Ownership, UnpackOptions, VerifiedBlob, unpack};
-use sha2::{Digest as _, Sha256};
+use carrier_store::{
+    ImageRecord, Limits, Ownership, UnpackOptions, VerifiedBlob, digest_of, unpack,
+};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -101,7 +102,7 @@ impl Engine {
     }
 
     fn blob(&self, bytes: &[u8], media_type: &str) -> Result<(Descriptor, VerifiedBlob), Error> {
-        let digest = Digest::from_sha256(Sha256::digest(bytes).into());
+        let digest = digest_of(bytes);
         let size = bytes.len() as u64;
         let mut writer = self.store.new_blob()?;
         writer.write_all(bytes).map_err(|source| Error::Write {

@@ -132,14 +132,6 @@ impl<'a> Client<'a> {
             .await
     }
 
-    /// What to say of a registry that sent nonsense.
-    pub(crate) fn broke(&self, reason: &str) -> Error {
-        Error::Protocol {
-            host: self.host().to_owned(),
-            reason: reason.to_owned(),
-        }
-    }
-
     /// Asks for a blob.
     pub(crate) async fn blob(&self, digest: &str) -> Result<Response, Error> {
         self.blob_from(digest, 0).await

@@ -120,3 +120,11 @@ pub enum LayerEvent {
     /// It is unpacked and verified.
     Complete,
 }
+
+/// What requests run on, for the time of one call.
+fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Client(error.to_string()))
+}

@@ -12,6 +12,7 @@ use crate::error::{Error, is_transient_status, server_message};
 use crate::http::{Http, read};
 use crate::request::{Call, Target};
 use crate::retry::{ATTEMPTS, Patience, retry_after};
+use crate::runtime;
 
 /// Error documents are small.
 const MAX_ERROR: u64 = 1 << 20;
@@ -106,11 +107,7 @@ fn verify(
     let http = Http::new(&[&place], config.timeouts);
     let source = CredentialSource::Given(credentials.clone());
     let endpoint = Endpoint::new(&place, source, Rc::new(http))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Client(error.to_string()))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let mut patience = Patience::new(ATTEMPTS);
         loop {
             let answer = ask(&endpoint).await;

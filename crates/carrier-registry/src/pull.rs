@@ -10,6 +10,7 @@ use carrier_spec::{Descriptor, ImageConfig, ImageError, ImageId, Platform, Refer
 use carrier_store::{Error as StoreError, ImageRecord, Store, VerifiedBlob};
 
 use crate::client::Client;
+use crate::runtime;
 use crate::transfer::write_error;
 use crate::write_behind::write_behind;
 use crate::{Error, LayerSink, Progress, PullOptions, Pulled};
@@ -58,14 +59,6 @@ pub fn pull(
         }
     };
     write_behind(store, || runtime.block_on(pull))
-}
-
-/// What requests run on, for the time of one call.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Error> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Client(error.to_string()))
 }
 
 struct Puller<'a> {

@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use crate::Error;
 use crate::client::Client;
 use crate::request::{Call, Content};
+use crate::runtime;
 use plan::{Document, Plan};
 use upload::{Blob, Uploader};
 
@@ -106,10 +107,7 @@ pub fn push(
             Plan::of_image(store, image)?.recompressed(store, image, wanted, progress)?
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::Client(error.to_string()))?;
+    let runtime = runtime()?;
     let notes = |text: &str| progress.note(text);
     let client = Client::for_push(destination, options.tls_verify, &notes)?;
     let uploader = Uploader {

@@ -6,8 +6,7 @@ use serde::Deserialize;
 
 use crate::Error;
 use crate::client::Client;
-use crate::pull::runtime;
-use crate::{Progress, PullOptions};
+use crate::{Progress, PullOptions, runtime};
 
 const MAX_PAGE: u64 = 4 << 20;
 
@@ -40,17 +39,17 @@ pub fn tags(
             let next = next.and_then(|link| next_page(link.to_str().ok()?));
             let bytes = client.body(response, "list of tags", MAX_PAGE).await?;
             let page: Page = serde_json::from_slice(&bytes)
-                .map_err(|_| client.broke("its list of tags cannot be read"))?;
+                .map_err(|_| client.protocol_error("its list of tags cannot be read"))?;
             for tag in page.tags.unwrap_or_default() {
                 let named = reference.at_tag(&tag);
-                found.push(named.map_err(|_| client.broke("a tag of its list is none"))?);
+                found.push(named.map_err(|_| client.protocol_error("a tag of its list is none"))?);
             }
             match next {
                 Some(query) => path = format!("tags/list?{query}"),
                 None => return Ok(found),
             }
         }
-        Err(client.broke("its list of tags has no end"))
+        Err(client.protocol_error("its list of tags has no end"))
     })
 }
 

@@ -224,7 +224,8 @@ impl Drop for Draft {
 }
 
 /// The SHA-256 digest of `bytes`.
-pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
+#[must_use]
+pub fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_sha256(Sha256::digest(bytes).into())
 }
 

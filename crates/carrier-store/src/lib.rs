@@ -38,7 +38,7 @@ pub mod tree;
 mod unpack;
 mod view;
 
-pub use blobs::{BlobWriter, VerifiedBlob};
+pub use blobs::{BlobWriter, VerifiedBlob, digest_of};
 pub use check::{Checked, CheckedLayer, Depth, Finding, Remedy, Repaired, check_tree};
 pub use containers::ContainerDir;
 pub use downloads::Download;

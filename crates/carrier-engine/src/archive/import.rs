@@ -5,13 +5,13 @@ use std::io::{self, Read};
 use carrier_spec::{
     DiffId, History, ImageConfig, ImageId, Manifest, MediaType, Platform, Reference, RootFs,
 };
-use carrier_store::{ImageRecord, VerifiedBlob, compression_of};
+use carrier_store::{ImageRecord, VerifiedBlob, compression_of, digest_of};
 use serde_json::json;
 
 use super::changes::Changed;
 use super::layers::{LayerSource, unpack};
 use super::load::blob_of;
-use super::{BadArchive, descriptor, digest_of, manifest_json, stream};
+use super::{BadArchive, descriptor, manifest_json, stream};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::unpacker::Unpacker;

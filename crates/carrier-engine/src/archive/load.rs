@@ -5,11 +5,11 @@ use std::io::{Read, Write as _};
 use std::rc::Rc;
 
 use carrier_spec::{Descriptor, Digest, ImageId, Platform, Reference};
-use carrier_store::{ImageRecord, Store, VerifiedBlob};
+use carrier_store::{ImageRecord, Store, VerifiedBlob, digest_of};
 
 use super::layers::{LayerSource, unpack};
 use super::spool::{Bytes, Content, Spool};
-use super::{ArchivedImage, BadArchive, descriptor, digest_of, docker, oci};
+use super::{ArchivedImage, BadArchive, descriptor, docker, oci};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::unpacker::Unpacker;

@@ -5,10 +5,10 @@ use std::io::{Read, Write as _};
 use std::rc::Rc;
 
 use carrier_spec::Digest;
-use carrier_store::{ArchiveEntryKind, ArchiveReader, Limits, Store, VerifiedBlob};
+use carrier_store::{ArchiveEntryKind, ArchiveReader, Limits, Store, VerifiedBlob, digest_of};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{BadArchive, MAX_DOCUMENT, digest_of};
+use super::{BadArchive, MAX_DOCUMENT};
 use crate::error::Error;
 
 /// Smaller files are kept in memory, while there is room: each other one takes a descriptor.

@@ -1,8 +1,7 @@
 //! Removing images, one by one and all that nobody needs.
 
 use carrier_spec::{DiffId, Digest, Platform};
-use carrier_store::{ImageRecord, LastName, RemovedImages};
-use sha2::{Digest as _, Sha256};
+use carrier_store::{ImageRecord, LastName, RemovedImages, digest_of};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -179,7 +178,7 @@ fn chain_ids(layers: &[DiffId]) -> impl Iterator<Item = (&DiffId, Digest)> {
     layers.iter().scan(None::<Digest>, |below, id| {
         let chain = match below {
             None => id.0.clone(),
-            Some(below) => Digest::from_sha256(Sha256::digest(format!("{below} {id}")).into()),
+            Some(below) => digest_of(format!("{below} {id}").as_bytes()),
         };
         *below = Some(chain.clone());
         Some((id, chain))
@@ -189,6 +188,8 @@ fn chain_ids(layers: &[DiffId]) -> impl Iterator<Item = (&DiffId, Digest)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use carrier_spec::Digest;
+    use sha2::{Digest as _, Sha256};
 
     #[test]
     fn the_chain_of_one_layer_is_the_layer() {

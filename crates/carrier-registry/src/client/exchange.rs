@@ -1,14 +1,11 @@
 //! Requests of a push: they carry bytes, or ask whether something is there.
 
-use std::time::Duration;
-
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::Client;
 use crate::error::{Error, is_transient_status};
 use crate::origin::check_redirect;
 use crate::request::{Call, Target};
-use crate::retry::retry_after;
 
 impl Client<'_> {
     /// A URL of the repository.
@@ -68,15 +65,5 @@ impl Client<'_> {
             host: self.host().to_owned(),
             reason: reason.to_owned(),
         }
-    }
-
-    /// No answer.
-    pub(crate) fn timeout_error(&self) -> Error {
-        self.too_slow()
-    }
-
-    /// How long an answer asks us to wait.
-    pub(crate) fn wait_asked(response: &Response) -> Option<Duration> {
-        retry_after(response)
     }
 }

@@ -8,10 +8,10 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use carrier_spec::{Digest, Reference};
+use carrier_store::digest_of;
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
 use crate::Error;
 use crate::client::Client;
@@ -127,7 +127,7 @@ pub(super) async fn find(
     for layer in layers.filter(|layer| layer.media_type == PAYLOAD) {
         let response = client.blob(layer.digest.as_str()).await?;
         let payload = client.body(response, "signature", MAX_DOCUMENT).await?;
-        if Digest::from_sha256(Sha256::digest(&payload).into()) != layer.digest {
+        if digest_of(&payload) != layer.digest {
             reason = "its signature is damaged".to_owned();
             continue;
         }

@@ -3,8 +3,8 @@
 use carrier_spec::{
     Descriptor, Digest, ImageConfig, ImageError, Manifest, ManifestOrIndex, MediaType,
 };
+use carrier_store::digest_of;
 use reqwest::header::CONTENT_TYPE;
-use sha2::{Digest as _, Sha256};
 
 use super::{LOOK_AGAIN, Puller};
 use crate::Error;
@@ -218,9 +218,6 @@ impl Puller<'_> {
     }
 }
 
-fn digest_of(bytes: &[u8]) -> Digest {
-    Digest::from_sha256(Sha256::digest(bytes).into())
-}
 fn check_size(what: &'static str, descriptor: &Descriptor, actual: usize) -> Result<(), Error> {
     let (expected, actual) = (descriptor.size, actual as u64);
     if actual == expected {

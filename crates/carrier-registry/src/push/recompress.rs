@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use carrier_spec::{Compression, DiffId, Digest, Manifest, MediaType};
-use carrier_store::{ImageRecord, Store};
+use carrier_spec::{Compression, DiffId, Manifest, MediaType};
+use carrier_store::{ImageRecord, Store, digest_of};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::plan::{Document, MAX_MANIFEST, Plan, damaged, name_of};
 use super::upload::Blob;
@@ -77,7 +76,7 @@ impl Plan {
             manifests: Vec::new(),
             top: Document {
                 media_type: MediaType::OciManifest.name().to_owned(),
-                digest: Digest::from_sha256(Sha256::digest(&bytes).into()),
+                digest: digest_of(&bytes),
                 bytes,
             },
         })

@@ -15,6 +15,7 @@ use crate::Error;
 use crate::client::{ATTEMPTS, Client, backoff};
 use crate::error::is_transient_status;
 use crate::request::{Call, Content, Part};
+use crate::retry::retry_after;
 
 /// How many bytes a request carries where a registry does not take a blob in one.
 const CHUNK: u64 = 16 << 20;
@@ -283,14 +284,14 @@ impl Uploader<'_> {
                 STALL
             };
             if moved.elapsed() > patience {
-                return Err(self.client.timeout_error());
+                return Err(self.client.too_slow());
             }
         }
     }
 
     async fn interruption(&self, response: Response) -> Interruption {
         let status = response.status();
-        let wait = Client::wait_asked(&response);
+        let wait = retry_after(&response);
         let error = self.client.failure(response).await;
         Interruption {
             wait: wait.filter(|_| is_transient_status(status.as_u16())),
