@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::atomic::{Durability, write_json};
 use crate::error::Error;
 use crate::images::ImageRecord;
+use crate::images::remove::remove_drafts;
 use crate::store::Store;
 
 const INDEX: &str = "index.json";
@@ -32,6 +33,7 @@ impl Store {
     /// [`Error::Io`].
     pub fn repair_index(&self) -> Result<(), Error> {
         let _lock = self.lock()?;
+        remove_drafts(self.root())?;
         let is_right = fs::read(self.path(INDEX))
             .is_ok_and(|found| self.index_text().is_ok_and(|expected| found == expected));
         if !is_right {

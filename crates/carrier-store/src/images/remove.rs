@@ -240,7 +240,8 @@ fn unlink(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes what a crash has left of the writing of records; nobody else writes them now.
+/// Removes what a crash has left of the writing of records or of the list of them; nobody else writes
+/// them now.
 pub(super) fn remove_drafts(directory: &Path) -> Result<(), Error> {
     let paths = super::entries(directory)?.into_iter();
     for path in paths.filter(|path| super::is_hidden(path)) {

@@ -489,3 +489,16 @@ fn half_a_record_of_a_crash_keeps_no_directory() {
     remove(&store, &a);
     assert_eq!(fs::read_dir(store.path("images")).unwrap().count(), 0);
 }
+
+#[test]
+fn half_an_index_of_a_crash_is_gone_after_the_next_repair() {
+    let (_home, store) = store();
+    store.put_image(&record(&store, "a", "a", &[])).unwrap();
+    let half = store.path(".index.json.1");
+    fs::write(&half, "{").unwrap();
+    store.repair_index().unwrap();
+    assert!(!half.exists());
+    fs::write(&half, "{").unwrap();
+    store.reclaim_images(nobody).unwrap();
+    assert!(!half.exists());
+}

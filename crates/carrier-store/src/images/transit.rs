@@ -110,6 +110,7 @@ impl Store {
             }
             marks.push(mark);
         }
+        remove_drafts(self.root())?;
         // A directory was made before its first record, or stays after its last.
         let mut directories = super::entries(&self.path(super::DIRECTORY))?;
         directories.retain(|path| path.is_dir());
