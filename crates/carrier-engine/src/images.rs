@@ -5,7 +5,6 @@ mod filter;
 mod find;
 mod history;
 mod remove;
-mod time;
 
 use carrier_spec::{ImageId, Platform, Reference};
 use carrier_store::{ImageRecord, LastName};
@@ -14,6 +13,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 
 pub use details::ImageDetails;
+pub(crate) use filter::split_filter;
 pub use filter::{FilterError, ImageFilter};
 pub use history::HistoryStep;
 pub use remove::{ImageChange, Pruned, RemoveImageOptions};

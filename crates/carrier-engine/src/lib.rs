@@ -10,6 +10,7 @@ mod emulator;
 mod engine;
 mod error;
 mod etc_files;
+mod events;
 mod fallback;
 mod foreground;
 mod host;
@@ -25,6 +26,7 @@ mod spec;
 mod subordinate;
 mod system;
 mod terminal;
+mod time;
 mod unpacker;
 
 pub use archive::{
@@ -33,6 +35,7 @@ pub use archive::{
 pub use embedded::HELLO;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};
+pub use events::{Actor, Event, EventFilter, EventKind, EventReader};
 pub use foreground::Session;
 pub use host::Host;
 pub use images::{
@@ -47,4 +50,5 @@ pub use remove::{RemoveOptions, Removed};
 pub use system::{
     CheckOptions, CheckReport, ContainerUsage, ImageUsage, PrunedSystem, Usage, reset,
 };
+pub use time::parse as parse_time;
 pub use unpacker::{LayerChannel, Unpacker};

@@ -128,14 +128,20 @@ impl Engine {
     }
 }
 
+impl ContainerRecord {
+    /// The name of the image as users write it, else the beginning of its id.
+    #[must_use]
+    pub fn image_name(&self) -> String {
+        let short = || self.image_id.0.short().to_owned();
+        self.image.as_ref().map_or_else(short, Reference::familiar)
+    }
+}
+
 fn summary(record: ContainerRecord, status: ContainerStatus) -> ContainerSummary {
     ContainerSummary {
+        image: record.image_name(),
         id: record.id,
         name: record.name,
-        image: record
-            .image
-            .as_ref()
-            .map_or_else(|| record.image_id.0.short().to_owned(), Reference::familiar),
         command: record.arguments,
         created: record.created,
         status,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::images::time;
+use crate::time;
 
 /// Conditions that images must meet: all kinds, and of references one.
 #[derive(Clone, Debug, Default)]
@@ -29,13 +29,13 @@ struct Label {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FilterError {
     /// No `=`.
-    #[error("filter {0:?} is not of the form NAME=VALUE")]
+    #[error("bad format of filter {0:?} (expected name=value)")]
     NoValue(String),
     /// An unknown name.
-    #[error("invalid filter {0:?}")]
+    #[error("invalid filter '{0}'")]
     Unknown(String),
     /// A value that makes no sense.
-    #[error("invalid value {value:?} of filter {name:?}")]
+    #[error("invalid filter '{name}={value}'")]
     BadValue {
         /// The filter.
         name: &'static str,
@@ -55,11 +55,11 @@ impl Engine {
     pub fn image_filter(&self, filters: &[String]) -> Result<ImageFilter, Error> {
         let mut filter = ImageFilter::default();
         for text in filters {
-            let (name, value) = split(text)?;
-            match name {
-                "before" => filter.before_at(self.created(value)?),
-                "since" | "after" => filter.since_at(self.created(value)?),
-                _ => filter.add(name, value)?,
+            let (name, value) = split_filter(text)?;
+            match name.as_str() {
+                "before" => filter.before_at(self.created(&value)?),
+                "since" | "after" => filter.since_at(self.created(&value)?),
+                _ => filter.add(&name, &value)?,
             }
         }
         Ok(filter)
@@ -72,11 +72,11 @@ impl Engine {
     pub fn prune_filter(&self, filters: &[String]) -> Result<ImageFilter, Error> {
         let mut filter = ImageFilter::default();
         for text in filters {
-            let (name, value) = split(text)?;
-            if !PRUNE.contains(&name) {
-                return Err(FilterError::Unknown(name.to_owned()).into());
+            let (name, value) = split_filter(text)?;
+            if !PRUNE.contains(&name.as_str()) {
+                return Err(FilterError::Unknown(name).into());
             }
-            filter.add(name, value)?;
+            filter.add(&name, &value)?;
         }
         Ok(filter)
     }
@@ -86,10 +86,13 @@ impl Engine {
     }
 }
 
-fn split(text: &str) -> Result<(&str, &str), FilterError> {
+/// Name and value of a filter, without the space and the capitals that Docker tolerates.
+pub(crate) fn split_filter(text: &str) -> Result<(String, String), FilterError> {
     // `label!=x` is the filter `label!`.
-    text.split_once('=')
-        .ok_or_else(|| FilterError::NoValue(text.to_owned()))
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| FilterError::NoValue(text.to_owned()))?;
+    Ok((name.trim().to_lowercase(), value.trim().to_owned()))
 }
 
 /// When an image was made; long ago where it does not say.
@@ -288,7 +291,10 @@ mod tests {
         for (name, value) in [("dangling", "maybe"), ("until", "soon"), ("nope", "x")] {
             assert!(filter.add(name, value).is_err(), "{name}={value}");
         }
-        assert!(split("dangling").is_err());
-        assert_eq!(split("label!=a=b"), Ok(("label!", "a=b")));
+        assert!(split_filter("dangling").is_err());
+        assert_eq!(
+            split_filter("Label!= a=b"),
+            Ok(("label!".to_owned(), "a=b".to_owned()))
+        );
     }
 }

@@ -8,7 +8,8 @@ use jiff::tz::TimeZone;
 
 /// Reads a duration before `now` (`1h30m`), seconds since 1970, or a date with or without time and
 /// zone; without a zone it is the local one.
-pub(super) fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
+#[must_use]
+pub fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
     if let Some(ago) = duration(text) {
         return now.checked_sub(ago).ok();
     }

@@ -1,0 +1,202 @@
+//! What happened: a file in the runtime directory that any process appends to and any can follow.
+//!
+//! A line is an event as Docker's API spells it, written by one `write` on a descriptor with
+//! `O_APPEND`: the kernel holds the inode's lock meanwhile, so lines of several processes never mix.
+//! A file that has grown is renamed, so that there are never more than two: whoever had it open still
+//! writes to a file that readers look at.
+
+mod filter;
+mod follow;
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+pub use filter::EventFilter;
+pub use follow::EventReader;
+
+use crate::engine::Engine;
+use crate::record::ContainerRecord;
+
+const FILE: &str = "events.jsonl";
+const OLDER: &str = "events.jsonl.1";
+
+/// A longer file is put aside.
+const MAX_FILE: u64 = 1 << 20;
+
+/// No line is longer: what does not fit is left out.
+const MAX_LINE: usize = 4095;
+
+/// What something happened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventKind {
+    /// A container.
+    Container,
+    /// An image.
+    Image,
+}
+
+impl EventKind {
+    /// Docker's word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Image => "image",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// What it happened to.
+    #[serde(rename = "Type")]
+    pub kind: EventKind,
+    /// What happened: `start`, `die`, …
+    #[serde(rename = "Action")]
+    pub action: String,
+    /// Whom it happened to.
+    #[serde(rename = "Actor")]
+    pub actor: Actor,
+    /// Always `local`.
+    pub scope: String,
+    /// Seconds since 1970.
+    pub time: u64,
+    /// Nanoseconds since 1970.
+    #[serde(rename = "timeNano")]
+    pub nanoseconds: u64,
+}
+
+/// Whom an event happened to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// A container's id, or an image's id or name.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Name, image, labels, and what belongs to the action.
+    #[serde(rename = "Attributes")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Event {
+    /// Something that happens to a container now.
+    #[must_use]
+    pub fn container(action: &str, record: &ContainerRecord) -> Self {
+        let mut attributes = record.labels.clone();
+        attributes.insert("image".to_owned(), record.image_name());
+        attributes.insert("name".to_owned(), record.name.to_string());
+        Self::now(EventKind::Container, action, record.id.as_str(), attributes)
+    }
+
+    /// Something that happens to an image now; `name` is how the user calls it.
+    #[must_use]
+    pub fn image(action: &str, id: &str, name: &str) -> Self {
+        let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
+        Self::now(EventKind::Image, action, id, attributes)
+    }
+
+    /// The event with one more attribute, such as `exitCode`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        let attributes = &mut self.actor.attributes;
+        attributes.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn now(kind: EventKind, action: &str, id: &str, attributes: BTreeMap<String, String>) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let since = since.unwrap_or_default();
+        Self {
+            kind,
+            action: action.to_owned(),
+            actor: Actor {
+                id: id.to_owned(),
+                attributes,
+            },
+            scope: "local".to_owned(),
+            time: since.as_secs(),
+            nanoseconds: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The event as a line that is short enough: the longest attributes go first.
+    fn line(&self) -> Option<Vec<u8>> {
+        let mut event = self.clone();
+        loop {
+            let mut line = serde_json::to_vec(&event).ok()?;
+            line.push(b'\n');
+            if line.len() <= MAX_LINE {
+                return Some(line);
+            }
+            let attributes = &mut event.actor.attributes;
+            let longest = attributes
+                .iter()
+                .max_by_key(|(key, value)| key.len() + value.len());
+            let longest = longest.map(|(key, _)| key.clone())?;
+            attributes.remove(&longest);
+        }
+    }
+}
+
+impl Engine {
+    /// Tells whoever follows. No command fails for it.
+    pub fn emit(&self, event: &Event) {
+        append(&self.runtime, event);
+    }
+
+    /// Reads events: those since a time, in nanoseconds since 1970, or only those to come.
+    ///
+    /// # Errors
+    /// When the kernel has no watch left.
+    pub fn events(&self, since: Option<u64>) -> io::Result<EventReader> {
+        EventReader::open(&self.runtime, since)
+    }
+}
+
+/// [`Engine::emit`], for whoever has only the runtime directory.
+pub(crate) fn append(runtime: &Path, event: &Event) {
+    if let Some(line) = event.line() {
+        // Nothing depends on it that anybody hears of an event.
+        let _ = write(runtime, &line);
+    }
+}
+
+fn write(runtime: &Path, line: &[u8]) -> io::Result<()> {
+    let path = runtime.join(FILE);
+    let mut options = OpenOptions::new();
+    let mut file = options.append(true).create(true).mode(0o600).open(&path)?;
+    file.write_all(line)?;
+    let meta = file.metadata()?;
+    if meta.len() > MAX_FILE {
+        put_aside(&file, runtime)?;
+    }
+    Ok(())
+}
+
+/// Renames the file, unless somebody else has done or does it.
+fn put_aside(file: &File, runtime: &Path) -> io::Result<()> {
+    if flock(file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(());
+    }
+    let path = runtime.join(FILE);
+    if is_same(file, &path)? {
+        std::fs::rename(&path, runtime.join(OLDER))?;
+    }
+    Ok(())
+}
+
+fn is_same(file: &File, path: &Path) -> io::Result<bool> {
+    let (mine, there) = (file.metadata()?, std::fs::metadata(path)?);
+    Ok((mine.dev(), mine.ino()) == (there.dev(), there.ino()))
+}
+
+#[cfg(test)]
+mod tests;
