@@ -5,6 +5,7 @@
 
 mod archive;
 mod create;
+mod detach_keys;
 mod embedded;
 mod emulator;
 mod engine;
@@ -32,6 +33,7 @@ mod unpacker;
 pub use archive::{
     ArchiveFormat, BadArchive, BadChange, ImportOptions, LoadOptions, Loaded, SaveOptions,
 };
+pub use detach_keys::{DetachKeys, Detector, Fed, UnknownKey};
 pub use embedded::HELLO;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};
