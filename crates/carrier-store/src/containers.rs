@@ -1,5 +1,7 @@
 //! Containers: a record and the directories that the container writes to.
 
+mod rename;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -122,8 +124,7 @@ impl Store {
         drop(shared);
         let _exclusive = self.lock_names(FlockOperation::LockExclusive)?;
         let path = self.name_path(name);
-        let owner = self.read_name(&path)?;
-        match owner.filter(|owner| self.container(owner).path().exists()) {
+        match self.name_owner(name)? {
             Some(by) => {
                 return Err(Error::NameTaken {
                     name: name.clone(),

@@ -94,6 +94,7 @@ impl Store {
     /// # Errors
     /// [`Error::Io`] when the directory cannot be read.
     pub fn sweep(&self) -> Result<Sweep, Error> {
+        self.sweep_names()?;
         let directory = self.path(DIRECTORY);
         let mut sweep = Sweep {
             removed: self.sweep_downloads()?,

@@ -49,7 +49,12 @@ impl Checker<'_> {
                 Some(id) if !self.store.container(&id).path().exists() => {
                     self.find(&path, "is the name of no container", Remedy::Remove);
                 }
-                Some(_) => {}
+                Some(id) => {
+                    let named = read(&self.store.container(&id)).ok().flatten();
+                    if named.is_some_and(|named| path.file_name() != Some(named.name.as_ref())) {
+                        self.find(&path, "is the name of no container", Remedy::Remove);
+                    }
+                }
             }
         }
         Ok(())
