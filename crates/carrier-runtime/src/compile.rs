@@ -22,11 +22,12 @@ use std::path::PathBuf;
 
 use carrier_sys::process::Namespaces;
 use carrier_sys::seccomp::Instruction;
-use oci_spec::runtime::{Linux, LinuxIdMapping, Process, Spec};
+use oci_spec::runtime::{Linux, LinuxIdMapping, Spec};
 
 use crate::error::Error;
 use crate::idmap::{IdMaps, IdRange};
 use crate::plan::{InitPlan, OverlayMount, Step, Symlinks, Target};
+use crate::running::Entry;
 pub(crate) use namespaces::{Join, Wanted};
 pub(crate) use options::known as known_mount_options;
 pub(crate) use process::capabilities_of;
@@ -148,6 +149,7 @@ impl RootSource {
                 kind,
                 path: c_string("root", format!("/proc/{}/ns/{name}", root.pid))?,
                 origin: "root".to_owned(),
+                file: None,
             });
         }
         Ok(())
@@ -282,12 +284,14 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     })
 }
 
-/// The plan of a process that joins a container made with `spec`.
-pub(crate) fn compile_joining(
-    spec: &Spec,
-    process: &Process,
-    launch: Launch,
-) -> Result<InitPlan, Error> {
+/// The plan of a process that joins a container.
+pub(crate) fn compile_joining(entry: Entry<'_>) -> Result<InitPlan, Error> {
+    let Entry {
+        spec,
+        process,
+        filter,
+        launch,
+    } = entry;
     let linux = spec.linux().clone().unwrap_or_default();
     let maps = maps_of(&linux);
     let mut plan = InitPlan::default();
@@ -297,14 +301,14 @@ pub(crate) fn compile_joining(
     if !maps.keeps_caller() {
         plan.push("linux.uidMappings", Step::BecomeRoot);
     }
-    process::compile_joined_stdio(&mut plan, process);
+    process::compile_joined_stdio(&mut plan, process, launch.stdin);
     schedule::compile_affinity(&mut plan, process)?;
     if let Some(personality) = linux.personality() {
         schedule::compile_personality(&mut plan, personality)?;
     }
-    let filter = match spec.linux() {
-        Some(linux) => filter::of(None, linux)?,
-        None => None,
+    let filter = match (filter, spec.linux()) {
+        (None, None) => None,
+        (filter, _) => filter::of(filter, &linux)?,
     };
     let execution = Some(process::execution(process, launch.preserved)?);
     process::compile(&mut plan, process, &maps, filter, execution, launch, false)?;

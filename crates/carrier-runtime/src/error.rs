@@ -90,6 +90,14 @@ pub enum Error {
         /// The kernel's answer.
         source: Errno,
     },
+    /// The program cannot begin in its working directory. The words are those of other runtimes.
+    #[error("chdir to cwd ({path:?})")]
+    WorkingDirectory {
+        /// The directory.
+        path: String,
+        /// The kernel's answer.
+        source: Errno,
+    },
     /// The child ended without a word.
     #[error("the container's first process died while it was set up")]
     ChildDied,

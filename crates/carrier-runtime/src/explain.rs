@@ -19,6 +19,8 @@ pub(crate) struct Explanations {
 enum Explanation {
     /// The step executes a program.
     Program(String),
+    /// The step enters the program's working directory.
+    Directory(String),
     Step {
         action: String,
         origin: String,
@@ -55,6 +57,10 @@ impl Explanations {
                     _ => Error::ProgramNotExecutable { program, source },
                 }
             }
+            Some(Explanation::Directory(path)) => Error::WorkingDirectory {
+                path: path.clone(),
+                source,
+            },
             Some(Explanation::Step { action, origin }) => Error::Step {
                 action: action.clone(),
                 origin: origin.clone(),
@@ -69,6 +75,9 @@ impl Explanation {
         match &planned.step {
             Step::Execute(execution) => Self::Program(execution.name.clone()),
             Step::FindProgram { name, .. } => Self::Program(name.clone()),
+            Step::ChangeDirectory(path) => {
+                Self::Directory(format!("/{}", path.to_string_lossy()))
+            }
             step => Self::Step {
                 action: step.to_string(),
                 origin: planned.origin.to_string(),

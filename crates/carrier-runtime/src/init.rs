@@ -91,7 +91,7 @@ impl Machine<'_> {
             Step::SetSysctl { path, value } => self.set_sysctl(path, value),
             Step::OpenTerminal { owner, size, place } => self.open_terminal(*owner, *size, *place),
             Step::TakeStdin(file) => rustix::stdio::dup2_stdin(file),
-            Step::NullStdin => self.null_stdin(),
+            Step::NullStdin(place) => self.null_stdin(*place),
             Step::ProtectRoot => self.protect_root(),
             Step::AwaitHooks => {
                 self.channel.report_hooks()?;

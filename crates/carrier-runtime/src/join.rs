@@ -4,7 +4,7 @@
 //! namespace cannot come back. So a helper joins, clones the container's process as a sibling of its
 //! own, and ends.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use carrier_sys::process::{Child, ChildToken, Namespaces, SingleThreaded, clone_into};
 use rustix::fs::{Mode, OFlags};
@@ -43,24 +43,38 @@ const KINDS: [(&str, Namespaces, LinkNameSpaceType); 8] = [
     ("mnt", Namespaces::MOUNT, LinkNameSpaceType::Mount),
 ];
 
-/// The namespaces of `pid` that are not the caller's.
-pub(crate) fn namespaces_of(pid: u32) -> Result<Vec<Join>, Error> {
+/// The namespaces of a process that are not the caller's; `directory` is that of the process in
+/// `/proc`.
+pub(crate) fn namespaces_of(directory: BorrowedFd<'_>) -> Result<Vec<Join>, Error> {
     let mut joins = Vec::new();
     for (name, kind, _) in KINDS {
-        let path = format!("/proc/{pid}/ns/{name}");
-        let theirs = match std::fs::read_link(&path) {
-            Ok(theirs) => theirs,
-            // A kernel without this kind.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(Error::Namespace { path, source }),
+        let path = format!("ns/{name}");
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(directory, &path, flags, Mode::empty()) {
+            Ok(file) => file,
+            // A kernel without this kind: a process that has ended has not even a user namespace.
+            Err(Errno::NOENT) if kind != Namespaces::USER => continue,
+            Err(Errno::NOENT | Errno::SRCH) => return Err(Error::ChildDied),
+            Err(errno) => {
+                let source = errno.into();
+                return Err(Error::Namespace { path, source });
+            }
         };
-        if std::fs::read_link(format!("/proc/self/ns/{name}")).ok() != Some(theirs) {
-            let origin = format!("namespace {name}");
-            let path = std::ffi::CString::new(path).map_err(|_| Error::ChildDied)?;
-            joins.push(Join { kind, path, origin });
+        let theirs = identity(rustix::fs::fstat(&file));
+        if identity(rustix::fs::stat(format!("/proc/self/{path}"))) != theirs {
+            joins.push(Join {
+                kind,
+                path: std::ffi::CString::new(path).map_err(|_| Error::ChildDied)?,
+                origin: format!("namespace {name}"),
+                file: Some(file),
+            });
         }
     }
     Ok(joins)
+}
+
+fn identity(stat: rustix::io::Result<rustix::fs::Stat>) -> Option<(u64, u64)> {
+    stat.ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
 
 /// Clones a process into `new` namespaces inside of those in `joined`; it carries `plan` out.
@@ -119,11 +133,13 @@ fn open(joined: &[Join]) -> Result<Vec<Opened<'_>>, Error> {
     for (_, kind, _) in KINDS {
         for join in joined.iter().filter(|join| join.kind == kind) {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            let file = rustix::fs::open(&*join.path, flags, Mode::empty()).map_err(|errno| {
-                Error::Namespace {
-                    path: join.path.to_string_lossy().into_owned(),
-                    source: errno.into(),
-                }
+            let file = match &join.file {
+                Some(file) => file.try_clone(),
+                None => rustix::fs::open(&*join.path, flags, Mode::empty()).map_err(Into::into),
+            };
+            let file = file.map_err(|source| Error::Namespace {
+                path: join.path.to_string_lossy().into_owned(),
+                source,
             })?;
             opened.push(Opened { join, file });
         }

@@ -19,6 +19,7 @@ mod join;
 mod launch;
 mod mapped;
 mod plan;
+mod running;
 pub mod seccomp;
 pub mod state;
 
@@ -29,3 +30,4 @@ pub use error::{Error, IdMapError};
 pub use features::features;
 pub use idmap::{IdMaps, IdRange};
 pub use launch::{Prepared, Ready, Spawned, Started};
+pub use running::{Entry, Running};

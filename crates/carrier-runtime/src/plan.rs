@@ -114,9 +114,9 @@ pub(crate) enum Step {
     OpenTerminal {
         owner: Uid,
         size: Option<Winsize>,
-        place: TerminalPlace,
+        place: DevicePlace,
     },
-    NullStdin,
+    NullStdin(DevicePlace),
     /// This is what the program reads.
     TakeStdin(OwnedFd),
     ProtectRoot,
@@ -222,9 +222,9 @@ pub(crate) enum Tree {
     Open(OwnedFd),
 }
 
-/// Where a terminal comes from.
+/// Where a terminal or `/dev/null` comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TerminalPlace {
+pub(crate) enum DevicePlace {
     /// A container that is being made: its tree, and `/dev/console` is made too.
     NewRoot,
     /// A container that runs already.
@@ -319,7 +319,7 @@ impl fmt::Display for Step {
             Self::SetSysctl { path, .. } => write!(f, "set sysctl {}", text(path)),
             Self::OpenTerminal { .. } => f.write_str("open a terminal"),
             Self::TakeStdin(_) => f.write_str("redirect standard input"),
-            Self::NullStdin => f.write_str("open /dev/null"),
+            Self::NullStdin(_) => f.write_str("open /dev/null"),
             Self::ProtectRoot => f.write_str("make the root read-only"),
             Self::AwaitHooks => f.write_str("wait for the hooks"),
             Self::EnterRoot => f.write_str("enter the root"),

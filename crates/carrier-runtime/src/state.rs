@@ -42,8 +42,11 @@ impl ProcessIdentity {
     /// Whether that very process still exists.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        start_time(self.pid).is_ok_and(|time| time == self.start_time)
-            && boot_id().is_ok_and(|id| id == self.boot_id)
+        start_time(self.pid).is_ok_and(|time| time == self.start_time) && self.is_of_this_boot()
+    }
+
+    pub(crate) fn is_of_this_boot(&self) -> bool {
+        boot_id().is_ok_and(|id| id == self.boot_id)
     }
 }
 
@@ -142,10 +145,13 @@ impl StateDir {
     }
 }
 
+fn start_time(pid: u32) -> io::Result<u64> {
+    start_time_of(&fs::read_to_string(format!("/proc/{pid}/stat"))?)
+}
+
 /// Field 22 of `/proc/PID/stat`, proc_pid_stat(5). A process that has ended counts as gone, whether
 /// or not its new parent has reaped it.
-fn start_time(pid: u32) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+pub(crate) fn start_time_of(stat: &str) -> io::Result<u64> {
     // The name in field 2 may hold spaces and parentheses; what follows the last one does not.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let mut fields = fields.split_ascii_whitespace();

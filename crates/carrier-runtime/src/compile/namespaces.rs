@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fmt::Write as _;
+use std::os::fd::OwnedFd;
 
 use carrier_sys::process::Namespaces;
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
@@ -28,6 +29,8 @@ pub(crate) struct Join {
     pub(crate) path: CString,
     /// The field of the configuration.
     pub(crate) origin: String,
+    /// The namespace, where it was opened already.
+    pub(crate) file: Option<OwnedFd>,
 }
 
 impl Wanted {
@@ -48,7 +51,12 @@ impl Wanted {
                         return Err(invalid(origin, "the path is not absolute"));
                     }
                     let path = c_string(&origin, path)?;
-                    wanted.joined.push(Join { kind, path, origin });
+                    wanted.joined.push(Join {
+                        kind,
+                        path,
+                        origin,
+                        file: None,
+                    });
                 }
                 _ => wanted.new |= kind,
             }

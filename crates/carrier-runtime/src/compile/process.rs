@@ -15,7 +15,7 @@ use crate::capability::Capabilities;
 use crate::error::Error;
 use crate::idmap::IdMaps;
 use crate::init::itself::FileIdentity;
-use crate::plan::{Execution, Identity, InitPlan, Step, Symlinks, TerminalPlace};
+use crate::plan::{DevicePlace, Execution, Identity, InitPlan, Step, Symlinks};
 
 /// Docker's, for an environment that has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -26,16 +26,17 @@ const DEFAULT_UMASK: u32 = 0o022;
 
 pub(super) fn compile_stdio(plan: &mut InitPlan, process: &Process, stdin: Stdin) {
     if process.terminal() == Some(true) {
-        open_terminal(plan, process, TerminalPlace::NewRoot);
+        open_terminal(plan, process, DevicePlace::NewRoot);
         return;
     }
     plan.push("process.terminal", Step::NewSession);
     if stdin == Stdin::Null {
-        plan.push("process.terminal", Step::NullStdin);
+        let place = DevicePlace::NewRoot;
+        plan.push("process.terminal", Step::NullStdin(place));
     }
 }
 
-fn open_terminal(plan: &mut InitPlan, process: &Process, place: TerminalPlace) {
+fn open_terminal(plan: &mut InitPlan, process: &Process, place: DevicePlace) {
     let cells = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
     let size = process.console_size().map(|size| Winsize {
         ws_row: cells(size.height()),
@@ -54,11 +55,15 @@ fn open_terminal(plan: &mut InitPlan, process: &Process, place: TerminalPlace) {
 }
 
 /// The standard streams of a program in a container that runs already.
-pub(super) fn compile_joined_stdio(plan: &mut InitPlan, process: &Process) {
+pub(super) fn compile_joined_stdio(plan: &mut InitPlan, process: &Process, stdin: Stdin) {
+    let place = DevicePlace::OwnRoot;
     if process.terminal() == Some(true) {
-        open_terminal(plan, process, TerminalPlace::OwnRoot);
-    } else {
-        plan.push("process.terminal", Step::NewSession);
+        open_terminal(plan, process, place);
+        return;
+    }
+    plan.push("process.terminal", Step::NewSession);
+    if stdin == Stdin::Null {
+        plan.push("process.terminal", Step::NullStdin(place));
     }
 }
 

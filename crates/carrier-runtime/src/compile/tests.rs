@@ -60,6 +60,12 @@ fn the_plan_of_a_process_that_joins_a_container() {
         has_cgroup: true,
         ..Launch::default()
     };
-    let plan = compile_joining(&spec, &process, launch).unwrap();
+    let entry = Entry {
+        spec: &spec,
+        process: &process,
+        filter: None,
+        launch,
+    };
+    let plan = compile_joining(entry).unwrap();
     insta::assert_snapshot!(shown(&plan));
 }

@@ -5,12 +5,12 @@ use oci_spec::runtime::{Capabilities as CapabilityNames, Capability, Process, Sp
 
 use super::create::{check_console, write_pid};
 use super::{CONFIG, ExecOptions, ProcessChange, Runtime, console};
-use crate::compile::{self, Launch};
+use crate::compile::Launch;
 use crate::config;
 use crate::error::Error;
-use crate::join;
-use crate::launch::{Prepared, Started, leave_login_keyring};
-use crate::state::{ProcessIdentity, Status};
+use crate::launch::{Started, leave_login_keyring};
+use crate::running::{Entry, Running};
+use crate::state::Status;
 
 impl Runtime {
     /// Starts a process in the namespaces, the cgroup and under the restrictions of a container.
@@ -52,15 +52,17 @@ impl Runtime {
             has_cgroup: cgroup.is_some(),
             ..Launch::default()
         };
-        let has_cgroup = launch.has_cgroup;
-        let plan = compile::compile_joining(&spec, &process, launch)?;
-        let joined = join::namespaces_of(record.process.pid)?;
-        // Whoever has the number now is the one whose namespaces were just named.
-        check_alive(&record.process)?;
+        let running = Running::of(&record.process).map_err(Error::Prepare)?;
+        let running = running.ok_or(Error::ChildDied)?;
+        let prepared = running.prepare(Entry {
+            spec: &spec,
+            process: &process,
+            filter: None,
+            launch,
+        })?;
         if record.new_keyring {
             leave_login_keyring()?;
         }
-        let prepared = Prepared::joining(plan, joined, has_cgroup);
         #[cfg(feature = "fault-injection")]
         let prepared = prepared.fail_before(options.fail_before.unwrap_or(usize::MAX));
         let spawned = prepared.spawn_and(proof, |pid| match &cgroup {
@@ -68,7 +70,7 @@ impl Runtime {
             None => Ok(()),
         })?;
         let mut ready = spawned.wait_ready()?;
-        check_alive(&record.process)?;
+        running.check_alive()?;
         let pid = ready.pid();
         if let Some(socket) = &options.console_socket
             && let Some(terminal) = ready.take_terminal()
@@ -83,14 +85,6 @@ impl Runtime {
             write_pid(path, pid)?;
         }
         Ok(started)
-    }
-}
-
-fn check_alive(process: &ProcessIdentity) -> Result<(), Error> {
-    if process.is_alive() {
-        Ok(())
-    } else {
-        Err(Error::ChildDied)
     }
 }
 

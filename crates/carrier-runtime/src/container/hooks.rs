@@ -1,6 +1,7 @@
 //! Hooks, runtime-spec `config.md`, section "POSIX-platform Hooks".
 
 use std::ffi::CString;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use carrier_sys::exec::{Label, Program};
@@ -8,7 +9,7 @@ use carrier_sys::process::SingleThreaded;
 use carrier_sys::trampoline::Trampoline;
 use oci_spec::runtime::Hook;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::MemfdFlags;
+use rustix::fs::{MemfdFlags, Mode, OFlags};
 
 use crate::error::Error;
 use crate::join;
@@ -88,10 +89,17 @@ fn start(hook: &Hook, state: &str, place: Place, proof: &SingleThreaded) -> Resu
     );
     let joined = match place {
         Place::Runtime => Vec::new(),
-        Place::Container(pid) => join::namespaces_of(pid)?,
+        Place::Container(pid) => join::namespaces_of(directory_of(pid)?.as_fd())?,
     };
     let prepared = Prepared::joining(plan, joined, false);
     prepared.spawn_and(proof, |_| Ok(()))?.wait_running()
+}
+
+/// A process that is a child of ours, and not reaped.
+fn directory_of(pid: u32) -> Result<std::os::fd::OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty())
+        .map_err(|errno| Error::Prepare(errno.into()))
 }
 
 fn memory_file(content: &str) -> rustix::io::Result<std::os::fd::OwnedFd> {

@@ -2,14 +2,15 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
 use rustix::process::Uid;
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
 use super::{Machine, identity, mounts, path};
-use crate::plan::TerminalPlace;
+use crate::plan::DevicePlace;
 
 impl Machine<'_> {
     /// Opens a terminal of the container's own devpts, sends its controlling side to the parent and
@@ -18,15 +19,13 @@ impl Machine<'_> {
         &mut self,
         owner: Uid,
         size: Option<Winsize>,
-        place: TerminalPlace,
+        place: DevicePlace,
     ) -> Result<(), Errno> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
         let flags = OFlags::RDWR | OFlags::NOCTTY;
         let controller = match place {
-            TerminalPlace::NewRoot => {
-                path::open_with(self.root()?, c"dev/pts/ptmx", flags, resolve)?
-            }
-            TerminalPlace::OwnRoot => {
+            DevicePlace::NewRoot => path::open_with(self.root()?, c"dev/pts/ptmx", flags, resolve)?,
+            DevicePlace::OwnRoot => {
                 let controller = path::open_with(CWD, c"/dev/pts/ptmx", flags, resolve)?;
                 is_devpts(&controller)?;
                 controller
@@ -40,7 +39,7 @@ impl Machine<'_> {
         if let Some(size) = size {
             rustix::termios::tcsetwinsize(&controller, size)?;
         }
-        if place == TerminalPlace::NewRoot {
+        if place == DevicePlace::NewRoot {
             self.add_console(&terminal)?;
         }
         self.channel.send_terminal(controller.as_fd())?;
@@ -59,10 +58,38 @@ impl Machine<'_> {
         mounts::attach(tree.as_fd(), place.as_fd())
     }
 
-    pub(super) fn null_stdin(&mut self) -> Result<(), Errno> {
-        let devices = self.devices.as_ref().ok_or(Errno::BADF)?;
-        let null = rustix::fs::openat(devices, c"null", OFlags::RDONLY, Mode::empty())?;
+    pub(super) fn null_stdin(&mut self, place: DevicePlace) -> Result<(), Errno> {
+        let null = match place {
+            DevicePlace::NewRoot => {
+                let devices = self.devices.as_ref().ok_or(Errno::BADF)?;
+                rustix::fs::openat(devices, c"null", OFlags::RDONLY, Mode::empty())?
+            }
+            DevicePlace::OwnRoot => match open_null() {
+                Ok(null) => null,
+                // What reads from a pipe that nobody writes to reads nothing either.
+                Err(_) => rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?.0,
+            },
+        };
         rustix::stdio::dup2_stdin(&null)
+    }
+}
+
+/// The null device of a container that runs, which may have put anything in its place.
+fn open_null() -> Result<OwnedFd, Errno> {
+    const MAJOR_AND_MINOR: (u32, u32) = (1, 3);
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let null = path::open_with(CWD, c"/dev/null", flags, resolve)?;
+    let stat = rustix::fs::fstat(&null)?;
+    let number = (
+        rustix::fs::major(stat.st_rdev),
+        rustix::fs::minor(stat.st_rdev),
+    );
+    let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    if is_device && number == MAJOR_AND_MINOR {
+        Ok(null)
+    } else {
+        Err(Errno::NXIO)
     }
 }
 
