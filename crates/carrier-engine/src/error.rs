@@ -204,6 +204,15 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// A log driver or an option of one cannot be used.
+    #[error(transparent)]
+    BadLogOption(#[from] crate::log::BadLogOption),
+    /// The driver `journald` finds no journal.
+    #[error("cannot reach the journal of the host at {}", crate::log::JOURNAL)]
+    NoJournal {
+        /// The cause.
+        source: io::Error,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] carrier_store::Error),
@@ -266,6 +275,7 @@ impl Error {
             | Self::TagWithDigest(_)
             | Self::NotATag { .. }
             | Self::Filter(_)
+            | Self::BadLogOption(_)
             | Self::InvalidHostname(_) => ErrorKind::Invalid,
             Self::Runtime(Runtime::ProgramNotFound { .. }) => ErrorKind::ProgramNotFound,
             Self::Runtime(Runtime::ProgramNotExecutable { .. }) => ErrorKind::ProgramNotExecutable,
@@ -324,6 +334,8 @@ impl Error {
             Self::Terminal { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 return io_hint(source);
             }
+            Self::BadLogOption(error) => error.hint().to_owned(),
+            Self::NoJournal { .. } => "use --log-driver json-file".to_owned(),
             Self::Store(error) => return store_hint(error),
             Self::Runtime(error) => return runtime_hint(error),
             other => return other.image_hint(),

@@ -18,6 +18,7 @@ mod host;
 mod identity;
 mod images;
 mod list;
+mod log;
 mod names;
 mod record;
 mod remove;
@@ -44,6 +45,7 @@ pub use images::{
     FilterError, HistoryStep, ImageChange, ImageDetails, ImageFilter, Pruned, RemoveImageOptions,
 };
 pub use list::{ContainerStatus, ContainerSummary, ImageSummary};
+pub use log::{BadLogOption, LogConfig, LogDriver, LogLimits, LogRecord, Stream as LogStream};
 pub use record::{
     ContainerRecord, EnvironmentSetting, NetworkMode, RunOptions, SeccompChoice, SecurityOptions,
     Streams,

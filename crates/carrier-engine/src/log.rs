@@ -1,0 +1,30 @@
+//! What a container writes, kept in the format of Docker's `json-file`, and read again.
+//!
+//! containers/ID/log.json     the newest records, one JSON object a line
+//! containers/ID/log.json.1   older ones, and so on: a higher number is older
+//!
+//! The monitor is the only writer. It never waits for a reader: files are rotated by rename, and a
+//! reader keeps the file that it has open.
+
+mod driver;
+mod escape;
+#[allow(dead_code, reason = "the monitor will write")]
+mod files;
+#[allow(dead_code, reason = "the monitor will write")]
+mod journald;
+#[allow(dead_code, reason = "the monitor will write")]
+mod record;
+#[allow(dead_code, reason = "the monitor will write")]
+mod sink;
+mod stamp;
+#[allow(dead_code, reason = "the monitor will write")]
+mod writer;
+
+pub use driver::{BadLogOption, LogConfig, LogDriver, LogLimits};
+#[allow(unused_imports, reason = "the monitor will write")]
+pub(crate) use journald::{Origin, SOCKET as JOURNAL};
+pub use record::{LogRecord, Stream};
+#[allow(unused_imports, reason = "the monitor will write")]
+pub(crate) use sink::Log;
+#[allow(unused_imports, reason = "the monitor will write")]
+pub(crate) use writer::LogWriter;
