@@ -1,4 +1,4 @@
-//! Other names for containers.
+//! Changing records, and other names for containers.
 //!
 //! A name is a container's when its link leads to the container *and* the record says so. A new name
 //! is made first, then the record changes as a whole, then the old name goes: at each moment exactly
@@ -9,6 +9,7 @@ use std::fs;
 
 use carrier_spec::{ContainerId, ContainerName};
 use rustix::fs::FlockOperation;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{RECORD, remove_if_exists};
@@ -23,37 +24,61 @@ struct Named {
 }
 
 impl Store {
-    /// Gives container `id` another name: `record` is what is known of it from then on. Durable. The
-    /// caller sees to it that nobody else changes the record meanwhile.
+    /// Changes the record of container `id`, while nobody else does. Durable. Returns the record;
+    /// nothing when the container is gone.
     ///
     /// # Errors
-    /// [`Error::NameTaken`], [`Error::Io`]; the container has its old name then.
-    pub fn rename_container<T: Serialize>(
+    /// [`Error::Io`], [`Error::Damaged`]; nothing has changed then.
+    pub fn change_record<T: Serialize + DeserializeOwned>(
         &self,
         id: &ContainerId,
-        old: &ContainerName,
+        change: impl FnOnce(&mut T),
+    ) -> Result<Option<T>, Error> {
+        let _records = self.lock_names(FlockOperation::LockExclusive)?;
+        let Some(mut record) = self.container(id).read_record::<T>()? else {
+            return Ok(None);
+        };
+        change(&mut record);
+        let path = self.container(id).path().join(RECORD);
+        write_json(&path, &record, Durability::Synced)?;
+        Ok(Some(record))
+    }
+
+    /// Gives container `id` another name: `change` writes it into the record. Durable. Returns the
+    /// record; nothing when the container is gone.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`], also when it is the container's own; [`Error::Io`], [`Error::Damaged`];
+    /// the container has its old name then.
+    pub fn rename_container<T: Serialize + DeserializeOwned>(
+        &self,
+        id: &ContainerId,
         new: &ContainerName,
-        record: &T,
-    ) -> Result<(), Error> {
-        let _names = self.lock_names(FlockOperation::LockExclusive)?;
-        let path = self.name_path(new);
+        change: impl FnOnce(&mut T),
+    ) -> Result<Option<T>, Error> {
+        let _records = self.lock_names(FlockOperation::LockExclusive)?;
+        let container = self.container(id);
+        let old = container.read_record::<Named>()?;
+        let (Some(old), Some(mut record)) = (old, container.read_record::<T>()?) else {
+            return Ok(None);
+        };
         if !self.take_name(id, new)? {
             if let Some(by) = self.name_owner(new)? {
                 let name = new.clone();
                 return Err(Error::NameTaken { name, by });
             }
-            remove_if_exists(&path)?;
+            remove_if_exists(&self.name_path(new))?;
             self.take_name(id, new)?;
         }
-        let written = self.sync_directory("names").and_then(|()| {
-            let record_path = self.container(id).path().join(RECORD);
-            write_json(&record_path, record, Durability::Synced)
-        });
+        change(&mut record);
+        let written = self
+            .sync_directory("names")
+            .and_then(|()| write_json(&container.path().join(RECORD), &record, Durability::Synced));
         match written {
-            Ok(()) => self.release_name(id, old),
+            Ok(()) => self.release_name(id, &old.name),
             Err(_) => self.release_name(id, new),
         }
-        written
+        written.map(|()| Some(record))
     }
 
     /// The container whose name this is.
@@ -144,17 +169,23 @@ mod tests {
         names
     }
 
+    fn rename(store: &Store, number: u8, to: &str) -> Result<Option<Record>, Error> {
+        let new = name(to);
+        store.rename_container(&id(number), &new, |record: &mut Record| {
+            record.name = name(to);
+        })
+    }
+
     #[test]
     fn a_renamed_container_has_one_name() {
         let (_home, store) = store();
         create(&store, "old", 1);
-        let renamed = record("new", 1);
-        store
-            .rename_container(&id(1), &name("old"), &name("new"), &renamed)
-            .unwrap();
+        let renamed = rename(&store, 1, "new").unwrap();
+        assert_eq!(renamed, Some(record("new", 1)));
         assert_eq!(names(&store), ["new"]);
         let read = store.container(&id(1)).read_record::<Record>().unwrap();
-        assert_eq!(read, Some(renamed));
+        assert_eq!(read, renamed);
+        assert_eq!(rename(&store, 9, "other").unwrap(), None);
         create(&store, "old", 2);
         assert_eq!(names(&store), ["new", "old"]);
     }
@@ -164,8 +195,10 @@ mod tests {
         let (_home, store) = store();
         create(&store, "one", 1);
         create(&store, "two", 2);
-        let taken = store.rename_container(&id(1), &name("one"), &name("two"), &record("two", 1));
+        let taken = rename(&store, 1, "two");
         assert!(matches!(taken, Err(Error::NameTaken { by, .. }) if by == id(2)));
+        let own = rename(&store, 1, "one");
+        assert!(matches!(own, Err(Error::NameTaken { by, .. }) if by == id(1)));
         assert_eq!(names(&store), ["one", "two"]);
         let read = store.container(&id(1)).read_record::<Record>().unwrap();
         assert_eq!(read, Some(record("one", 1)));
@@ -206,19 +239,33 @@ mod tests {
     }
 
     #[test]
+    fn no_change_of_a_record_is_lost() {
+        let (_home, store) = store();
+        create(&store, "counter", 0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..5 {
+                        let add = |record: &mut Record| record.number += 1;
+                        store.change_record(&id(0), add).unwrap();
+                    }
+                });
+            }
+        });
+        let read = store.container(&id(0)).read_record::<Record>().unwrap();
+        assert_eq!(read, Some(record("counter", 40)));
+    }
+
+    #[test]
     fn of_many_who_want_a_name_one_gets_it() {
         let (_home, store) = store();
         for number in 1..=8 {
             create(&store, &format!("c{number}"), number);
         }
         let winners = std::thread::scope(|scope| {
-            let rename = |number: u8| {
-                let old = name(&format!("c{number}"));
-                let wanted = record("wanted", number);
-                let renamed = store.rename_container(&id(number), &old, &wanted.name, &wanted);
-                renamed.is_ok()
-            };
-            let threads: Vec<_> = (1..=8).map(|n| scope.spawn(move || rename(n))).collect();
+            let store = &store;
+            let rename = |number: u8| scope.spawn(move || rename(store, number, "wanted").is_ok());
+            let threads: Vec<_> = (1..=8).map(rename).collect();
             let results = threads.into_iter().map(|thread| thread.join().unwrap());
             results.filter(|won| *won).count()
         });
