@@ -207,6 +207,22 @@ pub enum Error {
     /// A log driver or an option of one cannot be used.
     #[error(transparent)]
     BadLogOption(#[from] crate::log::BadLogOption),
+    /// The container's log is not kept where we could read it.
+    #[error("configured logging driver does not support reading: {container} has {driver}")]
+    LogNotReadable {
+        /// The driver.
+        driver: &'static str,
+        /// The container.
+        container: carrier_spec::ContainerName,
+    },
+    /// A log cannot be read, or not be shown.
+    #[error("cannot show the log of {container}")]
+    ReadLog {
+        /// The container.
+        container: carrier_spec::ContainerName,
+        /// The cause.
+        source: io::Error,
+    },
     /// The driver `journald` finds no journal.
     #[error("cannot reach the journal of the host at {}", crate::log::JOURNAL)]
     NoJournal {
@@ -333,6 +349,15 @@ impl Error {
             Self::Write { source, .. } | Self::Unpacker { source, .. } => return io_hint(source),
             Self::Terminal { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 return io_hint(source);
+            }
+            Self::LogNotReadable {
+                driver: "journald",
+                container,
+            } => {
+                format!("`journalctl CONTAINER_NAME={container}` shows it")
+            }
+            Self::LogNotReadable { .. } => {
+                "a log is kept of containers that are made with --log-driver json-file".to_owned()
             }
             Self::BadLogOption(error) => error.hint().to_owned(),
             Self::NoJournal { .. } => "use --log-driver json-file".to_owned(),

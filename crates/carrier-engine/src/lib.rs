@@ -45,7 +45,10 @@ pub use images::{
     FilterError, HistoryStep, ImageChange, ImageDetails, ImageFilter, Pruned, RemoveImageOptions,
 };
 pub use list::{ContainerStatus, ContainerSummary, ImageSummary};
-pub use log::{BadLogOption, LogConfig, LogDriver, LogLimits, LogRecord, Stream as LogStream};
+pub use log::{
+    BadLogOption, BadSearch, LogConfig, LogDriver, LogFilter, LogLimits, LogOptions, LogRecord,
+    LogSink, Stream as LogStream,
+};
 pub use record::{
     ContainerRecord, EnvironmentSetting, NetworkMode, RunOptions, SeccompChoice, SecurityOptions,
     Streams,

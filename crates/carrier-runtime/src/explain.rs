@@ -75,9 +75,7 @@ impl Explanation {
         match &planned.step {
             Step::Execute(execution) => Self::Program(execution.name.clone()),
             Step::FindProgram { name, .. } => Self::Program(name.clone()),
-            Step::ChangeDirectory(path) => {
-                Self::Directory(format!("/{}", path.to_string_lossy()))
-            }
+            Step::ChangeDirectory(path) => Self::Directory(format!("/{}", path.to_string_lossy())),
             step => Self::Step {
                 action: step.to_string(),
                 origin: planned.origin.to_string(),

@@ -1,6 +1,7 @@
 //! The grammar of the command line. Spellings and meanings are Docker's where Docker has them.
 
 pub(crate) mod images;
+mod logs;
 mod registry;
 pub(crate) mod system;
 
@@ -10,6 +11,7 @@ use images::{
     ExportArgs, HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, ImportArgs, InspectArgs,
     LoadArgs, RemoveImagesArgs, SaveArgs, SearchArgs, TagArgs, UntagArgs,
 };
+pub(crate) use logs::LogsArgs;
 pub(crate) use registry::{
     AuthArgs, CompressionFormat, LoginArgs, LogoutArgs, PushArgs, SecretArgs, TlsArgs,
 };
@@ -69,6 +71,8 @@ pub(crate) enum Verb {
     Import(ImportArgs),
     /// Write a container's files to an archive
     Export(ExportArgs),
+    /// Show what a container wrote
+    Logs(LogsArgs),
     /// The verbs of images
     Image(ImageArgs),
     /// Show facts of the engine and the host

@@ -2,6 +2,7 @@
 
 mod images;
 mod login;
+mod logs;
 mod ls;
 mod pull;
 mod push;
@@ -31,6 +32,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Untag(args) => images::untag(&args),
         Verb::Inspect(args) => images::inspect(&args),
         Verb::History(args) => images::history(&args),
+        Verb::Logs(args) => logs::logs(&args),
         Verb::Image(args) => images::image(&args),
         Verb::Save(args) => images::save(&args),
         Verb::Load(args) => images::load(&args),

@@ -11,6 +11,14 @@ const REPLACED: &[u8] = br"\ufffd";
 
 /// Appends `text` to `out`, and to `invalid` the bytes that are no UTF-8.
 pub(super) fn escape(out: &mut Vec<u8>, text: &[u8], invalid: &mut Vec<u8>) {
+    // Most lines are nothing but plain text and a newline.
+    if let Some(line) = text.strip_suffix(b"\n")
+        && is_plain_ascii(line)
+    {
+        out.extend_from_slice(line);
+        out.extend_from_slice(br"\n");
+        return;
+    }
     if let Ok(text) = str::from_utf8(text) {
         return escape_valid(out, text.as_bytes());
     }
@@ -60,27 +68,28 @@ fn escape_separator<'a>(out: &mut Vec<u8>, text: &'a [u8]) -> &'a [u8] {
     }
 }
 
+/// The compiler makes vector instructions of a loop over so many bytes, if it has no early way out.
+const STEP: usize = 16;
+
 /// How many bytes at the beginning of `text` stand for themselves.
 fn plain(text: &[u8]) -> usize {
-    const STEP: usize = 16;
-    let mut chunks = text.chunks_exact(STEP);
-    let mut length = 0;
-    for chunk in &mut chunks {
-        // No early way out of this loop: the compiler makes a few vector instructions of it.
-        let special = chunk
-            .iter()
-            .fold(false, |any, byte| any | is_special(*byte));
-        if special {
-            break;
-        }
-        length += STEP;
-    }
+    let is_plain =
+        |step: &&[u8; STEP]| !step.iter().fold(false, |any, byte| any | is_special(*byte));
+    let length = STEP * text.as_chunks().0.iter().take_while(is_plain).count();
     let rest = text.get(length..).unwrap_or_default();
-    length
-        + rest
-            .iter()
-            .position(|byte| is_special(*byte))
-            .unwrap_or(rest.len())
+    let special = rest.iter().position(|byte| is_special(*byte));
+    length + special.unwrap_or(rest.len())
+}
+
+/// Whether all of `text` is ASCII that stands for itself.
+fn is_plain_ascii(text: &[u8]) -> bool {
+    let is_special = |byte: &u8| is_special(*byte) | !byte.is_ascii();
+    let is_plain = |step: &[u8; STEP]| !step.iter().fold(false, |any, byte| any | is_special(byte));
+    match text.last_chunk() {
+        // The last step goes over some of the bytes again, which is faster than one by one.
+        Some(last) => text.as_chunks().0.iter().all(is_plain) && is_plain(last),
+        None => !text.iter().any(is_special),
+    }
 }
 
 fn is_special(byte: u8) -> bool {

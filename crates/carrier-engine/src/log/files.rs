@@ -34,10 +34,6 @@ impl LogFiles {
         Ok(Self(rustix::fs::open(directory, flags, Mode::empty())?))
     }
 
-    pub(super) fn directory(&self) -> &OwnedFd {
-        &self.0
-    }
-
     /// Opens the newest file to append to it, and tells its size. What is there and is no file of
     /// ours alone gives way: a record must not end up where a link points.
     pub(super) fn append(&self) -> io::Result<(OwnedFd, u64)> {
@@ -111,6 +107,11 @@ impl LogFiles {
             }
         }
         Ok(files.into_iter().map(|(_, file)| file).collect())
+    }
+
+    /// Which file is the newest one at the moment.
+    pub(super) fn newest(&self) -> Option<FileId> {
+        self.id(0)
     }
 
     /// The numbers that there are, the highest first.
