@@ -14,6 +14,8 @@ mod etc_files;
 mod events;
 mod fallback;
 mod foreground;
+#[allow(dead_code, reason = "the monitor will ask")]
+mod health;
 mod host;
 mod identity;
 mod images;
@@ -40,6 +42,10 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use events::{Actor, Event, EventFilter, EventKind, EventReader};
 pub use foreground::Session;
+pub use health::{
+    BadHealthOption, Health, HealthAction, HealthCheck, HealthOptions, HealthStatus, Probe,
+    parse_duration,
+};
 pub use host::Host;
 pub use images::{
     FilterError, HistoryStep, ImageChange, ImageDetails, ImageFilter, Pruned, RemoveImageOptions,

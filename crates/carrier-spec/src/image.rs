@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Compression, DiffId, Digest, MediaType, ParseDigestError, Platform};
+use crate::{Compression, DiffId, Digest, Healthcheck, MediaType, ParseDigestError, Platform};
 
 /// No real image comes near; a hostile one may.
 const MAX_LAYERS: usize = 512;
@@ -348,6 +348,12 @@ pub struct Config {
     /// The signal that asks the process to end, a name or a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
+    /// How a container is asked whether it is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
+    /// What runs texts that are commands; else `/bin/sh -c`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shell: Option<Vec<String>>,
 }
 
 /// The empty object that JSON sets are made of.

@@ -7,6 +7,7 @@
 
 mod container;
 mod digest;
+mod healthcheck;
 mod image;
 mod media_type;
 mod platform;
@@ -14,6 +15,7 @@ mod reference;
 
 pub use container::{ContainerId, ContainerName, ParseContainerIdError, ParseContainerNameError};
 pub use digest::{Algorithm, ChainId, DiffId, Digest, ImageId, ParseDigestError};
+pub use healthcheck::Healthcheck;
 pub use image::{
     Config, Descriptor, History, ImageConfig, ImageError, Index, Manifest, ManifestOrIndex, RootFs,
 };
