@@ -26,10 +26,16 @@ impl DetachKeys {
     /// [`UnknownKey`]
     pub fn parse(text: &str) -> Result<Self, UnknownKey> {
         if text.is_empty() {
-            return Ok(Self(Vec::new()));
+            return Ok(Self::none());
         }
         let keys = text.split(',').map(key);
         keys.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Keys that nobody types.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(Vec::new())
     }
 
     /// What finds the keys among others.

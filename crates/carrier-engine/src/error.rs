@@ -89,6 +89,29 @@ pub enum Error {
     /// The container runs.
     #[error("container {0} is running")]
     ContainerRuns(String),
+    /// The container does not run.
+    #[error("container {0} is not running")]
+    NotRunning(String),
+    /// There are no containers.
+    #[error("there is no container")]
+    NoContainers,
+    /// Nothing in the container is known to be a shell.
+    #[error("container {0} has no shell")]
+    NoShell(String),
+    /// The container is paused.
+    #[error("container {0} is paused, unpause the container before exec")]
+    Paused(String),
+    /// A container's files cannot be looked at.
+    #[error("cannot read {path} of the container")]
+    ContainerFile {
+        /// The path in the container.
+        path: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A program of a container that runs could not be started, for what was asked of it.
+    #[error(transparent)]
+    CannotExec(Box<Error>),
     /// The layers of an image could not be copied.
     #[error("cannot copy the image's layers: {0}")]
     CopyRoot(String),
@@ -105,13 +128,13 @@ pub enum Error {
         user: String,
     },
     /// The image's `/etc/passwd` has no such user.
-    #[error("unable to find user {user}: no matching entries in /etc/passwd of the image")]
+    #[error("unable to find user {user}: no matching entries in passwd file")]
     UnknownUser {
         /// The name.
         user: String,
     },
     /// The image's `/etc/group` has no such group.
-    #[error("unable to find group {group}: no matching entries in /etc/group of the image")]
+    #[error("unable to find group {group}: no matching entries in group file")]
     UnknownGroup {
         /// The name.
         group: String,
@@ -274,6 +297,7 @@ impl Error {
         use carrier_runtime::Error as Runtime;
         match self {
             Self::NoSuchContainer(_)
+            | Self::NoContainers
             | Self::NoSuchObject(_)
             | Self::NoSuchImage(_)
             | Self::NoImageOfThatName(_)
@@ -281,6 +305,8 @@ impl Error {
             Self::AmbiguousId { .. }
             | Self::ContainerAndImage(_)
             | Self::ContainerRuns(_)
+            | Self::NotRunning(_)
+            | Self::Paused(_)
             | Self::ContainersRun(_)
             | Self::SeveralRepositories { .. }
             | Self::Store(carrier_store::Error::ImageInUse { .. }) => ErrorKind::Conflict,
@@ -294,7 +320,15 @@ impl Error {
             | Self::BadLogOption(_)
             | Self::InvalidHostname(_) => ErrorKind::Invalid,
             Self::Runtime(Runtime::ProgramNotFound { .. }) => ErrorKind::ProgramNotFound,
-            Self::Runtime(Runtime::ProgramNotExecutable { .. }) => ErrorKind::ProgramNotExecutable,
+            Self::Runtime(Runtime::WorkingDirectory { source, .. })
+                if *source == rustix::io::Errno::NOENT =>
+            {
+                ErrorKind::ProgramNotFound
+            }
+            Self::CannotExec(_)
+            | Self::Runtime(
+                Runtime::ProgramNotExecutable { .. } | Runtime::WorkingDirectory { .. },
+            ) => ErrorKind::ProgramNotExecutable,
             _ => ErrorKind::Failed,
         }
     }
@@ -323,6 +357,13 @@ impl Error {
             }
             Self::ContainerRuns(name) => {
                 format!("end its program first, or `carrier rm --force {name}` kills it")
+            }
+            Self::NotRunning(name) => format!("`carrier start {name}` starts it"),
+            Self::Paused(name) => format!("`carrier unpause {name}` lets it go on"),
+            Self::CannotExec(error) => return error.hint(),
+            Self::NoContainers => "`carrier run` makes one".to_owned(),
+            Self::NoShell(name) => {
+                format!("`carrier exec {name} PROGRAM` runs a program that is there")
             }
             Self::NoCommand(image) => {
                 format!("name a program: `carrier run {image} PROGRAM [ARGUMENT...]`")
@@ -445,8 +486,12 @@ fn runtime_hint(error: &carrier_runtime::Error) -> Option<String> {
             "the user's keys are used up: raise the sysctl kernel.keys.maxkeys".to_owned()
         }
         Runtime::ProgramNotFound { .. } => {
-            "arguments behind the image are the command: check its spelling and the image's PATH"
+            "arguments behind the image or the container are the command: check its spelling and the \
+             image's PATH"
                 .to_owned()
+        }
+        Runtime::WorkingDirectory { .. } => {
+            "name a directory that the container has and the user may enter".to_owned()
         }
         Runtime::ProgramNotExecutable { .. } => {
             "check that the file is executable and made for this architecture (`--platform`)"

@@ -4,6 +4,7 @@
 //! whatever the image's passwd calls by that name.
 
 use crate::error::Error;
+use crate::host::Host;
 
 /// What the program will be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,25 @@ pub(crate) struct ResolvedUser {
     /// Supplementary groups, the primary one included.
     pub(crate) groups: Vec<u32>,
     pub(crate) home: String,
+}
+
+impl ResolvedUser {
+    /// The user as it can be on this host.
+    pub(crate) fn on(self, host: &Host) -> Result<Self, Error> {
+        let unmapped = |kind, id| Error::UnmappedId { kind, id };
+        if !host.maps_user(self.uid) {
+            return Err(unmapped("user", self.uid));
+        }
+        if !host.maps_group(self.gid) {
+            return Err(unmapped("group", self.gid));
+        }
+        // Groups of the image that do not exist here would make the kernel refuse them all.
+        let groups = self.groups.iter().copied();
+        Ok(Self {
+            groups: groups.filter(|gid| host.maps_group(*gid)).collect(),
+            ..self
+        })
+    }
 }
 
 /// 2^32 − 1 means "no id" to the kernel.
@@ -79,6 +99,21 @@ pub(crate) fn resolve(user: &str, passwd: &[u8], group: &[u8]) -> Result<Resolve
     })
 }
 
+/// The shell of `user[:group]`, where the file names one.
+pub(crate) fn shell_of(user: &str, passwd: &[u8]) -> Option<String> {
+    let name = match user.split(':').next() {
+        None | Some("") => "0",
+        Some(name) => name,
+    };
+    let number = parse_id(name).ok()?;
+    let account = accounts(passwd).find(|account| match number {
+        Some(uid) => account.uid == uid,
+        None => account.name == name,
+    });
+    let shell = account?.shell;
+    (!shell.is_empty()).then(|| shell.to_owned())
+}
+
 /// A text of digits is a number, and an error when it is out of range: never a name
 /// (CVE-2026-46680), and never root by overflow (CVE-2024-40635).
 fn parse_id(text: &str) -> Result<Option<u32>, ()> {
@@ -97,6 +132,7 @@ struct Account<'a> {
     uid: u32,
     gid: u32,
     home: &'a str,
+    shell: &'a str,
 }
 
 struct Group<'a> {
@@ -121,6 +157,7 @@ fn accounts(file: &[u8]) -> impl Iterator<Item = Account<'_>> {
             uid,
             gid,
             home: fields.nth(1).unwrap_or(""),
+            shell: fields.next().unwrap_or(""),
         })
     })
 }
@@ -174,6 +211,14 @@ mod tests {
         );
         assert_eq!(resolved("ann:7"), (1000, 7, vec![7], "/home/ann".into()));
         assert_eq!(resolved("5:5"), (5, 5, vec![5], "/".into()));
+    }
+
+    #[test]
+    fn a_user_has_a_shell_or_none() {
+        assert_eq!(shell_of("", PASSWD).as_deref(), Some("/bin/sh"));
+        assert_eq!(shell_of("www:root", PASSWD).as_deref(), Some("/bin/sh"));
+        assert_eq!(shell_of("ann", PASSWD), None);
+        assert_eq!(shell_of("nobody", PASSWD), None);
     }
 
     #[test]

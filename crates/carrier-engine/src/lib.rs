@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod etc_files;
 mod events;
+mod exec;
 mod fallback;
 mod foreground;
 #[allow(dead_code, reason = "the monitor will ask")]
@@ -41,7 +42,8 @@ pub use embedded::HELLO;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use events::{Actor, Event, EventFilter, EventKind, EventReader};
-pub use foreground::Session;
+pub use exec::ExecOptions;
+pub use foreground::{Leash, Session, guarded};
 pub use health::{
     BadHealthOption, Health, HealthAction, HealthCheck, HealthOptions, HealthStatus, Probe,
     parse_duration,

@@ -21,7 +21,7 @@ use crate::record::{ContainerRecord, ExitRecord, RunOptions, SeccompChoice};
 use crate::spec::{self, Facts, OCI_VERSION};
 
 /// No real image has a larger one.
-const MAX_PASSWD: u64 = 1 << 20;
+pub(crate) const MAX_PASSWD: u64 = 1 << 20;
 
 impl Engine {
     /// Makes a container of `image`, runs it with the caller's standard streams, and returns the
@@ -86,14 +86,7 @@ impl Engine {
                 path: states.path().to_owned(),
                 source,
             })?;
-        let facts = Facts {
-            record,
-            user: &user,
-            host: &self.host,
-            etc: &etc,
-        };
-        let spec = spec::build(&facts, profile(record)?)
-            .map_err(|error| Error::Configuration(error.into()))?;
+        let spec = self.spec_of(record, &user, profile(record)?)?;
         let native = RootSource::Overlay(self.overlay(record, &container)?);
         let refused = match attempt(&spec, record, native) {
             Err(Error::Runtime(error)) => match error.overlay_refused() {
@@ -128,6 +121,22 @@ impl Engine {
         Ok((ready, None))
     }
 
+    /// The configuration of a container whose program this user has.
+    pub(crate) fn spec_of(
+        &self,
+        record: &ContainerRecord,
+        user: &ResolvedUser,
+        seccomp: Option<LinuxSeccomp>,
+    ) -> Result<Spec, Error> {
+        let facts = Facts {
+            record,
+            user,
+            host: &self.host,
+            etc: &EtcFiles::in_directory(self.state_dir(&record.id).path()),
+        };
+        spec::build(&facts, seccomp).map_err(|error| Error::Configuration(error.into()))
+    }
+
     fn overlay(
         &self,
         record: &ContainerRecord,
@@ -159,29 +168,7 @@ impl Engine {
             Err(source) => Err(Error::ImageFile { path, source }),
         };
         let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
-        let user = identity::resolve(&record.user, &passwd, &group)?;
-        if !self.host.maps_user(user.uid) {
-            return Err(Error::UnmappedId {
-                kind: "user",
-                id: user.uid,
-            });
-        }
-        if !self.host.maps_group(user.gid) {
-            return Err(Error::UnmappedId {
-                kind: "group",
-                id: user.gid,
-            });
-        }
-        // Groups of the image that do not exist here would make the kernel refuse them all.
-        let groups = user
-            .groups
-            .iter()
-            .copied()
-            .filter(|gid| self.host.maps_group(*gid));
-        Ok(ResolvedUser {
-            groups: groups.collect(),
-            ..user
-        })
+        identity::resolve(&record.user, &passwd, &group)?.on(&self.host)
     }
 
     fn record_exit(&self, record: &ContainerRecord, code: u8) -> Result<(), Error> {
@@ -249,7 +236,9 @@ fn state_of(record: &ContainerRecord, pid: u32) -> Result<State, Error> {
 
 /// The filter of a container that asks for Carrier's own; profiles of others go into the
 /// configuration, as bundles have them.
-fn filter(record: &ContainerRecord) -> Result<Option<Cow<'static, [Instruction]>>, Error> {
+pub(crate) fn filter(
+    record: &ContainerRecord,
+) -> Result<Option<Cow<'static, [Instruction]>>, Error> {
     match record.security.seccomp {
         SeccompChoice::Unconfined | SeccompChoice::Profile(_) => Ok(None),
         SeccompChoice::Default => {
@@ -260,7 +249,7 @@ fn filter(record: &ContainerRecord) -> Result<Option<Cow<'static, [Instruction]>
 }
 
 /// Reads a profile of Docker or Podman, whose parts depend on the host and the capabilities.
-fn profile(record: &ContainerRecord) -> Result<Option<LinuxSeccomp>, Error> {
+pub(crate) fn profile(record: &ContainerRecord) -> Result<Option<LinuxSeccomp>, Error> {
     let SeccompChoice::Profile(text) = &record.security.seccomp else {
         return Ok(None);
     };

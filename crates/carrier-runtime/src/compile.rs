@@ -26,7 +26,7 @@ use oci_spec::runtime::{Linux, LinuxIdMapping, Spec};
 
 use crate::error::Error;
 use crate::idmap::{IdMaps, IdRange};
-use crate::plan::{InitPlan, OverlayMount, Step, Symlinks, Target};
+use crate::plan::{DevicePlace, InitPlan, OverlayMount, Step, Symlinks, Target};
 use crate::running::Entry;
 pub(crate) use namespaces::{Join, Wanted};
 pub(crate) use options::known as known_mount_options;
@@ -52,6 +52,8 @@ pub struct Bundle<'a> {
 pub struct Launch {
     /// What the program reads, where it has no terminal.
     pub stdin: Stdin,
+    /// Where the program writes, where it has no terminal.
+    pub output: Output,
     /// Whether it is killed when its maker ends.
     pub dies_with_caller: bool,
     /// Where the process waits for its start; without a gate, its maker starts it.
@@ -67,6 +69,7 @@ impl Default for Launch {
     fn default() -> Self {
         Self {
             stdin: Stdin::Inherit,
+            output: Output::Inherit,
             dies_with_caller: true,
             gate: None,
             preserved: 0,
@@ -81,6 +84,15 @@ pub enum Stdin {
     /// What the caller reads.
     Inherit,
     /// Nothing.
+    Null,
+}
+
+/// Where a program without a terminal writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Where the caller writes.
+    Inherit,
+    /// Nowhere.
     Null,
 }
 
@@ -240,7 +252,7 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     );
     plan.push("root", bundle.root.into_step()?);
     let protect_devices = mounts::compile(&mut plan, spec, &namespaces, &maps)?;
-    process::compile_stdio(&mut plan, process, launch.stdin);
+    process::compile_stdio(&mut plan, process, &launch, DevicePlace::NewRoot);
     if let Some(step) = protect_devices {
         plan.push("mounts", step);
     }
@@ -301,7 +313,7 @@ pub(crate) fn compile_joining(entry: Entry<'_>) -> Result<InitPlan, Error> {
     if !maps.keeps_caller() {
         plan.push("linux.uidMappings", Step::BecomeRoot);
     }
-    process::compile_joined_stdio(&mut plan, process, launch.stdin);
+    process::compile_stdio(&mut plan, process, &launch, DevicePlace::OwnRoot);
     schedule::compile_affinity(&mut plan, process)?;
     if let Some(personality) = linux.personality() {
         schedule::compile_personality(&mut plan, personality)?;

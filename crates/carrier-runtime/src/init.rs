@@ -92,6 +92,7 @@ impl Machine<'_> {
             Step::OpenTerminal { owner, size, place } => self.open_terminal(*owner, *size, *place),
             Step::TakeStdin(file) => rustix::stdio::dup2_stdin(file),
             Step::NullStdin(place) => self.null_stdin(*place),
+            Step::NullOutput(place) => self.null_output(*place),
             Step::ProtectRoot => self.protect_root(),
             Step::AwaitHooks => {
                 self.channel.report_hooks()?;

@@ -24,7 +24,7 @@ pub mod seccomp;
 pub mod state;
 
 pub use capability::{Capabilities, UnknownCapability};
-pub use compile::{Bundle, Directory, Launch, MountedRoot, Overlay, RootSource, Stdin};
+pub use compile::{Bundle, Directory, Launch, MountedRoot, Output, Overlay, RootSource, Stdin};
 pub use config::OCI_VERSION;
 pub use error::{Error, IdMapError};
 pub use features::features;

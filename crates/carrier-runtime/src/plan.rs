@@ -117,6 +117,7 @@ pub(crate) enum Step {
         place: DevicePlace,
     },
     NullStdin(DevicePlace),
+    NullOutput(DevicePlace),
     /// This is what the program reads.
     TakeStdin(OwnedFd),
     ProtectRoot,
@@ -319,7 +320,7 @@ impl fmt::Display for Step {
             Self::SetSysctl { path, .. } => write!(f, "set sysctl {}", text(path)),
             Self::OpenTerminal { .. } => f.write_str("open a terminal"),
             Self::TakeStdin(_) => f.write_str("redirect standard input"),
-            Self::NullStdin(_) => f.write_str("open /dev/null"),
+            Self::NullStdin(_) | Self::NullOutput(_) => f.write_str("open /dev/null"),
             Self::ProtectRoot => f.write_str("make the root read-only"),
             Self::AwaitHooks => f.write_str("wait for the hooks"),
             Self::EnterRoot => f.write_str("enter the root"),

@@ -1,5 +1,6 @@
 //! The grammar of the command line. Spellings and meanings are Docker's where Docker has them.
 
+pub(crate) mod exec;
 pub(crate) mod images;
 mod logs;
 mod registry;
@@ -7,6 +8,7 @@ pub(crate) mod system;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use exec::{ExecArgs, ShellArgs, TerminalArgs};
 use images::{
     ExportArgs, HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, ImportArgs, InspectArgs,
     LoadArgs, RemoveImagesArgs, SaveArgs, SearchArgs, TagArgs, UntagArgs,
@@ -36,6 +38,14 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Run a program in a new container
     Run(Box<RunArgs>),
+    /// Run a program in a container that runs
+    Exec(Box<ExecArgs>),
+    /// Open a shell in a container, or run a program there
+    #[command(visible_alias = "shell")]
+    Sh(ShellArgs),
+    /// The same, always on a terminal
+    #[command(visible_aliases = ["term", "t"])]
+    Terminal(TerminalArgs),
     /// Fetch an image from a registry
     Pull(PullArgs),
     /// Send an image to a registry

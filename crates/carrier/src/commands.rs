@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+mod exec;
 mod images;
 mod login;
 mod logs;
@@ -19,6 +20,9 @@ use crate::report::Failure;
 pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
     match verb {
         Verb::Run(args) => run::run(&args),
+        Verb::Exec(args) => exec::exec(&args),
+        Verb::Sh(args) => exec::sh(&args),
+        Verb::Terminal(args) => exec::terminal(&args),
         Verb::Pull(args) => pull::pull(&args),
         Verb::Push(args) => push::push(&args),
         Verb::Login(args) => login::login(&args),

@@ -99,13 +99,15 @@ pub(crate) fn line(error: &dyn Error) -> String {
 
 /// Turns a command's outcome into an exit code, after telling about a failure.
 pub(crate) fn exit(outcome: Result<u8, Failure>) -> ExitCode {
-    match outcome {
-        Ok(code) => code.into(),
-        Err(failure) => {
-            tell(&failure);
-            failure.code().into()
-        }
-    }
+    code(outcome).into()
+}
+
+/// [`exit`], as a number.
+pub(crate) fn code(outcome: Result<u8, Failure>) -> u8 {
+    outcome.unwrap_or_else(|failure| {
+        tell(&failure);
+        failure.code()
+    })
 }
 
 /// Tells about one of several failures that a command goes on after.

@@ -158,7 +158,7 @@ fn standard_input_is_the_programs_only_when_asked() {
         .prints("");
     cx.carrier(["run", "--rm", "-it", &image, "true"])
         .exits_with(125)
-        .complains("not a terminal");
+        .complains("the input device is not a TTY");
 }
 
 #[test]

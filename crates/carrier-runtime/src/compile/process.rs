@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit};
 use rustix::termios::Winsize;
 use rustix::thread::{CapabilitySets, Gid, Uid};
 
-use super::{Launch, Stdin, c_string, invalid, schedule, target};
+use super::{Launch, Output, Stdin, c_string, invalid, schedule, target};
 use crate::capability::Capabilities;
 use crate::error::Error;
 use crate::idmap::IdMaps;
@@ -24,15 +24,22 @@ const FIRST_AFTER_STDIO: u32 = 3;
 
 const DEFAULT_UMASK: u32 = 0o022;
 
-pub(super) fn compile_stdio(plan: &mut InitPlan, process: &Process, stdin: Stdin) {
+pub(super) fn compile_stdio(
+    plan: &mut InitPlan,
+    process: &Process,
+    launch: &Launch,
+    place: DevicePlace,
+) {
     if process.terminal() == Some(true) {
-        open_terminal(plan, process, DevicePlace::NewRoot);
+        open_terminal(plan, process, place);
         return;
     }
     plan.push("process.terminal", Step::NewSession);
-    if stdin == Stdin::Null {
-        let place = DevicePlace::NewRoot;
+    if launch.stdin == Stdin::Null {
         plan.push("process.terminal", Step::NullStdin(place));
+    }
+    if launch.output == Output::Null {
+        plan.push("process.terminal", Step::NullOutput(place));
     }
 }
 
@@ -52,19 +59,6 @@ fn open_terminal(plan: &mut InitPlan, process: &Process, place: DevicePlace) {
             place,
         },
     );
-}
-
-/// The standard streams of a program in a container that runs already.
-pub(super) fn compile_joined_stdio(plan: &mut InitPlan, process: &Process, stdin: Stdin) {
-    let place = DevicePlace::OwnRoot;
-    if process.terminal() == Some(true) {
-        open_terminal(plan, process, place);
-        return;
-    }
-    plan.push("process.terminal", Step::NewSession);
-    if stdin == Stdin::Null {
-        plan.push("process.terminal", Step::NullStdin(place));
-    }
 }
 
 /// Early: the file belongs to root once the process cannot be traced.

@@ -59,26 +59,36 @@ impl Machine<'_> {
     }
 
     pub(super) fn null_stdin(&mut self, place: DevicePlace) -> Result<(), Errno> {
-        let null = match place {
-            DevicePlace::NewRoot => {
-                let devices = self.devices.as_ref().ok_or(Errno::BADF)?;
-                rustix::fs::openat(devices, c"null", OFlags::RDONLY, Mode::empty())?
-            }
-            DevicePlace::OwnRoot => match open_null() {
-                Ok(null) => null,
-                // What reads from a pipe that nobody writes to reads nothing either.
-                Err(_) => rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?.0,
-            },
+        let null = match (self.null(place, OFlags::RDONLY), place) {
+            // What reads from a pipe that nobody writes to reads nothing either.
+            (Err(_), DevicePlace::OwnRoot) => rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?.0,
+            (null, _) => null?,
         };
         rustix::stdio::dup2_stdin(&null)
+    }
+
+    pub(super) fn null_output(&mut self, place: DevicePlace) -> Result<(), Errno> {
+        let null = self.null(place, OFlags::WRONLY)?;
+        rustix::stdio::dup2_stdout(&null)?;
+        rustix::stdio::dup2_stderr(&null)
+    }
+
+    fn null(&self, place: DevicePlace, flags: OFlags) -> Result<OwnedFd, Errno> {
+        match place {
+            DevicePlace::NewRoot => {
+                let devices = self.devices.as_ref().ok_or(Errno::BADF)?;
+                rustix::fs::openat(devices, c"null", flags | OFlags::CLOEXEC, Mode::empty())
+            }
+            DevicePlace::OwnRoot => open_null(flags),
+        }
     }
 }
 
 /// The null device of a container that runs, which may have put anything in its place.
-fn open_null() -> Result<OwnedFd, Errno> {
+fn open_null(flags: OFlags) -> Result<OwnedFd, Errno> {
     const MAJOR_AND_MINOR: (u32, u32) = (1, 3);
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
     let null = path::open_with(CWD, c"/dev/null", flags, resolve)?;
     let stat = rustix::fs::fstat(&null)?;
     let number = (

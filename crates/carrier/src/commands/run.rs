@@ -19,15 +19,21 @@ use crate::report::Failure;
 
 pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let (word, options) = options(args)?;
-    if args.interactive && args.tty && !isatty(rustix::stdio::stdin()) {
-        return Err(Failure::with_hint(
-            "the input device is not a terminal",
-            "leave -t out when standard input is a pipe or a file",
-        ));
-    }
+    require_terminal(args.interactive, args.tty)?;
     let engine = Engine::open()?;
     let image = image(&engine, args, &word)?;
     Ok(engine.run(&image, &options, &progress::warn)?)
+}
+
+/// A program that reads from a terminal needs one to read from. The words are Docker's.
+pub(super) fn require_terminal(interactive: bool, tty: bool) -> Result<(), Failure> {
+    if interactive && tty && !isatty(rustix::stdio::stdin()) {
+        return Err(Failure::with_hint(
+            "the input device is not a TTY",
+            "leave -t out when standard input is a pipe or a file",
+        ));
+    }
+    Ok(())
 }
 
 /// Finds the image, or fetches it.
@@ -87,7 +93,7 @@ fn options(args: &RunArgs) -> Result<(String, RunOptions), Failure> {
             interactive: args.interactive,
             terminal: args.tty,
         },
-        environment: environment(args)?,
+        environment: environment(&args.env_file, &args.env)?,
         working_directory: working_directory(args.workdir.as_deref())?,
         user: args.user.clone(),
         entrypoint: args.entrypoint.as_deref().map(entrypoint),
@@ -110,7 +116,7 @@ fn entrypoint(word: &str) -> Vec<String> {
     }
 }
 
-fn working_directory(path: Option<&str>) -> Result<Option<String>, Failure> {
+pub(super) fn working_directory(path: Option<&str>) -> Result<Option<String>, Failure> {
     match path {
         Some(path) if !path.starts_with('/') => Err(Failure::with_hint(
             format!("the working directory {path:?} is not an absolute path"),
@@ -140,9 +146,12 @@ fn labels(texts: &[String]) -> BTreeMap<String, String> {
 }
 
 /// Files first, then options, as Docker does.
-fn environment(args: &RunArgs) -> Result<Vec<EnvironmentSetting>, Failure> {
+pub(super) fn environment(
+    files: &[String],
+    texts: &[String],
+) -> Result<Vec<EnvironmentSetting>, Failure> {
     let mut settings = Vec::new();
-    for path in &args.env_file {
+    for path in files {
         let text = fs::read_to_string(path).map_err(|source| Failure::File {
             action: "read",
             path: path.clone(),
@@ -153,7 +162,7 @@ fn environment(args: &RunArgs) -> Result<Vec<EnvironmentSetting>, Failure> {
             settings.push(setting(line)?);
         }
     }
-    for text in &args.env {
+    for text in texts {
         settings.push(setting(text)?);
     }
     Ok(settings)

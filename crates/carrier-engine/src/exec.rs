@@ -1,0 +1,194 @@
+//! One more program in a container that runs.
+//!
+//! The command itself joins the container: nothing of Carrier stays behind, and the container's monitor
+//! is not asked. The program inherits the caller's streams, or has a terminal of the container's, which
+//! a [guarded](crate::guarded) process serves.
+
+mod accounts;
+mod process;
+
+use carrier_runtime::{Entry, Launch, Output, Ready, Running, Started, Stdin};
+use carrier_sys::process::{ExitStatus, SingleThreaded};
+
+use crate::detach_keys::DetachKeys;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::foreground::{Leash, Served, Session};
+use crate::record::{ContainerRecord, EnvironmentSetting, Streams};
+use crate::run::{filter, profile};
+use accounts::Accounts;
+
+/// What a user asks for with `exec`.
+#[derive(Clone, Debug, Default)]
+pub struct ExecOptions {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// What the program reads and writes.
+    pub streams: Streams,
+    /// The program goes on by itself, and nobody hears of it.
+    pub detach: bool,
+    /// Over the container's environment, in order: later ones win.
+    pub environment: Vec<EnvironmentSetting>,
+    /// Where the program starts, else where the container's does.
+    pub working_directory: Option<String>,
+    /// `user[:group]`, names or numbers, else the container's.
+    pub user: Option<String>,
+    /// Every capability that the container's user namespace has.
+    pub privileged: bool,
+    /// What parts the terminal from the program.
+    pub detach_keys: DetachKeys,
+}
+
+impl Engine {
+    /// The container of a name or an id.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchContainer`].
+    pub fn container_to_enter(&self, word: &str) -> Result<ContainerRecord, Error> {
+        let found = self.find_container(word)?;
+        found.ok_or_else(|| Error::NoSuchContainer(word.to_owned()))
+    }
+
+    /// The container that was made last.
+    ///
+    /// # Errors
+    /// [`Error::NoContainers`].
+    pub fn latest_container(&self) -> Result<ContainerRecord, Error> {
+        let mut records = self.records()?.into_iter();
+        records.next().ok_or(Error::NoContainers)
+    }
+
+    /// The best shell of a container: that of the user, or one that is comfortable.
+    ///
+    /// # Errors
+    /// [`Error::NoShell`], or when the container does not run.
+    pub fn shell(&self, record: &ContainerRecord, user: Option<&str>) -> Result<String, Error> {
+        let accounts = Accounts::of(&self.running(record)?)?;
+        let user = user.unwrap_or(&record.user);
+        let shell = accounts.shell(user)?;
+        shell.ok_or_else(|| Error::NoShell(record.name.to_string()))
+    }
+
+    /// Runs a program in a container with the caller's streams, and returns the code that it left
+    /// with; with [`ExecOptions::detach`], 0 as soon as it runs.
+    ///
+    /// # Errors
+    /// When the container does not run, or the program cannot be started.
+    pub fn exec(&self, record: &ContainerRecord, options: &ExecOptions) -> Result<u8, Error> {
+        if options.detach {
+            self.start_beside(record, options)?.release();
+            return Ok(0);
+        }
+        // First of all: a signal that comes during the set-up is the program's.
+        let session = Session::open(options.streams)?;
+        let started = self.start_beside(record, options)?;
+        let status = session.serve(started).map_err(|source| Error::Wait {
+            id: record.id.clone(),
+            source,
+        })?;
+        Ok(status.code())
+    }
+
+    /// [`exec`](Self::exec) on a terminal, in a process that [`guarded`](crate::guarded) has made.
+    ///
+    /// # Errors
+    /// As [`exec`](Self::exec).
+    pub fn exec_on_terminal(
+        &self,
+        record: &ContainerRecord,
+        options: &ExecOptions,
+        leash: Leash,
+    ) -> Result<u8, Error> {
+        let failed = |source| Error::Wait {
+            id: record.id.clone(),
+            source,
+        };
+        let mut started = self.start_beside(record, options)?;
+        if options.detach {
+            leash.cut().map_err(failed)?;
+            let controller = started.take_terminal();
+            return crate::foreground::drain(started, controller).map_err(failed);
+        }
+        let session = Session::on_leash(options.streams, leash, options.detach_keys.clone());
+        match session.serve_on_leash(started).map_err(failed)? {
+            (Served::Ended(status), _) => Ok(status.code()),
+            (Served::Detached(started, controller), leash) => {
+                if let Some(leash) = leash {
+                    leash.cut().map_err(failed)?;
+                }
+                crate::foreground::drain(started, Some(controller)).map_err(failed)
+            }
+            // Nobody hears the code.
+            (Served::Abandoned, _) => Ok(ExitStatus::Signaled(9).code()),
+        }
+    }
+
+    fn start_beside(
+        &self,
+        record: &ContainerRecord,
+        options: &ExecOptions,
+    ) -> Result<Started, Error> {
+        Ok(self.ready_beside(record, options)?.start()?)
+    }
+
+    /// Carries the program up to its last step.
+    fn ready_beside(
+        &self,
+        record: &ContainerRecord,
+        options: &ExecOptions,
+    ) -> Result<Ready, Error> {
+        let running = self.running(record)?;
+        let accounts = Accounts::of(&running)?;
+        let user = accounts.resolve(options.user.as_deref().unwrap_or(&record.user));
+        let user = user.and_then(|user| user.on(&self.host));
+        let user = user.map_err(|error| Error::CannotExec(Box::new(error)))?;
+        let record = process::record(record, options);
+        let spec = self.spec_of(&record, &user, profile(&record)?)?;
+        let process = process::process(&spec, options)?;
+        let launch = if options.detach {
+            Launch {
+                stdin: Stdin::Null,
+                output: Output::Null,
+                dies_with_caller: options.streams.terminal,
+                ..Launch::default()
+            }
+        } else {
+            Launch {
+                stdin: if options.streams.interactive {
+                    Stdin::Inherit
+                } else {
+                    Stdin::Null
+                },
+                ..Launch::default()
+            }
+        };
+        let entry = Entry {
+            spec: &spec,
+            process: &process,
+            filter: filter(&record)?,
+            launch,
+        };
+        let single = SingleThreaded::check().map_err(carrier_runtime::Error::Prepare)?;
+        match running.enter(entry, &single) {
+            Err(_) if !running.is_alive() => Err(Error::NotRunning(record.name.to_string())),
+            other => Ok(other?),
+        }
+    }
+
+    /// The first process of a container that runs.
+    fn running(&self, record: &ContainerRecord) -> Result<Running, Error> {
+        use carrier_runtime::state::Status;
+        let not_running = || Error::NotRunning(record.name.to_string());
+        let state = self.state(&record.id)?.ok_or_else(not_running)?;
+        match state.status_now() {
+            Status::Created | Status::Stopped => return Err(not_running()),
+            Status::Paused => return Err(Error::Paused(record.name.to_string())),
+            Status::Running => {}
+        }
+        let running = Running::of(&state.process).map_err(|source| Error::Wait {
+            id: record.id.clone(),
+            source,
+        })?;
+        running.ok_or_else(not_running)
+    }
+}

@@ -1,0 +1,103 @@
+//! `carrier exec`, `carrier sh` and `carrier terminal`
+
+use carrier_engine::{ContainerRecord, DetachKeys, Engine, ExecOptions, Streams, guarded};
+use rustix::termios::isatty;
+
+use super::run::{environment, require_terminal, working_directory};
+use crate::cli::exec::{ExecArgs, ProgramArgs, ShellArgs, TerminalArgs};
+use crate::report::{self, Failure};
+
+pub(crate) fn exec(args: &ExecArgs) -> Result<u8, Failure> {
+    if !args.detach {
+        require_terminal(args.interactive, args.tty)?;
+    }
+    let mut words = args.words.as_slice();
+    let container = match words.split_first() {
+        Some((word, rest)) if !args.latest => {
+            words = rest;
+            Some(word)
+        }
+        _ => None,
+    };
+    if words.is_empty() {
+        return Err(Failure::with_hint(
+            "there is no command to execute",
+            "name a program: `carrier exec CONTAINER PROGRAM [ARGUMENT...]`, or `carrier sh \
+             CONTAINER` for a shell",
+        ));
+    }
+    let detach_keys = DetachKeys::parse(&args.detach_keys).map_err(|error| {
+        Failure::with_hint(
+            format!("--detach-keys: {error}"),
+            "keys are characters, DEL or ctrl- with a letter or one of @[\\]^_, with commas between \
+             them",
+        )
+    })?;
+    let options = ExecOptions {
+        command: words.to_vec(),
+        streams: Streams {
+            interactive: args.interactive && !args.detach,
+            terminal: args.tty,
+        },
+        detach: args.detach,
+        privileged: args.privileged,
+        detach_keys,
+        ..options(&args.how)?
+    };
+    let engine = Engine::open()?;
+    let record = match container {
+        Some(word) => engine.container_to_enter(word)?,
+        None => engine.latest_container()?,
+    };
+    run(&engine, &record, &options)
+}
+
+pub(crate) fn sh(args: &ShellArgs) -> Result<u8, Failure> {
+    let on_terminal = isatty(rustix::stdio::stdin()) && isatty(rustix::stdio::stdout());
+    enter(&args.how, &args.words, on_terminal)
+}
+
+pub(crate) fn terminal(args: &TerminalArgs) -> Result<u8, Failure> {
+    enter(&args.how, &args.words, true)
+}
+
+/// Runs a program, or else the best shell, in the container that the first word names.
+fn enter(how: &ProgramArgs, words: &[String], terminal: bool) -> Result<u8, Failure> {
+    let mut options = options(how)?;
+    options.streams = Streams {
+        interactive: true,
+        terminal,
+    };
+    let engine = Engine::open()?;
+    let (container, command) = words
+        .split_first()
+        .map_or(("", [].as_slice()), |(word, rest)| (word.as_str(), rest));
+    let record = engine.container_to_enter(container)?;
+    options.command = if command.is_empty() {
+        vec![engine.shell(&record, options.user.as_deref())?]
+    } else {
+        command.to_vec()
+    };
+    run(&engine, &record, &options)
+}
+
+fn options(how: &ProgramArgs) -> Result<ExecOptions, Failure> {
+    Ok(ExecOptions {
+        environment: environment(&how.env_file, &how.env)?,
+        working_directory: working_directory(how.workdir.as_deref())?,
+        user: how.user.clone(),
+        ..ExecOptions::default()
+    })
+}
+
+fn run(engine: &Engine, record: &ContainerRecord, options: &ExecOptions) -> Result<u8, Failure> {
+    if !options.streams.terminal {
+        return Ok(engine.exec(record, options)?);
+    }
+    // What goes wrong behind the leash is told there: this process only waits.
+    let code = guarded(|leash| {
+        let outcome = engine.exec_on_terminal(record, options, leash);
+        report::code(outcome.map_err(Failure::from))
+    });
+    Ok(code?)
+}
