@@ -99,6 +99,13 @@ pub(crate) fn resolve(user: &str, passwd: &[u8], group: &[u8]) -> Result<Resolve
     })
 }
 
+/// Whether both are numbers, for which no file needs to be read.
+pub(crate) fn is_numeric(user: &str) -> bool {
+    let is_number = |text: &str| parse_id(text).is_ok_and(|id| id.is_some());
+    user.split_once(':')
+        .is_some_and(|(user, group)| is_number(user) && is_number(group))
+}
+
 /// The shell of `user[:group]`, where the file names one.
 pub(crate) fn shell_of(user: &str, passwd: &[u8]) -> Option<String> {
     let name = match user.split(':').next() {
@@ -219,6 +226,14 @@ mod tests {
         assert_eq!(shell_of("www:root", PASSWD).as_deref(), Some("/bin/sh"));
         assert_eq!(shell_of("ann", PASSWD), None);
         assert_eq!(shell_of("nobody", PASSWD), None);
+    }
+
+    #[test]
+    fn two_numbers_need_no_file() {
+        assert!(is_numeric("0:0") && is_numeric("5:6"));
+        for named in ["", "0", "root", "0:root", "root:0", "0:-1"] {
+            assert!(!is_numeric(named), "{named:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `carrier run -it` in a real terminal.
+//! `carrier run -it`, `exec -it`, `sh` and `terminal` in a real terminal.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -55,4 +55,113 @@ fn exit_codes_and_last_words_get_through_a_terminal() {
         "clear; carrier run --rm -t {image} no-such; echo code: $?"
     ));
     terminal.waits_for("code: 127");
+}
+
+/// Carrier, after keeping the settings of the terminal; `same` is shown when they are the same later.
+const KEEP: &str = "stty -g > ~/before";
+const COMPARE: &str = "stty -g > ~/after; cmp ~/before ~/after && echo sa''me";
+
+#[test]
+fn a_shell_in_a_container_that_runs_is_one_like_outside() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _web = cx.running("web", ["-h", "web", &image, "sleep", "1000"]);
+    for command in ["exec -it web sh", "sh web", "t web"] {
+        let terminal = Terminal::open(&cx);
+        terminal.enter(KEEP);
+        terminal.enter(&format!("carrier {command}"));
+        terminal.waits_for("/ #");
+        terminal.enter("stty size; tty; echo $TERM on $(hostname)");
+        terminal.waits_for("30 100");
+        terminal.waits_for("/dev/pts/0");
+        terminal.waits_for("xterm on web");
+        terminal.resize(120, 40);
+        terminal.enter("stty size");
+        terminal.waits_for("40 120");
+        terminal.enter("sleep 60");
+        terminal.keys(&["C-c"]);
+        terminal.enter("echo interrupted: $?");
+        terminal.waits_for("interrupted: 130");
+        terminal.enter("sleep 61");
+        terminal.keys(&["C-z"]);
+        terminal.waits_for("Stopped");
+        terminal.enter("kill -9 %1; wait; clear; echo continued");
+        terminal.waits_for("continued");
+        terminal.enter("vi /tmp/f");
+        terminal.keys(&["-l", "iwritten in vi"]);
+        terminal.keys(&["Escape"]);
+        terminal.keys(&["-l", ":wq"]);
+        terminal.keys(&["Enter"]);
+        terminal.enter("clear; wc -c < /tmp/f; rm /tmp/f; exit 5");
+        terminal.waits_for("14");
+        terminal.waits_for("ready$");
+        terminal.enter(&format!("echo code: $?; {COMPARE}"));
+        terminal.waits_for("code: 5");
+        terminal.waits_for("same");
+    }
+}
+
+#[test]
+fn the_terminal_is_restored_whatever_kills_the_command() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _web = cx.running("web", [&image, "sleep", "1000"]);
+    let terminal = Terminal::open(&cx);
+    terminal.enter(KEEP);
+    for signal in ["KILL", "TERM", "HUP"] {
+        terminal.enter("clear; carrier sh web");
+        terminal.waits_for("/ #");
+        // The command, and not the process behind it.
+        let kill = format!("kill -{signal} $(pgrep -o -f '^carrier sh web')");
+        cx.script(&kill).succeeds();
+        terminal.waits_for("ready$");
+        terminal.enter(COMPARE);
+        terminal.waits_for("same");
+        let wait = "until [ $(carrier exec web ps | grep -c ' sh$') = 0 ]; do sleep 0.05; done";
+        cx.script(wait).succeeds();
+    }
+    // And when it is the other one.
+    terminal.enter("clear; carrier sh web");
+    terminal.waits_for("/ #");
+    cx.script("kill -KILL $(pgrep -n -f '^carrier sh web')")
+        .succeeds();
+    terminal.waits_for("ready$");
+    terminal.enter(&format!("echo code: $?; {COMPARE}"));
+    terminal.waits_for("code: 137");
+    terminal.waits_for("same");
+}
+
+#[test]
+fn detach_keys_part_the_terminal_from_a_program_that_goes_on() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _web = cx.running("web", [&image, "sleep", "1000"]);
+    let terminal = Terminal::open(&cx);
+    terminal.enter(KEEP);
+    let counts = "while :; do i=$((i+1)); echo $i > /tmp/count; echo number $i; sleep 0.05; done";
+    terminal.enter(&format!("carrier exec -it web sh -c '{counts}'"));
+    terminal.waits_for("number 3");
+    terminal.keys(&["C-p"]);
+    terminal.keys(&["C-q"]);
+    terminal.waits_for("ready$");
+    terminal.enter(&format!("clear; echo code: $?; {COMPARE}"));
+    terminal.waits_for("same");
+    // More than a terminal holds, had nobody read it.
+    let more =
+        "n=$(($(cat /tmp/count) + 1)); until [ $(cat /tmp/count) -gt $n ]; do sleep 0.05; done";
+    cx.carrier(["exec", "web", "sh", "-c", more]).succeeds();
+    terminal.enter("clear; carrier exec -it --detach-keys 'x,ctrl-a' web cat");
+    terminal.keys(&["-l", "xy"]);
+    terminal.keys(&["Enter"]);
+    terminal.waits_for("xy\nxy");
+    terminal.keys(&["-l", "x"]);
+    terminal.keys(&["C-a"]);
+    terminal.waits_for("ready$");
+    terminal.enter("clear; carrier exec -it --detach-keys '' web cat -v");
+    terminal.keys(&["C-p"]);
+    terminal.keys(&["C-q"]);
+    terminal.keys(&["Enter"]);
+    terminal.waits_for("^P");
+    terminal.keys(&["C-c"]);
+    terminal.waits_for("ready$");
 }

@@ -1,0 +1,143 @@
+//! `carrier sh` and `carrier terminal` without a terminal around them.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test explains itself by its name"
+)]
+
+use carrier_e2e::Cx;
+
+#[test]
+fn words_behind_the_container_are_a_command() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _web = cx.running("web", ["-h", "web", &image, "sleep", "1000"]);
+    cx.carrier(["sh", "web", "hostname"])
+        .succeeds()
+        .prints("web");
+    cx.carrier(["shell", "web", "sh", "-c", "exit 9"])
+        .exits_with(9);
+    cx.carrier_with_input(["sh", "web", "wc", "-c"], "12345")
+        .succeeds()
+        .prints("5");
+    let words = [
+        "sh",
+        "-u",
+        "app",
+        "-w",
+        "/tmp",
+        "-e",
+        "A=b",
+        "web",
+        "sh",
+        "-c",
+        "id -un; pwd; echo $A",
+    ];
+    cx.carrier(words).succeeds().prints("app\n/tmp\nb");
+    cx.carrier(["sh", "web", "no-such"])
+        .exits_with(127)
+        .complains("no-such");
+}
+
+#[test]
+fn without_words_a_shell_reads_what_comes() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _web = cx.running("web", ["-h", "web", &image, "sleep", "1000"]);
+    let lines = "echo $0 on $(hostname)\nexit 3\n";
+    cx.carrier_with_input(["sh", "web"], lines)
+        .exits_with(3)
+        .prints("/bin/sh on web");
+    cx.carrier_with_input(["sh", "web"], "")
+        .succeeds()
+        .prints("");
+}
+
+#[test]
+fn the_users_own_shell_comes_first_then_the_most_comfortable_one() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _web = cx.running("web", [&image, "sleep", "1000"]);
+    let zero = |user: &str| {
+        let outcome = cx.carrier_with_input(["sh", "-u", user, "web"], "echo $0\n");
+        outcome.succeeds().text().to_owned()
+    };
+    let change = |script: &str| {
+        cx.carrier(["exec", "web", "sh", "-c", script]).succeeds();
+    };
+    change(
+        "printf '#!/bin/sh\\necho mine' > /bin/mine; chmod 755 /bin/mine; echo 'own:x:9:9::/:/bin/mine' >> /etc/passwd",
+    );
+    assert_eq!(zero("root"), "/bin/sh");
+    assert_eq!(zero("4242"), "/bin/ash");
+    // A shell that is not there, one that is none, and one that leads out of the container.
+    assert_eq!(zero("own"), "mine");
+    change("echo 'no:x:10:10::/:/bin/not-there' >> /etc/passwd");
+    assert_eq!(zero("no"), "/bin/ash");
+    change(
+        "mkdir -p /sbin; cp /bin/busybox /sbin/nologin; echo 'nl:x:11:11::/:/sbin/nologin' >> /etc/passwd",
+    );
+    assert_eq!(zero("nl"), "/bin/ash");
+    change(
+        "ln -s /../../../../usr/bin/bash /bin/out; echo 'out:x:12:12::/:/bin/out' >> /etc/passwd",
+    );
+    assert_eq!(zero("out"), "/bin/ash");
+}
+
+#[test]
+fn a_terminal_is_there_also_when_standard_input_is_none() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _web = cx.running("web", [&image, "sleep", "1000"]);
+    for name in ["t", "term", "terminal"] {
+        let outcome = cx.carrier([name, "web", "tty"]).succeeds();
+        assert_eq!(outcome.text(), "/dev/pts/0");
+    }
+    let outcome = cx
+        .carrier_with_input(["t", "web"], "tty; exit 4\n")
+        .exits_with(4);
+    assert!(outcome.text().contains("/dev/pts/0"), "{outcome:?}");
+    // The end of the input is one for the program, also in the middle of a line.
+    for input in ["typed\n", "typed"] {
+        let outcome = cx.carrier_with_input(["t", "web", "cat"], input).succeeds();
+        assert!(outcome.text().contains("typed"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn h06_files_of_a_hostile_container_are_looked_at_with_care() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _web = cx.running("web", [&image, "sleep", "1000"]);
+    let change = |script: &str| {
+        cx.carrier(["exec", "-u", "0:0", "web", "sh", "-c", script])
+            .succeeds();
+    };
+    // A link out of the container, to the host's own users.
+    change("rm /etc/passwd; ln -s ../../../../../../etc/passwd /etc/passwd");
+    let daemon = ["exec", "-u", "daemon", "web", "id"];
+    cx.carrier(daemon)
+        .exits_with(126)
+        .complains("unable to find user daemon");
+    // Something that would never end, or never begin.
+    for trap in [
+        "mkfifo /etc/passwd",
+        "ln -s /dev/zero /etc/passwd",
+        "mkdir /etc/passwd",
+        "ln -s passwd /etc/passwd",
+        "ln -s /proc/self/fd/0 /etc/passwd",
+    ] {
+        change(&format!("rm -rf /etc/passwd; {trap}"));
+        cx.carrier(daemon)
+            .exits_with(126)
+            .complains("unable to find user daemon");
+        cx.carrier(["exec", "web", "echo", "fine"])
+            .succeeds()
+            .prints("fine");
+    }
+    change("rm -rf /etc/passwd; head -c 3000000 /dev/zero > /etc/passwd");
+    cx.carrier(daemon).exits_with(126);
+    // The streams of a program come from nowhere else.
+    change("rm -f /etc/passwd; mv /dev/null /dev/gone 2>/dev/null || true");
+    cx.carrier(["exec", "web", "cat"]).succeeds().prints("");
+}
