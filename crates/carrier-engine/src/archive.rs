@@ -6,14 +6,13 @@
 
 mod changes;
 mod docker;
-mod export;
 mod import;
 mod layers;
 mod load;
 mod oci;
 mod save;
 mod spool;
-mod write;
+pub(crate) mod write;
 
 use std::io;
 

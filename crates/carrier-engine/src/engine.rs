@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use carrier_runtime::Directory;
-use carrier_runtime::state::{State, StateDir, Status};
+use carrier_runtime::state::{ProcessIdentity, State, StateDir, Status};
 use carrier_spec::{ContainerId, ContainerName, Platform, Reference};
 use carrier_store::{ImageRecord, Store};
 
@@ -69,6 +69,12 @@ impl Engine {
     pub(crate) fn runs(&self, id: &ContainerId) -> Result<bool, Error> {
         let status = self.state(id)?.map(|state| state.status_now());
         Ok(matches!(status, Some(Status::Created | Status::Running)))
+    }
+
+    /// The first process of a container that runs.
+    pub(crate) fn live_process(&self, id: &ContainerId) -> Result<Option<ProcessIdentity>, Error> {
+        let process = self.state(id)?.map(|state| state.process);
+        Ok(process.filter(ProcessIdentity::is_alive))
     }
 
     /// The containers, the youngest first. One that is removed meanwhile is left out, and so is one

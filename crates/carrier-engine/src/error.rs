@@ -56,14 +56,17 @@ pub enum Error {
     /// A change of an image's configuration makes no sense.
     #[error(transparent)]
     BadChange(#[from] crate::archive::BadChange),
-    /// A container's files cannot be archived.
-    #[error("cannot export container {container}: {reason}")]
-    Export {
-        /// The container, as the user named it.
+    /// A container's files cannot be worked on.
+    #[error("cannot access the files of container {container}: {reason}")]
+    Files {
+        /// The container.
         container: String,
-        /// What the process that reads them said.
+        /// What the process that was to do it said.
         reason: String,
     },
+    /// Something cannot be copied.
+    #[error(transparent)]
+    Copy(#[from] crate::files::CopyError),
     /// A part of an image is not in the store.
     #[error("{part} of image {image} is missing or damaged")]
     ImageDamaged {
@@ -423,6 +426,7 @@ impl Error {
                 "remove it by a name, or --force removes all names".to_owned()
             }
             Self::BadArchive(error) => error.hint(),
+            Self::Copy(error) => return error.hint(),
             Self::BadChange(_) => {
                 "changes are instructions of a Dockerfile: CMD, ENTRYPOINT, ENV, \
                                    EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR"

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use carrier_runtime::{IdMaps, MountedRoot, Overlay, RootSource};
-use carrier_store::copy_layer;
+use carrier_store::{COPIED, copy_layer};
 use carrier_sys::process::{Child, Namespaces};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
@@ -60,6 +60,11 @@ impl FuseMount {
         let mount = Self { child, path };
         mount.await_mount(said)?;
         Ok(mount)
+    }
+
+    /// The process that serves the mount.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.pid()
     }
 
     /// What the container's root is.
@@ -175,5 +180,11 @@ pub(crate) fn copy_layers(maps: &IdMaps, overlay: &Overlay) -> Result<u64, Error
             .sum::<io::Result<u64>>()
             .map_err(|error| error.to_string())
     })?;
-    copied.map_err(Error::CopyRoot)
+    let bytes = copied.map_err(Error::CopyRoot)?;
+    // Beside the directory: from now on, that alone is the container's root.
+    let mark = overlay.upper.path.with_file_name(COPIED);
+    match fs::write(&mark, "") {
+        Ok(()) => Ok(bytes),
+        Err(source) => Err(Error::Write { path: mark, source }),
+    }
 }

@@ -14,6 +14,7 @@ mod etc_files;
 mod events;
 mod exec;
 mod fallback;
+mod files;
 mod foreground;
 #[allow(dead_code, reason = "the monitor will ask")]
 mod health;
@@ -43,6 +44,7 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use events::{Actor, Event, EventFilter, EventKind, EventReader};
 pub use exec::ExecOptions;
+pub use files::{Copied, CopyError, CopyOptions, HostEnd};
 pub use foreground::{Leash, Session, guarded};
 pub use health::{
     BadHealthOption, Health, HealthAction, HealthCheck, HealthOptions, HealthStatus, Probe,

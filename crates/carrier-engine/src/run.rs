@@ -137,7 +137,7 @@ impl Engine {
         spec::build(&facts, seccomp).map_err(|error| Error::Configuration(error.into()))
     }
 
-    fn overlay(
+    pub(crate) fn overlay(
         &self,
         record: &ContainerRecord,
         container: &ContainerDir,

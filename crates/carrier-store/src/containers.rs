@@ -20,6 +20,9 @@ use crate::tree::RemoveError;
 const RECORD: &str = "container.json";
 const EXIT: &str = "exit.json";
 
+/// Marks a container whose layers were copied into what it writes.
+pub const COPIED: &str = "copied";
+
 /// The directory of one container, whether it exists or not.
 #[derive(Clone, Debug)]
 pub struct ContainerDir(PathBuf);
@@ -41,6 +44,12 @@ impl ContainerDir {
     #[must_use]
     pub fn work(&self) -> PathBuf {
         self.0.join("work")
+    }
+
+    /// Whether what the container writes is all that it has: its layers were copied.
+    #[must_use]
+    pub fn is_copied(&self) -> bool {
+        self.0.join(COPIED).exists()
     }
 
     /// Makes a place for whoever else than the kernel mounts the layers on each other.

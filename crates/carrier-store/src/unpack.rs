@@ -5,16 +5,16 @@
 //! is never followed. Whiteouts become overlay's marks (image-spec `layer.md`). Overlay's own marks in a
 //! stream are dropped: they would let a layer show one thing to a scanner and another to a container.
 
-mod archive;
-mod attributes;
+pub(crate) mod archive;
+pub(crate) mod attributes;
 mod entry;
 mod header;
 mod pax;
-mod place;
+pub(crate) mod place;
 mod reader;
 mod recompress;
 mod space;
-mod sparse;
+pub(crate) mod sparse;
 mod stream;
 
 use std::io::{self, Read};
@@ -232,7 +232,7 @@ pub fn unpack(
 }
 
 /// A name from a layer, safe to print.
-fn printable(name: &[u8]) -> String {
+pub(crate) fn printable(name: &[u8]) -> String {
     const LONGEST: usize = 200;
     let text = String::from_utf8_lossy(name);
     let cut: String = text.chars().take(LONGEST).collect();

@@ -1,6 +1,7 @@
 //! The grammar of the command line. Spellings and meanings are Docker's where Docker has them.
 
 pub(crate) mod exec;
+pub(crate) mod files;
 pub(crate) mod images;
 mod logs;
 mod registry;
@@ -9,6 +10,7 @@ pub(crate) mod system;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use exec::{ExecArgs, ShellArgs, TerminalArgs};
+use files::CopyArgs;
 use images::{
     ExportArgs, HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, ImportArgs, InspectArgs,
     LoadArgs, RemoveImagesArgs, SaveArgs, SearchArgs, TagArgs, UntagArgs,
@@ -83,6 +85,8 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// Show what a container wrote
     Logs(LogsArgs),
+    /// Copy files from a container or into one
+    Cp(CopyArgs),
     /// The verbs of images
     Image(ImageArgs),
     /// Show facts of the engine and the host

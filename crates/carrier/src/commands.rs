@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 mod exec;
+mod files;
 mod images;
 mod login;
 mod logs;
@@ -42,6 +43,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Load(args) => images::load(&args),
         Verb::Import(args) => images::import(&args),
         Verb::Export(args) => images::export(&args),
+        Verb::Cp(args) => files::cp(&args),
         Verb::Info(args) => system::info(&args),
         Verb::System(args) => system::system(&args),
         Verb::Search(args) => images::search(&args),

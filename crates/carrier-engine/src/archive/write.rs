@@ -11,7 +11,7 @@ const MAX_OCTAL_11: u64 = 0o777_7777_7777;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File,
     HardLink,
     Symlink,
@@ -36,28 +36,28 @@ impl Kind {
 }
 
 /// Name and value of an extended attribute.
-pub(super) type Attribute = (Vec<u8>, Vec<u8>);
+pub(crate) type Attribute = (Vec<u8>, Vec<u8>);
 
 /// One entry.
 #[derive(Clone, Debug)]
-pub(super) struct Header<'a> {
-    pub(super) path: &'a [u8],
-    pub(super) link: &'a [u8],
-    pub(super) kind: Kind,
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+pub(crate) struct Header<'a> {
+    pub(crate) path: &'a [u8],
+    pub(crate) link: &'a [u8],
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// Seconds since 1970, and nanoseconds.
-    pub(super) mtime: (i64, u32),
-    pub(super) size: u64,
+    pub(crate) mtime: (i64, u32),
+    pub(crate) size: u64,
     /// Major and minor number.
-    pub(super) device: (u32, u32),
-    pub(super) xattrs: Vec<Attribute>,
+    pub(crate) device: (u32, u32),
+    pub(crate) xattrs: Vec<Attribute>,
 }
 
 impl<'a> Header<'a> {
     /// A file of root's.
-    pub(super) fn file(path: &'a str, size: u64) -> Self {
+    pub(crate) fn file(path: &'a str, size: u64) -> Self {
         Self {
             path: path.as_bytes(),
             link: b"",
@@ -75,7 +75,7 @@ impl<'a> Header<'a> {
 
 impl<'a> Header<'a> {
     /// A directory of root's.
-    pub(super) fn directory(path: &'a str) -> Self {
+    pub(crate) fn directory(path: &'a str) -> Self {
         Self {
             kind: Kind::Directory,
             mode: 0o755,
@@ -85,18 +85,18 @@ impl<'a> Header<'a> {
 }
 
 /// An archive that is being written.
-pub(super) struct Writer<W> {
+pub(crate) struct Writer<W> {
     output: W,
 }
 
 impl<W: Write> Writer<W> {
-    pub(super) fn new(output: W) -> Self {
+    pub(crate) fn new(output: W) -> Self {
         Self { output }
     }
 
     /// Writes an entry of as many bytes as its header says. Content that is shorter, because it shrank
     /// meanwhile, is filled up, so that what follows can be found; then this is false.
-    pub(super) fn append(&mut self, header: &Header<'_>, content: impl Read) -> io::Result<bool> {
+    pub(crate) fn append(&mut self, header: &Header<'_>, content: impl Read) -> io::Result<bool> {
         self.output.write_all(&encode(header))?;
         let copied = io::copy(&mut content.take(header.size), &mut self.output)?;
         self.fill(header.size - copied)?;
@@ -108,8 +108,41 @@ impl<W: Write> Writer<W> {
         io::copy(&mut io::repeat(0).take(count), &mut self.output).map(drop)
     }
 
+    /// Writes a file as its parts, in the format that GNU tar calls `PAX 1.0`; what lies between them is
+    /// not stored. Each part is read from `content` by `read_at`, whose gaps are filled up as in
+    /// [`Self::append`].
+    pub(crate) fn append_sparse(
+        &mut self,
+        header: &Header<'_>,
+        parts: &[(u64, u64)],
+        mut read_at: impl FnMut(u64, u64, &mut dyn Write) -> io::Result<u64>,
+    ) -> io::Result<bool> {
+        let mut map = format!("{}\n", parts.len());
+        for (place, length) in parts {
+            map.push_str(&format!("{place}\n{length}\n"));
+        }
+        let mut map = map.into_bytes();
+        map.resize(map.len().next_multiple_of(BLOCK), 0);
+        let data: u64 = parts.iter().map(|(_, length)| length).sum();
+        let stored = Header {
+            size: map.len() as u64 + data,
+            ..header.clone()
+        };
+        self.output
+            .write_all(&encode_sparse(&stored, header.size))?;
+        self.output.write_all(&map)?;
+        let mut whole = true;
+        for (place, length) in parts {
+            let copied = read_at(*place, *length, &mut self.output)?;
+            whole &= copied == *length;
+            self.fill(length - copied)?;
+        }
+        self.fill(padding(stored.size))?;
+        Ok(whole)
+    }
+
     /// Two empty blocks.
-    pub(super) fn finish(mut self) -> io::Result<W> {
+    pub(crate) fn finish(mut self) -> io::Result<W> {
         self.output.write_all(&[0; 2 * BLOCK])?;
         self.output.flush()?;
         Ok(self.output)
@@ -120,9 +153,23 @@ fn padding(size: u64) -> u64 {
     size.next_multiple_of(BLOCK as u64) - size
 }
 
-/// The header, and in front of it what `ustar` has no room for.
-fn encode(header: &Header<'_>) -> Vec<u8> {
+/// The header of a file with holes, whose real size is this.
+fn encode_sparse(header: &Header<'_>, size: u64) -> Vec<u8> {
     let mut records = Vec::new();
+    record(&mut records, b"GNU.sparse.major", b"1");
+    record(&mut records, b"GNU.sparse.minor", b"0");
+    record(&mut records, b"GNU.sparse.name", header.path);
+    let size = size.to_string();
+    record(&mut records, b"GNU.sparse.realsize", size.as_bytes());
+    encode_with(records, header)
+}
+
+fn encode(header: &Header<'_>) -> Vec<u8> {
+    encode_with(Vec::new(), header)
+}
+
+/// The header, and in front of it what `ustar` has no room for.
+fn encode_with(mut records: Vec<u8>, header: &Header<'_>) -> Vec<u8> {
     if needs_record(header.path) {
         record(&mut records, b"path", header.path);
     }

@@ -17,7 +17,7 @@ const OLD_SPARSE: u8 = b'S';
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Directory,
     File,
     Symlink,
@@ -29,20 +29,20 @@ pub(super) enum Kind {
 
 /// One entry's header, with what its extended headers said.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) path: Vec<u8>,
-    pub(super) link: Vec<u8>,
-    pub(super) kind: Kind,
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) mtime: (i64, u32),
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+pub(crate) struct Entry {
+    pub(crate) path: Vec<u8>,
+    pub(crate) link: Vec<u8>,
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime: (i64, u32),
+    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Where the content belongs, in a file with holes.
-    pub(super) sparse: Option<SparseMap>,
+    pub(crate) sparse: Option<SparseMap>,
 }
 
-pub(super) struct Archive<'a> {
+pub(crate) struct Archive<'a> {
     stream: TarStream<'a>,
     headers: u64,
     max_headers: u64,
@@ -70,7 +70,7 @@ impl<'a> Archive<'a> {
     }
 
     /// Reads some of the current entry's content; none at its end.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, UnpackError> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, UnpackError> {
         let wanted = usize::try_from(self.content)
             .unwrap_or(usize::MAX)
             .min(buffer.len());
@@ -90,7 +90,7 @@ impl<'a> Archive<'a> {
     }
 
     /// Goes on to the next entry; nothing at the archive's end.
-    pub(super) fn next_entry(&mut self) -> Result<Option<Entry>, UnpackError> {
+    pub(crate) fn next_entry(&mut self) -> Result<Option<Entry>, UnpackError> {
         let mut pending = Pending::default();
         let mut block = [0; BLOCK];
         loop {

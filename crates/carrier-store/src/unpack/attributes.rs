@@ -64,6 +64,24 @@ pub(super) fn set_attributes(file: BorrowedFd<'_>, entry: &Entry) -> Result<(), 
     Ok(())
 }
 
+/// [`set_attributes`] on a file system that may know nothing of them: then the file goes without.
+pub(crate) fn set_possible_attributes(
+    file: BorrowedFd<'_>,
+    entry: &Entry,
+) -> Result<(), UnpackError> {
+    for (name, value) in attributes(entry) {
+        if name.as_c_str() == CAPABILITY {
+            set_capability(file, value, entry)?;
+            continue;
+        }
+        match rustix::fs::fsetxattr(file, &*name, value, XattrFlags::empty()) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => {}
+            Err(errno) => return Err(refused(&entry.path, errno)),
+        }
+    }
+    Ok(())
+}
+
 /// Sets a file capability, capabilities(7). It is stored as that of root of this user namespace: the
 /// kernel adds whose root it is. The root that an archive names is one of the builder's host.
 fn set_capability(file: BorrowedFd<'_>, value: &[u8], entry: &Entry) -> Result<(), UnpackError> {
@@ -105,7 +123,7 @@ fn attributes(entry: &Entry) -> impl Iterator<Item = (CString, &[u8])> {
     })
 }
 
-pub(super) fn times((seconds, nanos): (i64, u32)) -> Timestamps {
+pub(crate) fn times((seconds, nanos): (i64, u32)) -> Timestamps {
     let time = Timespec {
         tv_sec: seconds,
         tv_nsec: nanos.into(),

@@ -58,16 +58,16 @@ impl Tally {
 
 /// A name from an archive, normalised: no empty parts, no `.` and no `..`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Location {
+pub(crate) struct Location {
     /// The parent, relative to the root; empty for the root itself.
-    pub(super) parent: Vec<u8>,
+    pub(crate) parent: Vec<u8>,
     /// The last part; empty for the root itself.
-    pub(super) name: Vec<u8>,
+    pub(crate) name: Vec<u8>,
 }
 
 impl Location {
     /// Normalises a name; nothing when it leads out of the layer.
-    pub(super) fn parse(path: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(path: &[u8]) -> Option<Self> {
         let mut parts: Vec<&[u8]> = Vec::new();
         for part in path.split(|byte| *byte == b'/') {
             match part {
@@ -84,7 +84,7 @@ impl Location {
         })
     }
 
-    pub(super) fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.name.is_empty()
     }
 
@@ -104,7 +104,7 @@ impl Location {
         self.parent.split(|byte| *byte == b'/')
     }
 
-    pub(super) fn path(&self) -> Vec<u8> {
+    pub(crate) fn path(&self) -> Vec<u8> {
         if self.parent.is_empty() {
             self.name.clone()
         } else {
@@ -112,7 +112,7 @@ impl Location {
         }
     }
 
-    pub(super) fn c_name(&self) -> Result<CString, Errno> {
+    pub(crate) fn c_name(&self) -> Result<CString, Errno> {
         CString::new(self.name.as_slice()).map_err(|_| Errno::INVAL)
     }
 }
@@ -213,7 +213,7 @@ impl<'a> Places<'a> {
     }
 }
 
-pub(super) fn open_child(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_child(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::empty())
 }
@@ -270,7 +270,7 @@ pub(super) fn what_is(parent: BorrowedFd<'_>, name: &CStr) -> Result<Option<Exis
 }
 
 /// Removes what stands at a place.
-pub(super) fn clear(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+pub(crate) fn clear(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
         Err(Errno::ISDIR) => {}
         Err(Errno::NOENT) => return Ok(()),

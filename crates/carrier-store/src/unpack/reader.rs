@@ -52,7 +52,7 @@ impl From<UnpackError> for ArchiveError {
 }
 
 /// An archive, entry by entry.
-pub struct ArchiveReader<'a>(Archive<'a>);
+pub struct ArchiveReader<'a>(pub(crate) Archive<'a>);
 
 /// One entry of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,11 +10,11 @@ const BAD: &str = "a sparse map is malformed";
 
 /// Where the stored bytes of a file belong.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct SparseMap {
+pub(crate) struct SparseMap {
     /// The size of the file, with its holes.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Place and length of each part, in order.
-    pub(super) parts: Vec<(u64, u64)>,
+    pub(crate) parts: Vec<(u64, u64)>,
 }
 
 impl SparseMap {

@@ -4,17 +4,20 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::super::write::{Attribute, Header, Kind, Writer};
+use crate::archive::write::{Attribute, Header, Kind, Writer};
 
 /// No file system allows larger values.
 const MAX_XATTR: usize = 64 * 1024;
+
+/// Of a file with more, the holes are stored too.
+const MAX_PARTS: usize = 10_000;
 
 /// Many names would be of no use to anybody.
 const MAX_CHANGED: usize = 100;
@@ -29,25 +32,10 @@ struct Frame {
 }
 
 /// Writes all that is below `root`; returns which files changed meanwhile.
-pub(super) fn write(root: OwnedFd, output: impl Write) -> io::Result<Vec<String>> {
-    let mut tree = Tree {
-        writer: Writer::new(output),
-        links: HashMap::new(),
-        changed: Vec::new(),
-    };
-    let mut frames = vec![Frame::new(root, Vec::new())?];
-    while let Some(frame) = frames.last_mut() {
-        let Some(name) = frame.names.pop() else {
-            frames.pop();
-            continue;
-        };
-        let path = [frame.path.as_slice(), name.as_bytes()].concat();
-        if let Some(directory) = tree.entry(frame.directory.as_fd(), &name, &path)? {
-            frames.push(Frame::new(directory, [&path, &b"/"[..]].concat())?);
-        }
-    }
-    tree.writer.finish()?;
-    Ok(tree.changed)
+pub(crate) fn contents(root: OwnedFd, output: impl Write) -> io::Result<Vec<String>> {
+    let mut packer = Packer::new(output);
+    packer.below(root, Vec::new())?;
+    packer.finish()
 }
 
 impl Frame {
@@ -68,16 +56,65 @@ impl Frame {
     }
 }
 
-struct Tree<W: Write> {
+/// An archive that trees and files are added to.
+pub(crate) struct Packer<W: Write> {
     writer: Writer<W>,
     /// Where a file with several names was written first.
     links: HashMap<(u64, u64), Vec<u8>>,
     changed: Vec<String>,
+    /// Holes of files are not stored.
+    keeps_holes: bool,
 }
 
-impl<W: Write> Tree<W> {
+impl<W: Write> Packer<W> {
+    pub(crate) fn new(output: W) -> Self {
+        Self {
+            writer: Writer::new(output),
+            links: HashMap::new(),
+            changed: Vec::new(),
+            keeps_holes: false,
+        }
+    }
+
+    /// Stores files with holes without them. Carrier's own reader knows what that means, and so do
+    /// those of other programs, but not all.
+    pub(crate) fn keeping_holes(self) -> Self {
+        Self {
+            keeps_holes: true,
+            ..self
+        }
+    }
+
+    /// Writes a directory, as `name`, and all that is below it.
+    pub(crate) fn tree(&mut self, directory: OwnedFd, name: &[u8]) -> io::Result<()> {
+        self.opened_directory(directory.as_fd(), name)?;
+        self.below(directory, [name, b"/"].concat())
+    }
+
+    /// Writes all that is below a directory; `path` ends with a slash, or is empty.
+    fn below(&mut self, directory: OwnedFd, path: Vec<u8>) -> io::Result<()> {
+        let mut frames = vec![Frame::new(directory, path)?];
+        while let Some(frame) = frames.last_mut() {
+            let Some(name) = frame.names.pop() else {
+                frames.pop();
+                continue;
+            };
+            let path = [frame.path.as_slice(), name.as_bytes()].concat();
+            if let Some(directory) = self.entry(frame.directory.as_fd(), &name, &path)? {
+                frames.push(Frame::new(directory, [&path, &b"/"[..]].concat())?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the archive; which files changed while they were read.
+    pub(crate) fn finish(self) -> io::Result<Vec<String>> {
+        self.writer.finish()?;
+        Ok(self.changed)
+    }
+
     /// Writes one entry; returns it where it is a directory.
-    fn entry(
+    pub(crate) fn entry(
         &mut self,
         parent: BorrowedFd<'_>,
         name: &CString,
@@ -125,17 +162,22 @@ impl<W: Write> Tree<W> {
             }
             other => other.map_err(at(path))?,
         };
-        let stat = rustix::fs::fstat(&directory).map_err(at(path))?;
+        self.opened_directory(directory.as_fd(), path)?;
+        Ok(Some(directory))
+    }
+
+    fn opened_directory(&mut self, directory: BorrowedFd<'_>, path: &[u8]) -> io::Result<()> {
+        let stat = rustix::fs::fstat(directory).map_err(at(path))?;
         let named = [path, b"/"].concat();
         let mut header = header(&named, Kind::Directory, &stat);
-        header.xattrs = xattrs(directory.as_fd()).map_err(at(path))?;
-        self.writer.append(&header, io::empty())?;
-        Ok(Some(directory))
+        header.xattrs = xattrs(directory).map_err(at(path))?;
+        self.writer.append(&header, io::empty()).map(drop)
     }
 
     fn file(&mut self, parent: BorrowedFd<'_>, name: &CString, path: &[u8]) -> io::Result<()> {
         // What becomes a pipe in this moment is not waited for.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(parent, name, flags, Mode::empty()) {
             Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => {
                 self.note(path);
@@ -148,27 +190,52 @@ impl<W: Write> Tree<W> {
             self.note(path);
             return Ok(());
         }
-        if stat.st_nlink > 1 {
-            match self.links.entry((stat.st_dev, stat.st_ino)) {
-                Slot::Vacant(slot) => {
-                    slot.insert(path.to_owned());
-                }
-                Slot::Occupied(first) => {
-                    let header = Header {
-                        link: first.get(),
-                        ..header(path, Kind::HardLink, &stat)
-                    };
-                    return self.writer.append(&header, io::empty()).map(drop);
-                }
-            }
+        if self.is_another_name(path, &stat)? {
+            return Ok(());
         }
         let mut header = header(path, Kind::File, &stat);
         header.size = u64::try_from(stat.st_size).unwrap_or(0);
         header.xattrs = xattrs(file.as_fd()).map_err(at(path))?;
-        if !self.writer.append(&header, File::from(file))? {
+        let file = File::from(file);
+        let parts = match self.keeps_holes {
+            true => parts(&file, &stat).map_err(at(path))?,
+            false => None,
+        };
+        let whole = match parts {
+            Some(parts) => self
+                .writer
+                .append_sparse(&header, &parts, |place, length, to| {
+                    let mut from = &file;
+                    from.seek(SeekFrom::Start(place))?;
+                    io::copy(&mut from.take(length), to)
+                })?,
+            None => self.writer.append(&header, file)?,
+        };
+        if !whole {
             self.note(path);
         }
         Ok(())
+    }
+
+    /// Writes a link where the file was written before by another name.
+    fn is_another_name(&mut self, path: &[u8], stat: &Stat) -> io::Result<bool> {
+        if stat.st_nlink < 2 {
+            return Ok(false);
+        }
+        match self.links.entry((stat.st_dev, stat.st_ino)) {
+            Slot::Vacant(slot) => {
+                slot.insert(path.to_owned());
+                Ok(false)
+            }
+            Slot::Occupied(first) => {
+                let header = Header {
+                    link: first.get(),
+                    ..header(path, Kind::HardLink, stat)
+                };
+                self.writer.append(&header, io::empty())?;
+                Ok(true)
+            }
+        }
     }
 
     fn node(&mut self, path: &[u8], kind: Kind, stat: &Stat) -> io::Result<()> {
@@ -188,6 +255,32 @@ impl<W: Write> Tree<W> {
             self.changed.push(shown.chars().take(200).collect());
         }
     }
+}
+
+/// Where a file has content, if not everywhere.
+fn parts(file: &File, stat: &Stat) -> Result<Option<Vec<(u64, u64)>>, Errno> {
+    use rustix::fs::SeekFrom::{Data, Hole};
+    const BLOCK: i64 = 512;
+    if stat.st_blocks.saturating_mul(BLOCK) >= stat.st_size {
+        return Ok(None);
+    }
+    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    let mut parts = Vec::new();
+    let mut end = 0;
+    while end < size {
+        let begin = match rustix::fs::seek(file, Data(end)) {
+            // Nothing but a hole is left.
+            Err(Errno::NXIO) => break,
+            other => other?,
+        };
+        end = rustix::fs::seek(file, Hole(begin))?.min(size);
+        if begin >= end || parts.len() == MAX_PARTS {
+            rustix::fs::seek(file, rustix::fs::SeekFrom::Start(0))?;
+            return Ok(None);
+        }
+        parts.push((begin, end - begin));
+    }
+    Ok(Some(parts))
 }
 
 fn header<'a>(path: &'a [u8], kind: Kind, stat: &Stat) -> Header<'a> {
@@ -220,7 +313,10 @@ fn xattrs(file: BorrowedFd<'_>) -> Result<Vec<Attribute>, Errno> {
         .get(..length)
         .unwrap_or_default()
         .split(|byte| *byte == 0);
-    let wanted = names.filter(|name| name.starts_with(b"user.") || *name == b"security.capability");
+    let wanted = names.filter(|name| {
+        let users = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
+        users || *name == b"security.capability"
+    });
     let mut found = Vec::new();
     for name in wanted {
         let mut value = vec![0; MAX_XATTR];

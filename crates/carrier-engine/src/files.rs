@@ -1,0 +1,10 @@
+//! The files of containers: copied in and out, exported, compared and made into images.
+
+mod copy;
+mod export;
+mod inside;
+mod pack;
+mod path;
+mod resolve;
+
+pub use copy::{Copied, CopyError, CopyOptions, HostEnd};

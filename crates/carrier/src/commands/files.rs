@@ -1,0 +1,5 @@
+//! The files of containers.
+
+mod cp;
+
+pub(crate) use cp::cp;
