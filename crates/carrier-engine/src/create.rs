@@ -3,9 +3,10 @@
 use carrier_spec::{ContainerId, ContainerName};
 use carrier_store::ImageRecord;
 
-use crate::engine::{Engine, now, random};
+use crate::engine::{Engine, random};
 use crate::error::Error;
 use crate::etc_files::is_hostname;
+use crate::moment::Moment;
 use crate::record::{ContainerRecord, RECORD_VERSION, RunOptions, arguments, environment};
 use crate::{names, spec};
 
@@ -14,7 +15,7 @@ const ATTEMPTS: u32 = 64;
 
 impl Engine {
     /// Makes a container of `image`: afterwards it is listed, and its name is taken.
-    pub(crate) fn create(
+    pub(crate) fn make(
         &self,
         image: &ImageRecord,
         options: &RunOptions,
@@ -57,7 +58,7 @@ fn record(
     if !is_hostname(&hostname) {
         return Err(Error::InvalidHostname(hostname));
     }
-    let arguments = arguments(&image.config, options);
+    let (arguments, entrypoint_words) = arguments(&image.config, options);
     if arguments.is_empty() {
         return Err(Error::NoCommand(image.familiar()));
     }
@@ -68,13 +69,14 @@ fn record(
     Ok(ContainerRecord {
         version: RECORD_VERSION,
         name: random_name(false)?,
-        created: now(),
+        created: Moment::now(),
         image: image.reference.clone(),
         image_id: image.id.clone(),
         platform: image.platform.clone(),
         layers: image.config.rootfs.diff_ids.clone(),
         environment: environment(&image.config, options, &hostname),
         arguments,
+        entrypoint_words,
         working_directory: directory.to_string_lossy().into_owned(),
         user: options.user.clone().unwrap_or_else(|| config.user.clone()),
         hostname,
@@ -84,6 +86,14 @@ fn record(
         network: options.network,
         security: options.security.clone(),
         labels,
+        annotations: options.annotations.clone(),
+        stop_timeout: options.stop_timeout,
+        timeout: options.timeout,
+        restart: options.restart,
+        init: options.init,
+        log: options.log.clone(),
+        pid_file: options.pid_file.clone(),
+        detached: options.detach,
         stop_signal: options
             .stop_signal
             .clone()

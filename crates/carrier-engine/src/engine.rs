@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use carrier_runtime::Directory;
-use carrier_runtime::state::{ProcessIdentity, State, StateDir, Status};
+use carrier_runtime::state::ProcessIdentity;
 use carrier_spec::{ContainerId, ContainerName, Platform, Reference};
 use carrier_store::{ImageRecord, Store};
 
@@ -57,23 +57,24 @@ impl Engine {
         Ok(self.store.image(reference, platform)?)
     }
 
-    /// What dies with a boot and belongs to container `id`.
-    pub(crate) fn state_dir(&self, id: &ContainerId) -> StateDir {
-        StateDir::new(self.runtime.join(id.as_str()))
-    }
-
-    pub(crate) fn state(&self, id: &ContainerId) -> Result<Option<State>, Error> {
-        Ok(self.state_dir(id).read()?)
-    }
-
+    /// Whether somebody takes care of a container.
     pub(crate) fn runs(&self, id: &ContainerId) -> Result<bool, Error> {
-        let status = self.state(id)?.map(|state| state.status_now());
-        Ok(matches!(status, Some(Status::Created | Status::Running)))
+        Ok(self.life_of(id)?.status.is_alive())
+    }
+
+    /// The container that `word` names.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchContainer`].
+    pub fn container(&self, word: &str) -> Result<ContainerRecord, Error> {
+        let unknown = || Error::NoSuchContainer(word.to_owned());
+        self.find_container(word)?.ok_or_else(unknown)
     }
 
     /// The first process of a container that runs.
     pub(crate) fn live_process(&self, id: &ContainerId) -> Result<Option<ProcessIdentity>, Error> {
-        let process = self.state(id)?.map(|state| state.process);
+        let life = self.life_of(id)?;
+        let process = life.first_process().cloned();
         Ok(process.filter(ProcessIdentity::is_alive))
     }
 
@@ -130,12 +131,6 @@ pub(crate) fn data_dir() -> Result<PathBuf, Error> {
 pub(crate) fn absolute(name: &str) -> Option<PathBuf> {
     let value = std::env::var_os(name).map(PathBuf::from);
     value.filter(|path| path.is_absolute())
-}
-
-/// Seconds since 1970.
-pub(crate) fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |duration| duration.as_secs())
 }
 
 pub(crate) fn open_directory(path: PathBuf) -> Result<Directory, Error> {

@@ -89,21 +89,38 @@ pub enum Error {
     /// One word names a container and an image.
     #[error("{0:?} is a container and an image")]
     ContainerAndImage(String),
-    /// The container runs.
-    #[error("container {0} is running")]
-    ContainerRuns(String),
+    /// A monitor has said what is wrong.
+    #[error("{}", .0.message)]
+    Refused(crate::monitor::Refusal),
+    /// The process that takes care of a container could not be made or reached.
+    #[error("cannot {action} the container's monitor")]
+    Monitor {
+        /// What was to be done.
+        action: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
     /// The container does not run.
     #[error("container {0} is not running")]
     NotRunning(String),
+    /// The container's processes are held.
+    #[error("container {0} is paused, unpause it first")]
+    Paused(String),
+    /// The container's processes are not held.
+    #[error("container {0} is not paused")]
+    NotPaused(String),
+    /// Processes are made faster than they are stopped.
+    #[error("cannot stop the container's processes: new ones are made all the time")]
+    CannotHold,
+    /// The container runs.
+    #[error("container {0} is running")]
+    ContainerRuns(String),
     /// There are no containers.
     #[error("there is no container")]
     NoContainers,
     /// Nothing in the container is known to be a shell.
     #[error("container {0} has no shell")]
     NoShell(String),
-    /// The container is paused.
-    #[error("container {0} is paused, unpause the container before exec")]
-    Paused(String),
     /// A container's files cannot be looked at.
     #[error("cannot read {path} of the container")]
     ContainerFile {
@@ -310,9 +327,12 @@ impl Error {
             | Self::ContainerRuns(_)
             | Self::NotRunning(_)
             | Self::Paused(_)
+            | Self::NotPaused(_)
             | Self::ContainersRun(_)
             | Self::SeveralRepositories { .. }
             | Self::Store(carrier_store::Error::ImageInUse { .. }) => ErrorKind::Conflict,
+            Self::Refused(refusal) if refusal.code == 127 => ErrorKind::ProgramNotFound,
+            Self::Refused(refusal) if refusal.code == 126 => ErrorKind::ProgramNotExecutable,
             Self::NoCommand(_)
             | Self::InvalidUser { .. }
             | Self::UnknownUser { .. }
@@ -336,6 +356,21 @@ impl Error {
         }
     }
 
+    /// The error and its causes on one line.
+    pub(crate) fn line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !line.ends_with(&text) {
+                line.push_str(": ");
+                line.push_str(&text);
+            }
+            cause = error.source();
+        }
+        line
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -352,6 +387,7 @@ impl Error {
                     "`carrier rm -c {name}` removes the container, `carrier rmi {name}` the image"
                 )
             }
+            Self::Refused(refusal) => return refusal.hint.clone(),
             Self::CopyRoot(_) => {
                 "set XDG_DATA_HOME to a directory on a local disk with enough space".to_owned()
             }

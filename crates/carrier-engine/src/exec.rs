@@ -14,8 +14,9 @@ use crate::detach_keys::DetachKeys;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::foreground::{Leash, Served, Session};
+use crate::launch::{filter, profile};
+use crate::life::Status;
 use crate::record::{ContainerRecord, EnvironmentSetting, Streams};
-use crate::run::{filter, profile};
 use accounts::Accounts;
 
 /// What a user asks for with `exec`.
@@ -177,15 +178,13 @@ impl Engine {
 
     /// The first process of a container that runs.
     fn running(&self, record: &ContainerRecord) -> Result<Running, Error> {
-        use carrier_runtime::state::Status;
         let not_running = || Error::NotRunning(record.name.to_string());
-        let state = self.state(&record.id)?.ok_or_else(not_running)?;
-        match state.status_now() {
-            Status::Created | Status::Stopped => return Err(not_running()),
-            Status::Paused => return Err(Error::Paused(record.name.to_string())),
-            Status::Running => {}
+        let life = self.life(record)?;
+        if life.status == Status::Paused {
+            return Err(Error::Paused(record.name.to_string()));
         }
-        let running = Running::of(&state.process).map_err(|source| Error::Wait {
+        let process = life.first_process().ok_or_else(not_running)?;
+        let running = Running::of(process).map_err(|source| Error::Wait {
             id: record.id.clone(),
             source,
         })?;

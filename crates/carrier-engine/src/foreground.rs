@@ -24,7 +24,7 @@ pub use warden::{Leash, guarded};
 
 /// Signals that mean the container when they reach Carrier. The others mean Carrier itself (CHLD,
 /// PIPE), are errors of its own program (SEGV and the like), or cannot be caught.
-const FORWARDED: [Signal; 14] = [
+pub(crate) const FORWARDED: [Signal; 14] = [
     Signal::HUP,
     Signal::INT,
     Signal::QUIT,

@@ -4,6 +4,8 @@
 //! image, options and host into a configuration; the runtime turns that into a process.
 
 mod archive;
+mod attach;
+mod control;
 mod create;
 mod detach_keys;
 mod embedded;
@@ -21,14 +23,21 @@ mod health;
 mod host;
 mod identity;
 mod images;
+mod launch;
+mod life;
 mod list;
 mod log;
+mod moment;
+mod monitor;
 mod names;
 mod record;
 mod remove;
+mod restart;
 mod run;
 mod shared_ids;
+mod signals;
 mod spec;
+mod stop;
 mod subordinate;
 mod system;
 mod terminal;
@@ -38,6 +47,7 @@ mod unpacker;
 pub use archive::{
     ArchiveFormat, BadArchive, BadChange, ImportOptions, LoadOptions, Loaded, SaveOptions,
 };
+pub use attach::{AttachOptions, Ending};
 pub use detach_keys::{DetachKeys, Detector, Fed, UnknownKey};
 pub use embedded::HELLO;
 pub use engine::Engine;
@@ -54,16 +64,22 @@ pub use host::Host;
 pub use images::{
     FilterError, HistoryStep, ImageChange, ImageDetails, ImageFilter, Pruned, RemoveImageOptions,
 };
-pub use list::{ContainerStatus, ContainerSummary, ImageSummary};
+pub use life::{Life, Status};
+pub use list::{ContainerSummary, ImageSummary};
 pub use log::{
     BadLogOption, BadSearch, LogConfig, LogDriver, LogFilter, LogLimits, LogOptions, LogRecord,
     LogSink, Stream as LogStream,
 };
+pub use moment::Moment;
+pub use monitor::Wanted;
 pub use record::{
     ContainerRecord, EnvironmentSetting, NetworkMode, RunOptions, SeccompChoice, SecurityOptions,
     Streams,
 };
 pub use remove::{RemoveOptions, Removed};
+pub use restart::{NoRestartPolicy, RestartPolicy};
+pub use signals::signal_number;
+pub use stop::{StopOptions, WaitCondition};
 pub use system::{
     CheckOptions, CheckReport, ContainerUsage, ImageUsage, PrunedSystem, Usage, reset,
 };

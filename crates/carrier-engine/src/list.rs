@@ -2,13 +2,14 @@
 
 use std::cmp::Reverse;
 
-use carrier_runtime::state::Status;
 use carrier_spec::{ContainerId, ContainerName, Digest, ImageId, Platform, Reference};
 
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::images::ImageFilter;
-use crate::record::{ContainerRecord, ExitRecord};
+use crate::life::Life;
+use crate::moment::Moment;
+use crate::record::ContainerRecord;
 
 /// One line about a container.
 #[derive(Clone, Debug)]
@@ -21,26 +22,10 @@ pub struct ContainerSummary {
     pub image: String,
     /// Words of the command.
     pub command: Vec<String>,
-    /// Seconds since 1970.
-    pub created: u64,
+    /// When it was made.
+    pub created: Moment,
     /// How it is.
-    pub status: ContainerStatus,
-}
-
-/// How a container is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContainerStatus {
-    /// Made, and never started or not yet.
-    Created,
-    /// Its program runs.
-    Running,
-    /// Its program has ended.
-    Exited {
-        /// The code that it left with; unknown when Carrier was killed too.
-        code: Option<u8>,
-        /// When, in seconds since 1970.
-        finished: Option<u64>,
-    },
+    pub life: Life,
 }
 
 /// One line about an image.
@@ -70,9 +55,9 @@ impl Engine {
     pub fn containers(&self, all: bool) -> Result<Vec<ContainerSummary>, Error> {
         let mut summaries = Vec::new();
         for record in self.records()? {
-            let status = self.status(&record)?;
-            if all || status == ContainerStatus::Running {
-                summaries.push(summary(record, status));
+            let life = self.life(&record)?;
+            if all || life.status.is_alive() {
+                summaries.push(summary(record, life));
             }
         }
         Ok(summaries)
@@ -106,44 +91,15 @@ impl Engine {
         });
         Ok(images)
     }
-
-    pub(crate) fn status(&self, record: &ContainerRecord) -> Result<ContainerStatus, Error> {
-        let exit: Option<ExitRecord> = self.store.container(&record.id).read_exit()?;
-        if let Some(exit) = exit {
-            let finished = Some(exit.finished);
-            return Ok(ContainerStatus::Exited {
-                code: Some(exit.code),
-                finished,
-            });
-        }
-        let state = self.state(&record.id)?;
-        Ok(match state.map(|state| state.status_now()) {
-            None | Some(Status::Created) => ContainerStatus::Created,
-            Some(Status::Running | Status::Paused) => ContainerStatus::Running,
-            Some(Status::Stopped) => ContainerStatus::Exited {
-                code: None,
-                finished: None,
-            },
-        })
-    }
 }
 
-impl ContainerRecord {
-    /// The name of the image as users write it, else the beginning of its id.
-    #[must_use]
-    pub fn image_name(&self) -> String {
-        let short = || self.image_id.0.short().to_owned();
-        self.image.as_ref().map_or_else(short, Reference::familiar)
-    }
-}
-
-fn summary(record: ContainerRecord, status: ContainerStatus) -> ContainerSummary {
+fn summary(record: ContainerRecord, life: Life) -> ContainerSummary {
     ContainerSummary {
         image: record.image_name(),
         id: record.id,
         name: record.name,
         command: record.arguments,
         created: record.created,
-        status,
+        life,
     }
 }

@@ -11,28 +11,20 @@ mod escape;
 mod files;
 mod follow;
 mod input;
-#[allow(dead_code, reason = "the monitor will write")]
 mod journald;
 mod reader;
-#[allow(dead_code, reason = "the monitor will write")]
 mod record;
 mod search;
 mod select;
-#[allow(dead_code, reason = "the monitor will write")]
 mod sink;
 mod stamp;
 mod tail;
-#[allow(dead_code, reason = "the monitor will write")]
 mod writer;
 
 pub use driver::{BadLogOption, LogConfig, LogDriver, LogLimits};
 pub use follow::LogSink;
-#[allow(unused_imports, reason = "the monitor will write")]
 pub(crate) use journald::{Origin, SOCKET as JOURNAL};
 pub use record::{LogRecord, Stream};
 pub use search::{BadSearch, LogFilter};
 pub use select::LogOptions;
-#[allow(unused_imports, reason = "the monitor will write")]
 pub(crate) use sink::Log;
-#[allow(unused_imports, reason = "the monitor will write")]
-pub(crate) use writer::LogWriter;

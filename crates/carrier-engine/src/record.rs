@@ -1,10 +1,15 @@
 //! What a container shall be: the engine's desired facts, kept in `container.json`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use carrier_runtime::Capabilities;
 use carrier_spec::{ContainerId, ContainerName, DiffId, ImageConfig, ImageId, Platform, Reference};
 use serde::{Deserialize, Serialize};
+
+use crate::log::LogConfig;
+use crate::moment::Moment;
+use crate::restart::RestartPolicy;
 
 /// The version of [`ContainerRecord`] that this program writes.
 pub(crate) const RECORD_VERSION: u32 = 1;
@@ -38,8 +43,24 @@ pub struct RunOptions {
     pub security: SecurityOptions,
     /// What the user says about the container.
     pub labels: BTreeMap<String, String>,
+    /// What the user says about the container to other tools.
+    pub annotations: BTreeMap<String, String>,
     /// The signal that asks the program to end.
     pub stop_signal: Option<String>,
+    /// How many seconds the program then has.
+    pub stop_timeout: Option<i64>,
+    /// How many seconds the program may run.
+    pub timeout: Option<u64>,
+    /// When it is started again.
+    pub restart: RestartPolicy,
+    /// Carrier's own first process takes care of orphans and signals.
+    pub init: bool,
+    /// Where what the program writes is kept.
+    pub log: LogConfig,
+    /// Where the program's process id goes.
+    pub pid_file: Option<PathBuf>,
+    /// The container goes on when the command has ended.
+    pub detach: bool,
 }
 
 /// What a program's standard streams are.
@@ -130,8 +151,8 @@ pub struct ContainerRecord {
     pub id: ContainerId,
     /// Its name.
     pub name: ContainerName,
-    /// Seconds since 1970.
-    pub created: u64,
+    /// When it was made.
+    pub created: Moment,
     /// The name of the image; none where it had none.
     pub image: Option<Reference>,
     /// The image, as it was when the container was made.
@@ -142,6 +163,9 @@ pub struct ContainerRecord {
     pub layers: Vec<DiffId>,
     /// Words of the command, the entry point's first.
     pub arguments: Vec<String>,
+    /// How many of them are the entry point's.
+    #[serde(default)]
+    pub entrypoint_words: usize,
     /// `NAME=VALUE`, complete.
     pub environment: Vec<String>,
     /// Where the program starts.
@@ -162,21 +186,46 @@ pub struct ContainerRecord {
     pub security: SecurityOptions,
     /// The image's labels and the user's.
     pub labels: BTreeMap<String, String>,
+    /// What the user says about the container to other tools.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     /// The signal that asks the program to end.
     pub stop_signal: String,
+    /// How many seconds the program then has; negative numbers are for ever, none means ten.
+    #[serde(default)]
+    pub stop_timeout: Option<i64>,
+    /// How many seconds the program may run.
+    #[serde(default)]
+    pub timeout: Option<u64>,
+    /// When it is started again.
+    #[serde(default)]
+    pub restart: RestartPolicy,
+    /// Carrier's own first process takes care of orphans and signals.
+    #[serde(default)]
+    pub init: bool,
+    /// Where what the program writes is kept.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// Where the program's process id goes.
+    #[serde(default)]
+    pub pid_file: Option<PathBuf>,
+    /// Whether nobody was attached when it was made.
+    #[serde(default)]
+    pub detached: bool,
 }
 
-/// How a container ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ExitRecord {
-    /// The code that `run` returned.
-    pub(crate) code: u8,
-    /// Seconds since 1970.
-    pub(crate) finished: u64,
+impl ContainerRecord {
+    /// The name of the image, or the beginning of its id.
+    #[must_use]
+    pub fn image_name(&self) -> String {
+        let name = self.image.as_ref().map(Reference::familiar);
+        name.unwrap_or_else(|| self.image_id.0.short().to_owned())
+    }
 }
 
-/// The words that a container executes: Docker's rule of entry point and command.
-pub(crate) fn arguments(image: &ImageConfig, options: &RunOptions) -> Vec<String> {
+/// The words that a container executes, and how many of them are the entry point's: Docker's rule of
+/// entry point and command.
+pub(crate) fn arguments(image: &ImageConfig, options: &RunOptions) -> (Vec<String>, usize) {
     let from_image = |words: &Option<Vec<String>>| words.clone().unwrap_or_default();
     let (mut entrypoint, default_command) = match &options.entrypoint {
         // Another entry point takes the image's command with it.
@@ -191,8 +240,9 @@ pub(crate) fn arguments(image: &ImageConfig, options: &RunOptions) -> Vec<String
     } else {
         options.command.clone()
     };
+    let count = entrypoint.len();
     entrypoint.extend(command);
-    entrypoint
+    (entrypoint, count)
 }
 
 /// The environment: defaults, the image's, the user's, each over those before.
@@ -283,7 +333,7 @@ mod tests {
             (options(Some(&[]), &["x"]), "x"),
             (options(Some(&[]), &[]), ""),
         ] {
-            assert_eq!(arguments(&image, &asked).join(" "), expected);
+            assert_eq!(arguments(&image, &asked).0.join(" "), expected);
         }
     }
 

@@ -1,18 +1,14 @@
 //! Removing containers and images.
 
-use std::fs;
-use std::io;
-use std::os::fd::AsFd as _;
+use std::time::Duration;
 
-use carrier_runtime::state::State;
-use carrier_spec::ContainerId;
 use carrier_store::ImageUser;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::Signal;
 
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::images::{ImageChange, RemoveImageOptions};
+use crate::life::Life;
 use crate::record::ContainerRecord;
 use crate::unpacker;
 
@@ -75,16 +71,23 @@ impl Engine {
         self.records()?.into_iter().map(remove).collect()
     }
 
-    /// Removes what crashes have left: things half made, state of dead containers, and containers
-    /// that were to be removed when they ended.
+    /// Brings everything into the state that it would be in without crashes: containers whose monitor
+    /// was killed have ended, those that were to be removed then are, and so is what was half made.
     ///
     /// # Errors
     /// When the store cannot be read or changed.
     pub fn repair(&self) -> Result<(), Error> {
         for record in self.records()? {
-            let started = self.state_dir(&record.id).path().exists();
-            if record.remove && started && !self.runs(&record.id)? && !self.is_young(&record) {
-                self.remove_files(&record)?;
+            let container = self.store.container(&record.id);
+            match container.read_state::<Life>()? {
+                Some(life) if life.is_stale() => self.bury(&record)?,
+                Some(life) if record.remove && !life.status.is_alive() => {
+                    self.remove_abandoned(&record)?;
+                }
+                None if record.remove && !self.is_young(&record) => {
+                    self.remove_abandoned(&record)?;
+                }
+                _ => {}
             }
         }
         self.sweep()
@@ -92,49 +95,41 @@ impl Engine {
 
     /// A container that was made in these seconds may belong to a command that is just starting it.
     pub(crate) fn is_young(&self, record: &ContainerRecord) -> bool {
-        const GRACE: u64 = 5;
-        let starting = self.state(&record.id).is_ok_and(|state| state.is_none());
-        starting && crate::engine::now().abs_diff(record.created) < GRACE
+        const GRACE: Duration = Duration::from_secs(5);
+        record.created.elapsed() < GRACE
+    }
+
+    fn remove_abandoned(&self, record: &ContainerRecord) -> Result<(), Error> {
+        match self.store.container(&record.id).try_lock()? {
+            Some(_lock) => self.remove_files(record),
+            None => Ok(()),
+        }
     }
 
     fn remove_container(&self, record: &ContainerRecord, force: bool) -> Result<(), Error> {
-        if self.runs(&record.id)? {
-            if !force {
-                return Err(Error::ContainerRuns(record.name.to_string()));
+        let container = self.store.container(&record.id);
+        let lock = match container.try_lock()? {
+            Some(lock) => lock,
+            None if !force => return Err(Error::ContainerRuns(record.name.to_string())),
+            None => {
+                let life = self.life(record)?;
+                self.end(record, &life, Signal::KILL.as_raw(), Some(Duration::ZERO))?;
+                if !container.path().exists() {
+                    // Its monitor has removed it.
+                    return Ok(());
+                }
+                self.seize(record)?
             }
-            if let Some(state) = self.state(&record.id)? {
-                kill(&state).map_err(|source| Error::Wait {
-                    id: record.id.clone(),
-                    source,
-                })?;
-            }
-        }
-        self.remove_files(record)
+        };
+        let removed = self.remove_files(record);
+        drop(lock);
+        removed
     }
 
     /// Removes a container that does not run.
     pub(crate) fn remove_files(&self, record: &ContainerRecord) -> Result<(), Error> {
         let clean = self.store.remove_container(&record.id, &record.name)?;
-        self.remove_state(&record.id)?;
         if clean { Ok(()) } else { self.sweep() }
-    }
-
-    pub(crate) fn remove_state(&self, id: &ContainerId) -> Result<(), Error> {
-        let path = self.state_dir(id).path().to_owned();
-        match fs::read_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(Error::Write { path, source }),
-            Ok(entries) => {
-                for entry in entries.filter_map(Result::ok) {
-                    // What stays makes the next call fail.
-                    let _ = fs::remove_file(entry.path());
-                }
-            }
-        }
-        match fs::remove_dir(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other.map_err(|source| Error::Write { path, source }),
-        }
     }
 
     /// The containers, as far as their images are concerned.
@@ -161,29 +156,5 @@ impl Engine {
             unpacker::sweep_in_namespace(&self.store, &self.host.maps)?;
         }
         Ok(())
-    }
-}
-
-/// Kills a container's first process, and with it all others; waits for its end.
-pub(crate) fn kill(state: &State) -> io::Result<()> {
-    let pid = i32::try_from(state.process.pid)
-        .ok()
-        .and_then(Pid::from_raw);
-    let Some(pid) = pid else { return Ok(()) };
-    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
-        other => other?,
-    };
-    // Looked at again now that the descriptor holds on to whatever process has the number.
-    if !state.process.is_alive() {
-        return Ok(());
-    }
-    carrier_sys::process::signal_process(pidfd.as_fd(), Signal::KILL.as_raw())?;
-    let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
-    loop {
-        match poll(&mut fds, None) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => return other.map(drop).map_err(Into::into),
-        }
     }
 }

@@ -59,7 +59,10 @@ pub(crate) fn pair() -> Result<(ParentEnd, ChildEnd), Errno> {
 }
 
 /// Calls `act` with a path to the same place that is short enough for a socket, unix(7).
-pub(crate) fn with_short_path<T>(
+///
+/// # Errors
+/// Those of opening the directory, and those of `act`.
+pub fn with_short_path<T>(
     path: &Path,
     act: impl FnOnce(&Path) -> Result<T, Errno>,
 ) -> Result<T, Errno> {

@@ -79,21 +79,37 @@ impl Default for Launch {
 }
 
 /// What a program without a terminal reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Stdin {
     /// What the caller reads.
     Inherit,
     /// Nothing.
     Null,
+    /// A file of its own.
+    File(OwnedFd),
 }
 
 /// Where a program without a terminal writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Output {
     /// Where the caller writes.
     Inherit,
     /// Nowhere.
     Null,
+    /// Into files of its own.
+    Files {
+        /// What it has to say.
+        stdout: OwnedFd,
+        /// What it complains of.
+        stderr: OwnedFd,
+    },
+}
+
+impl Launch {
+    fn take_streams(&mut self) -> (Stdin, Output) {
+        let stdin = std::mem::replace(&mut self.stdin, Stdin::Inherit);
+        (stdin, std::mem::replace(&mut self.output, Output::Inherit))
+    }
 }
 
 /// Where a root filesystem comes from.
@@ -224,7 +240,7 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
         maps.complete();
     }
     let filter = filter::of(bundle.filter, linux)?;
-    let launch = bundle.launch;
+    let mut launch = bundle.launch;
 
     let mut plan = InitPlan::default();
     let awaits_parent = namespaces.makes_users() || launch.has_cgroup;
@@ -252,7 +268,8 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     );
     plan.push("root", bundle.root.into_step()?);
     let protect_devices = mounts::compile(&mut plan, spec, &namespaces, &maps)?;
-    process::compile_stdio(&mut plan, process, &launch, DevicePlace::NewRoot);
+    let streams = launch.take_streams();
+    process::compile_stdio(&mut plan, process, streams, DevicePlace::NewRoot);
     if let Some(step) = protect_devices {
         plan.push("mounts", step);
     }
@@ -302,7 +319,7 @@ pub(crate) fn compile_joining(entry: Entry<'_>) -> Result<InitPlan, Error> {
         spec,
         process,
         filter,
-        launch,
+        mut launch,
     } = entry;
     let linux = spec.linux().clone().unwrap_or_default();
     let maps = maps_of(&linux);
@@ -313,7 +330,12 @@ pub(crate) fn compile_joining(entry: Entry<'_>) -> Result<InitPlan, Error> {
     if !maps.keeps_caller() {
         plan.push("linux.uidMappings", Step::BecomeRoot);
     }
-    process::compile_stdio(&mut plan, process, &launch, DevicePlace::OwnRoot);
+    process::compile_stdio(
+        &mut plan,
+        process,
+        launch.take_streams(),
+        DevicePlace::OwnRoot,
+    );
     schedule::compile_affinity(&mut plan, process)?;
     if let Some(personality) = linux.personality() {
         schedule::compile_personality(&mut plan, personality)?;

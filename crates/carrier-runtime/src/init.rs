@@ -93,6 +93,10 @@ impl Machine<'_> {
             Step::TakeStdin(file) => rustix::stdio::dup2_stdin(file),
             Step::NullStdin(place) => self.null_stdin(*place),
             Step::NullOutput(place) => self.null_output(*place),
+            Step::TakeOutput { stdout, stderr } => {
+                rustix::stdio::dup2_stdout(stdout)?;
+                rustix::stdio::dup2_stderr(stderr)
+            }
             Step::ProtectRoot => self.protect_root(),
             Step::AwaitHooks => {
                 self.channel.report_hooks()?;

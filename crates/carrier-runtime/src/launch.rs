@@ -257,7 +257,7 @@ impl Ready {
     }
 
     /// Takes the controlling side of the container's terminal.
-    pub(crate) fn take_terminal(&mut self) -> Option<OwnedFd> {
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
         self.terminal.take()
     }
 

@@ -120,6 +120,11 @@ pub(crate) enum Step {
     NullOutput(DevicePlace),
     /// This is what the program reads.
     TakeStdin(OwnedFd),
+    /// This is what the program writes to.
+    TakeOutput {
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    },
     ProtectRoot,
     /// Let the parent run the hooks that belong before the change of roots.
     AwaitHooks,
@@ -321,6 +326,7 @@ impl fmt::Display for Step {
             Self::OpenTerminal { .. } => f.write_str("open a terminal"),
             Self::TakeStdin(_) => f.write_str("redirect standard input"),
             Self::NullStdin(_) | Self::NullOutput(_) => f.write_str("open /dev/null"),
+            Self::TakeOutput { .. } => f.write_str("redirect standard output"),
             Self::ProtectRoot => f.write_str("make the root read-only"),
             Self::AwaitHooks => f.write_str("wait for the hooks"),
             Self::EnterRoot => f.write_str("enter the root"),

@@ -45,7 +45,9 @@ impl ProcessIdentity {
         start_time(self.pid).is_ok_and(|time| time == self.start_time) && self.is_of_this_boot()
     }
 
-    pub(crate) fn is_of_this_boot(&self) -> bool {
+    /// Whether it was identified since the host has booted.
+    #[must_use]
+    pub fn is_of_this_boot(&self) -> bool {
         boot_id().is_ok_and(|id| id == self.boot_id)
     }
 }

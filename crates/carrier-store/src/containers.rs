@@ -4,10 +4,12 @@ mod rename;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use carrier_spec::{ContainerId, ContainerName};
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,7 +20,7 @@ use crate::store::Store;
 use crate::tree::RemoveError;
 
 const RECORD: &str = "container.json";
-const EXIT: &str = "exit.json";
+const STATE: &str = "state.json";
 
 /// Marks a container whose layers were copied into what it writes.
 pub const COPIED: &str = "copied";
@@ -73,20 +75,54 @@ impl ContainerDir {
         read_json(&self.0.join(RECORD))
     }
 
-    /// Writes how the container's program ended.
+    /// Replaces the container's record: afterwards it survives a power cut. Whoever does so holds the
+    /// lock of [`Store::lock_records`].
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write_exit<T: Serialize>(&self, exit: &T) -> Result<(), Error> {
-        write_json(&self.0.join(EXIT), exit, Durability::Cached)
+    pub fn write_record<T: Serialize>(&self, record: &T) -> Result<(), Error> {
+        write_json(&self.0.join(RECORD), record, Durability::Synced)
     }
 
-    /// Reads how the container's program ended; nothing when it has not.
+    /// Writes what was observed of the container.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_state<T: Serialize>(&self, state: &T) -> Result<(), Error> {
+        write_json(&self.0.join(STATE), state, Durability::Cached)
+    }
+
+    /// Reads what was observed of the container; nothing when it was never started.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Damaged`].
-    pub fn read_exit<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
-        read_json(&self.0.join(EXIT))
+    pub fn read_state<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        read_json(&self.0.join(STATE))
+    }
+
+    /// Takes the container's life into one's hands, until the file is closed by all who inherited
+    /// it: who starts a container, takes care of it or removes it. Nothing while somebody else has
+    /// it, and nothing to be had of a container that is gone.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also when the container is gone.
+    pub fn try_lock(&self) -> Result<Option<fs::File>, Error> {
+        // Not the container's own directory, which whoever removes it locks once more, and no place
+        // that the container could close to us.
+        let path = self.work();
+        let file = fs::File::open(&path).map_err(Error::io("open", &path))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(errno) => return Err(Error::errno("lock", &path)(errno)),
+        }
+        // Somebody may have removed it between the two calls.
+        let (ours, there) = (file.metadata(), fs::metadata(&path));
+        match (ours, there) {
+            (Ok(ours), Ok(there)) if ours.ino() == there.ino() => Ok(Some(file)),
+            (Err(error), _) | (_, Err(error)) => Err(Error::io("open", &path)(error)),
+            _ => Err(Error::errno("open", &path)(Errno::NOENT)),
+        }
     }
 }
 
@@ -164,8 +200,11 @@ impl Store {
         }
     }
 
-    /// Keeps containers from being made.
-    pub(crate) fn lock_all_names(&self) -> Result<fs::File, Error> {
+    /// Keeps containers from being made, named and changed by others: briefly.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn lock_records(&self) -> Result<fs::File, Error> {
         self.lock_names(FlockOperation::LockExclusive)
     }
 

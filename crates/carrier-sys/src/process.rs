@@ -213,6 +213,32 @@ pub fn clone_sibling(
     Ok((sibling.pid, pidfd))
 }
 
+/// Forks the process, fork(2), and runs `child` in the copy, which ends with the code that `child`
+/// returns. Unlike the child of [`clone_into`], this one may do whatever a program does.
+///
+/// # Errors
+/// `EAGAIN` when the user has too many processes.
+pub fn fork(_proof: &SingleThreaded, child: impl FnOnce() -> u8) -> io::Result<Child> {
+    // SAFETY: the caller is single-threaded, so that no lock is held in the copy, and the C library
+    // brings itself up to date there.
+    let pid = check(unsafe { libc::fork() }.into())?;
+    if pid == 0 {
+        let code = child();
+        // SAFETY: _exit(2) does not return and runs no handlers of the parent's copy.
+        unsafe { libc::_exit(code.into()) }
+    }
+    let number = i32::try_from(pid).ok();
+    let process = number.and_then(rustix::process::Pid::from_raw);
+    let process = process.ok_or(io::ErrorKind::InvalidData)?;
+    // The number is the child's until it is waited for.
+    let pidfd = rustix::process::pidfd_open(process, rustix::process::PidfdFlags::empty())?;
+    Ok(Child {
+        pid: process.as_raw_nonzero().get().cast_unsigned(),
+        pidfd,
+        reaped: false,
+    })
+}
+
 fn clone(flags: u64, child: impl FnOnce(ChildToken) -> u8) -> io::Result<Child> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: every field of clone_args is an integer, for which zero is valid and means "unused".

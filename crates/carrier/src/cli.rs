@@ -1,14 +1,19 @@
 //! The grammar of the command line. Spellings and meanings are Docker's where Docker has them.
 
+mod containers;
 pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod images;
 mod logs;
 mod registry;
+mod run;
 pub(crate) mod system;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
+pub(crate) use containers::{
+    AttachCommandArgs, Condition, KillArgs, RestartArgs, StartArgs, StopArgs, TargetsArgs, WaitArgs,
+};
 use exec::{ExecArgs, ShellArgs, TerminalArgs};
 use files::CopyArgs;
 use images::{
@@ -19,6 +24,7 @@ pub(crate) use logs::LogsArgs;
 pub(crate) use registry::{
     AuthArgs, CompressionFormat, LoginArgs, LogoutArgs, PushArgs, SecretArgs, TlsArgs,
 };
+pub(crate) use run::{AttachArgs, ContainerArgs, CreateArgs, PullPolicy, RunArgs, StreamName};
 use system::{InfoArgs, SystemArgs};
 
 /// A rootless, daemonless container engine.
@@ -48,6 +54,24 @@ pub(crate) enum Verb {
     /// The same, always on a terminal
     #[command(visible_aliases = ["term", "t"])]
     Terminal(TerminalArgs),
+    /// Make a container without starting it
+    Create(Box<CreateArgs>),
+    /// Start containers
+    Start(StartArgs),
+    /// End the programs of containers
+    Stop(StopArgs),
+    /// End the programs of containers, and start them again
+    Restart(RestartArgs),
+    /// Send a signal to the programs of containers
+    Kill(KillArgs),
+    /// Wait until containers do not run, and print their exit codes
+    Wait(WaitArgs),
+    /// Hold all processes of containers
+    Pause(TargetsArgs),
+    /// Let the processes of containers go on
+    Unpause(TargetsArgs),
+    /// Go to the standard streams of a container that runs
+    Attach(AttachCommandArgs),
     /// Fetch an image from a registry
     Pull(PullArgs),
     /// Send an image to a registry
@@ -95,103 +119,6 @@ pub(crate) enum Verb {
     System(SystemArgs),
     #[command(hide = true)]
     Search(SearchArgs),
-}
-
-#[derive(Args, Debug)]
-#[command(
-    disable_help_flag = true,
-    args_override_self = true,
-    override_usage = "carrier run [OPTIONS] IMAGE [COMMAND [ARGUMENT]...]"
-)]
-pub(crate) struct RunArgs {
-    /// Remove the container when its program has ended
-    #[arg(long)]
-    pub(crate) rm: bool,
-    /// Let the program read standard input
-    #[arg(short, long)]
-    pub(crate) interactive: bool,
-    /// Give the program a terminal
-    #[arg(short, long)]
-    pub(crate) tty: bool,
-    /// Name the container
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// Set NAME=VALUE in the environment; NAME alone takes the caller's value
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    pub(crate) env: Vec<String>,
-    /// Read environment settings from a file, a line each
-    #[arg(long, value_name = "FILE")]
-    pub(crate) env_file: Vec<String>,
-    /// Start in this directory, which is made when it does not exist
-    #[arg(short, long, value_name = "DIRECTORY")]
-    pub(crate) workdir: Option<String>,
-    /// Run as this user and group, names or numbers
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    pub(crate) user: Option<String>,
-    /// Run this instead of the image's entry point; "" clears it
-    #[arg(long, value_name = "PROGRAM")]
-    pub(crate) entrypoint: Option<String>,
-    /// Set the host name
-    #[arg(short = 'h', long, value_name = "NAME")]
-    pub(crate) hostname: Option<String>,
-    /// Choose the image's platform
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub(crate) platform: Option<String>,
-    /// When to pull the image
-    #[arg(long, value_enum, default_value_t = PullPolicy::Missing, value_name = "POLICY")]
-    pub(crate) pull: PullPolicy,
-    /// Print nothing about the pull
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-    /// Make the root file system read-only
-    #[arg(long)]
-    pub(crate) read_only: bool,
-    /// Add a capability, or ALL
-    #[arg(long, value_name = "CAPABILITY")]
-    pub(crate) cap_add: Vec<String>,
-    /// Drop a capability, or ALL
-    #[arg(long, value_name = "CAPABILITY")]
-    pub(crate) cap_drop: Vec<String>,
-    /// seccomp=FILE, seccomp=unconfined, no-new-privileges[=false]
-    #[arg(long, value_name = "OPTION")]
-    pub(crate) security_opt: Vec<String>,
-    /// What the container can reach: none (itself) or host
-    #[arg(
-        long,
-        visible_alias = "net",
-        value_name = "MODE",
-        default_value = "none"
-    )]
-    pub(crate) network: String,
-    /// Label the container
-    #[arg(short, long, value_name = "KEY[=VALUE]")]
-    pub(crate) label: Vec<String>,
-    /// The signal that asks the program to end
-    #[arg(long, value_name = "SIGNAL")]
-    pub(crate) stop_signal: Option<String>,
-    #[command(flatten)]
-    pub(crate) tls: TlsArgs,
-    /// Print help
-    #[arg(long, action = ArgAction::Help)]
-    help: Option<bool>,
-    /// The image, then the program and its arguments: nothing behind the image is ours
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        value_name = "IMAGE [COMMAND]"
-    )]
-    pub(crate) image_and_command: Vec<String>,
-}
-
-/// When `run` pulls the image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PullPolicy {
-    /// Each time.
-    Always,
-    /// When it is not here.
-    Missing,
-    /// Never: an image that is not here is an error.
-    Never,
 }
 
 #[derive(Args, Debug)]
@@ -270,6 +197,7 @@ mod tests {
     #[test]
     fn what_stands_behind_the_image_is_not_ours() {
         let args = run(&["-it", "--rm", "busybox", "ls", "-it", "--rm", "--", "-h"]);
+        let args = args.container;
         assert!(args.interactive && args.tty && args.rm);
         assert_eq!(
             args.image_and_command,
@@ -280,7 +208,7 @@ mod tests {
     #[test]
     fn h_is_the_host_name_as_in_docker() {
         assert_eq!(
-            run(&["-h", "web", "busybox"]).hostname.as_deref(),
+            run(&["-h", "web", "busybox"]).container.hostname.as_deref(),
             Some("web")
         );
     }
@@ -288,10 +216,16 @@ mod tests {
     #[test]
     fn the_last_of_two_values_wins_as_in_docker() {
         assert_eq!(
-            run(&["--name", "a", "--name", "b", "x"]).name.as_deref(),
+            run(&["--name", "a", "--name", "b", "x"])
+                .container
+                .name
+                .as_deref(),
             Some("b")
         );
-        assert_eq!(run(&["-e", "A=1", "-e", "B=2", "x"]).env, ["A=1", "B=2"]);
+        assert_eq!(
+            run(&["-e", "A=1", "-e", "B=2", "x"]).container.env,
+            ["A=1", "B=2"]
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+mod containers;
 mod exec;
 mod files;
 mod images;
@@ -24,6 +25,15 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Exec(args) => exec::exec(&args),
         Verb::Sh(args) => exec::sh(&args),
         Verb::Terminal(args) => exec::terminal(&args),
+        Verb::Create(args) => run::create(&args.container),
+        Verb::Start(args) => containers::start(&args),
+        Verb::Stop(args) => containers::stop(&args),
+        Verb::Restart(args) => containers::restart(&args),
+        Verb::Kill(args) => containers::kill(&args),
+        Verb::Wait(args) => containers::wait(&args),
+        Verb::Pause(args) => containers::pause(&args, true),
+        Verb::Unpause(args) => containers::pause(&args, false),
+        Verb::Attach(args) => containers::attach(&args),
         Verb::Pull(args) => pull::pull(&args),
         Verb::Push(args) => push::push(&args),
         Verb::Login(args) => login::login(&args),

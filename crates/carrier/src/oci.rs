@@ -6,7 +6,6 @@ mod grammar;
 mod log;
 mod print;
 mod resources;
-mod signal;
 mod spec;
 
 use std::ffi::OsString;
@@ -231,8 +230,8 @@ fn user(text: &str) -> Result<(u32, Option<u32>), Failure> {
 
 fn kill(runtime: &Runtime, args: &KillArgs) -> Result<(), Failure> {
     let word = args.signal.as_deref().unwrap_or("TERM");
-    let signal =
-        signal::number(word).ok_or_else(|| Failure::Usage(format!("{word:?} is not a signal")))?;
+    let signal = carrier_engine::signal_number(word)
+        .ok_or_else(|| Failure::Usage(format!("{word:?} is not a signal")))?;
     Ok(runtime.kill(&args.id, signal, args.all)?)
 }
 

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::identity::{self, ResolvedUser};
-use crate::run::MAX_PASSWD;
+use crate::launch::MAX_PASSWD;
 
 /// How often a resolution is tried again while somebody renames directories under it.
 const MAX_RACES: u32 = 128;

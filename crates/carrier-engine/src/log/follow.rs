@@ -91,7 +91,7 @@ impl Engine {
         sink: &mut dyn LogSink,
     ) -> io::Result<()> {
         // First of all: what happens from now on wakes us.
-        let watch = Watch::new([directory, self.state_dir(id).path()]);
+        let watch = Watch::new(directory);
         let selection = Selection::new(options);
         let mut reader = open(directory, options, &selection)?;
         loop {
@@ -156,7 +156,7 @@ struct Watch(Option<OwnedFd>);
 
 impl Watch {
     /// Where the kernel gives no watch, time alone wakes.
-    fn new(directories: [&Path; 2]) -> Self {
+    fn new(directory: &Path) -> Self {
         use inotify::{CreateFlags, WatchFlags};
         let Ok(watch) = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK) else {
             return Self(None);
@@ -167,9 +167,8 @@ impl Watch {
             | WatchFlags::MOVED_TO
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF;
-        let all = directories.map(|directory| inotify::add_watch(&watch, directory, what).is_ok());
-        // A container that has just ended has only one of them, and is not waited for.
-        Self(all[0].then_some(watch))
+        let watches = inotify::add_watch(&watch, directory, what).is_ok();
+        Self(watches.then_some(watch))
     }
 
     /// A break when nobody reads `output` any more.

@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::images::{ImageChange, ImageFilter};
-use crate::list::ContainerStatus;
+use crate::life::Status;
 use crate::record::ContainerRecord;
 
 /// What was removed.
@@ -28,11 +28,14 @@ impl Engine {
         let records = self.records()?;
         let sizes = self.usage()?.containers;
         for record in records {
-            match self.status(&record)? {
-                ContainerStatus::Exited { .. } => {}
-                ContainerStatus::Created if !self.is_young(&record) => {}
+            match self.life(&record)?.status {
+                Status::Exited => {}
+                Status::Created if !self.is_young(&record) => {}
                 _ => continue,
             }
+            let Some(_lock) = self.store.container(&record.id).try_lock()? else {
+                continue;
+            };
             let size = sizes.iter().find(|one| one.summary.id == record.id);
             pruned.bytes += size.map_or(0, |one| one.bytes);
             self.remove_files(&record)?;

@@ -5,14 +5,14 @@ use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use carrier_runtime::state::{State, StateDir, Status};
 use carrier_store::tree;
 
 use super::in_namespace;
+use crate::control::kill;
 use crate::engine::data_dir;
 use crate::error::Error;
 use crate::host::{Host, runtime_dir_path};
-use crate::remove::kill;
+use crate::life::Life;
 
 /// Removes everything that Carrier keeps for the caller, without looking at what it is: so it works
 /// when the store is damaged. Returns the directories that are empty now.
@@ -21,15 +21,21 @@ use crate::remove::kill;
 /// [`Error::ContainersRun`] unless `force`, which kills them; when something cannot be removed.
 pub fn reset(force: bool) -> Result<Vec<PathBuf>, Error> {
     let (data, runtime) = (data_dir()?, runtime_dir_path());
-    let running = running(&runtime);
+    let running = running(&data);
     if !force && !running.is_empty() {
         return Err(Error::ContainersRun(running.len()));
     }
-    for state in &running {
-        kill(state).map_err(|source| Error::Write {
-            path: runtime.clone(),
-            source,
-        })?;
+    for process in running
+        .iter()
+        .flat_map(|life| [&life.monitor, &life.process])
+    {
+        process
+            .as_ref()
+            .map_or(Ok(()), kill)
+            .map_err(|source| Error::Write {
+                path: data.clone(),
+                source,
+            })?;
     }
     let host = Host::detect()?;
     let mut emptied = Vec::new();
@@ -42,15 +48,15 @@ pub fn reset(force: bool) -> Result<Vec<PathBuf>, Error> {
     Ok(emptied)
 }
 
-/// The states of containers that run, as far as the runtime directory tells.
-fn running(runtime: &Path) -> Vec<State> {
-    let entries = fs::read_dir(runtime).into_iter().flatten();
-    let states = entries.filter_map(|entry| {
-        let state = StateDir::new(entry.ok()?.path()).read().ok().flatten()?;
-        let status = state.status_now();
-        (status != Status::Stopped).then_some(state)
+/// How the containers are that run, as far as can be read.
+fn running(data: &Path) -> Vec<Life> {
+    let entries = fs::read_dir(data.join("containers")).into_iter().flatten();
+    let lives = entries.filter_map(|entry| {
+        let text = fs::read(entry.ok()?.path().join("state.json")).ok()?;
+        let life: Life = serde_json::from_slice(&text).ok()?;
+        Some(life.now()).filter(|life| life.status.is_alive())
     });
-    states.collect()
+    lives.collect()
 }
 
 fn empty(path: &Path, host: &Host) -> Result<(), Error> {

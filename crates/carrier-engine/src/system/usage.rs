@@ -93,7 +93,7 @@ impl Engine {
         let mut found = Vec::new();
         for (summary, bytes) in self.containers(true)?.into_iter().zip(sizes) {
             found.push(ContainerUsage {
-                running: summary.status == crate::list::ContainerStatus::Running,
+                running: summary.life.status.is_alive(),
                 summary,
                 bytes,
             });

@@ -27,7 +27,7 @@ const DEFAULT_UMASK: u32 = 0o022;
 pub(super) fn compile_stdio(
     plan: &mut InitPlan,
     process: &Process,
-    launch: &Launch,
+    (stdin, output): (Stdin, Output),
     place: DevicePlace,
 ) {
     if process.terminal() == Some(true) {
@@ -35,11 +35,18 @@ pub(super) fn compile_stdio(
         return;
     }
     plan.push("process.terminal", Step::NewSession);
-    if launch.stdin == Stdin::Null {
-        plan.push("process.terminal", Step::NullStdin(place));
-    }
-    if launch.output == Output::Null {
-        plan.push("process.terminal", Step::NullOutput(place));
+    let stdin = match stdin {
+        Stdin::Inherit => None,
+        Stdin::Null => Some(Step::NullStdin(place)),
+        Stdin::File(file) => Some(Step::TakeStdin(file)),
+    };
+    let output = match output {
+        Output::Inherit => None,
+        Output::Null => Some(Step::NullOutput(place)),
+        Output::Files { stdout, stderr } => Some(Step::TakeOutput { stdout, stderr }),
+    };
+    for step in stdin.into_iter().chain(output) {
+        plan.push("process.terminal", step);
     }
 }
 

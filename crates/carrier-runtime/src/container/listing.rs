@@ -5,6 +5,7 @@ use std::fs;
 
 use super::{Record, Runtime};
 use crate::error::Error;
+use crate::members::members_of;
 use crate::state::Status;
 
 /// A process of a container, as the host sees it.
@@ -49,14 +50,7 @@ impl Record {
     /// The processes in the PID namespace of the first one, or that one alone where the container
     /// shares the namespace of its caller.
     fn namespace_members(&self) -> Vec<u32> {
-        let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-        let theirs = namespace(self.process.pid);
-        if theirs.is_none() || theirs == namespace(std::process::id()) {
-            return vec![self.process.pid];
-        }
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        pids.filter(|pid| namespace(*pid) == theirs).collect()
+        members_of(self.process.pid)
     }
 }
 

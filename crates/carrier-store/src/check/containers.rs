@@ -17,7 +17,7 @@ impl Checker<'_> {
         read: &dyn Fn(&ContainerDir) -> Result<Option<ImageUser>, Error>,
     ) -> Result<(), Error> {
         // Nobody is between taking a name and making its container then.
-        let _names = self.store.lock_all_names();
+        let _names = self.store.lock_records();
         let root = self.store.root().to_owned();
         for path in entries(&root.join("containers"))? {
             let id = path.file_name().and_then(|name| name.to_str());

@@ -48,7 +48,7 @@ impl Store {
                 self.refresh_index();
             }
             Remedy::Name(id) => {
-                let _names = self.lock_all_names()?;
+                let _names = self.lock_records()?;
                 let _ = fs::remove_file(&path);
                 std::os::unix::fs::symlink(id, &path).map_err(Error::io("write", &path))?;
             }

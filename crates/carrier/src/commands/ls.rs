@@ -1,8 +1,6 @@
 //! `carrier ls`
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use carrier_engine::{ContainerStatus, ContainerSummary, Engine};
+use carrier_engine::{ContainerSummary, Engine, Moment, Status};
 
 use super::{images, print};
 use crate::cli::ListArgs;
@@ -67,16 +65,19 @@ fn containers(containers: &[ContainerSummary], quiet: bool) -> String {
 }
 
 pub(super) fn status(container: &ContainerSummary) -> String {
-    match container.status {
-        ContainerStatus::Created => "Created".to_owned(),
-        ContainerStatus::Running => format!("Up {}", ago(now().saturating_sub(container.created))),
-        ContainerStatus::Exited { code, finished } => {
-            let code = code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
-            match finished {
-                Some(at) => format!("Exited ({code}) {}", past(now().saturating_sub(at))),
-                None => format!("Exited ({code})"),
-            }
+    let life = &container.life;
+    let since = |moment: Option<Moment>| ago(moment.unwrap_or_default().elapsed().as_secs());
+    match life.status {
+        Status::Created => "Created".to_owned(),
+        Status::Running => format!("Up {}", since(life.started)),
+        Status::Paused => format!("Up {} (Paused)", since(life.started)),
+        Status::Restarting => {
+            format!("Restarting ({}) {} ago", life.code, since(life.finished))
         }
+        Status::Exited => match life.finished {
+            Some(finished) => format!("Exited ({}) {} ago", life.code, since(Some(finished))),
+            None => format!("Exited ({})", life.code),
+        },
     }
 }
 
@@ -90,15 +91,5 @@ pub(super) fn command(words: &[String]) -> String {
 }
 
 pub(super) fn created(container: &ContainerSummary) -> String {
-    past(now().saturating_sub(container.created))
-}
-
-fn past(seconds: u64) -> String {
-    format!("{} ago", ago(seconds))
-}
-
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    format!("{} ago", ago(container.created.elapsed().as_secs()))
 }

@@ -1,28 +1,150 @@
-//! `carrier run`
+//! `carrier run` and `create`
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use carrier_engine::{
-    Engine, EnvironmentSetting, HELLO, NetworkMode, RunOptions, SeccompChoice, SecurityOptions,
-    Streams,
+    ContainerRecord, Engine, EnvironmentSetting, HELLO, LogConfig, NetworkMode, NoRestartPolicy,
+    RemoveOptions, RestartPolicy, RunOptions, SeccompChoice, SecurityOptions, Streams, Wanted,
+    signal_number,
 };
 use carrier_runtime::Capabilities;
 use carrier_spec::Reference;
 use carrier_store::ImageRecord;
 use rustix::termios::isatty;
 
+use super::containers::{attach_options, code_of};
+use super::print;
 use super::pull::{Request, fetch, platform};
-use crate::cli::{PullPolicy, RunArgs};
+use crate::cli::{ContainerArgs, PullPolicy, RunArgs, StreamName};
 use crate::progress;
 use crate::report::Failure;
 
 pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
-    let (word, options) = options(args)?;
-    require_terminal(args.interactive, args.tty)?;
-    let engine = Engine::open()?;
-    let image = image(&engine, args, &word)?;
-    Ok(engine.run(&image, &options, &progress::warn)?)
+    let container = &args.container;
+    let options = RunOptions {
+        detach: args.detach,
+        ..options(container)?
+    };
+    check(args, &options)?;
+    let wanted = streams(container);
+    let attach = attach_options(&args.keys, wanted)?;
+    let (engine, record) = make(container, &options)?;
+    if !args.detach {
+        let ending = engine.run(&record, &attach, &progress::warn)?;
+        return Ok(code_of(ending));
+    }
+    engine.run_detached(&record, &progress::warn)?;
+    print(&format!("{}\n", record.id))?;
+    Ok(0)
+}
+
+pub(crate) fn create(args: &ContainerArgs) -> Result<u8, Failure> {
+    let options = options(args)?;
+    let (_, record) = make(args, &options)?;
+    print(&format!("{}\n", record.id))?;
+    Ok(0)
+}
+
+/// Refuses what contradicts itself.
+fn check(args: &RunArgs, options: &RunOptions) -> Result<(), Failure> {
+    let container = &args.container;
+    if args.detach && !container.attach.is_empty() {
+        return Err(Failure::usage("conflicting options: -a and -d"));
+    }
+    if !args.detach {
+        require_terminal(container.interactive, container.tty)?;
+    }
+    if options.remove && options.restart != RestartPolicy::No {
+        return Err(Failure::usage(
+            "conflicting options: cannot specify both --restart and --rm",
+        ));
+    }
+    Ok(())
+}
+
+/// The streams that the command goes to.
+fn streams(args: &ContainerArgs) -> Wanted {
+    if args.attach.is_empty() {
+        let mut wanted = Wanted::STDOUT | Wanted::STDERR;
+        wanted.set(Wanted::STDIN, args.interactive);
+        return wanted;
+    }
+    let one = |name: &StreamName| match name {
+        StreamName::Stdin => Wanted::STDIN,
+        StreamName::Stdout => Wanted::STDOUT,
+        StreamName::Stderr => Wanted::STDERR,
+    };
+    args.attach.iter().map(one).collect()
+}
+
+/// Makes the container, and tells its id to whoever wants it in a file.
+fn make(args: &ContainerArgs, options: &RunOptions) -> Result<(Engine, ContainerRecord), Failure> {
+    let id_file = args.cidfile.as_deref().map(new_file).transpose()?;
+    let word = args.image_and_command.first().cloned().unwrap_or_default();
+    let made = || {
+        let engine = Engine::open()?;
+        let image = image(&engine, args, &word)?;
+        if let (true, Some(name)) = (args.replace, &options.name) {
+            replace(&engine, name.as_str())?;
+        }
+        let record = engine.create(&image, options)?;
+        Ok((engine, record))
+    };
+    match (made(), id_file) {
+        (Ok((engine, record)), Some((path, mut file))) => {
+            write!(file, "{}", record.id).map_err(|source| Failure::File {
+                action: "write",
+                path,
+                source,
+            })?;
+            Ok((engine, record))
+        }
+        (Err(failure), Some((path, _))) => {
+            // The failure is what counts.
+            let _ = fs::remove_file(path);
+            Err(failure)
+        }
+        (made, None) => made,
+    }
+}
+
+fn new_file(path: &str) -> Result<(String, fs::File), Failure> {
+    match fs::File::create_new(path) {
+        Ok(file) => Ok((path.to_owned(), file)),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Failure::with_hint(
+            format!("container id file {path} exists"),
+            "make sure that the other container does not run, and remove the file",
+        )),
+        Err(source) => Err(Failure::File {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Removes the container that has the name.
+fn replace(engine: &Engine, name: &str) -> Result<(), Failure> {
+    let options = RemoveOptions {
+        force: true,
+        containers_only: true,
+    };
+    match engine.remove(name, options) {
+        Ok(_) | Err(carrier_engine::Error::NoSuchContainer(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The monitor has another working directory.
+fn absolute(path: &str) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|source| Failure::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// A program that reads from a terminal needs one to read from. The words are Docker's.
@@ -37,7 +159,7 @@ pub(super) fn require_terminal(interactive: bool, tty: bool) -> Result<(), Failu
 }
 
 /// Finds the image, or fetches it.
-fn image(engine: &Engine, args: &RunArgs, word: &str) -> Result<ImageRecord, Failure> {
+fn image(engine: &Engine, args: &ContainerArgs, word: &str) -> Result<ImageRecord, Failure> {
     let platform = platform(args.platform.as_deref())?;
     let reference: Reference = match word.parse() {
         Ok(reference) => reference,
@@ -77,11 +199,9 @@ fn image(engine: &Engine, args: &RunArgs, word: &str) -> Result<ImageRecord, Fai
 }
 
 /// Turns the command line into what the engine wants.
-fn options(args: &RunArgs) -> Result<(String, RunOptions), Failure> {
-    let mut words = args.image_and_command.iter().cloned();
-    let image = words.next().unwrap_or_default();
-    let options = RunOptions {
-        command: words.collect(),
+fn options(args: &ContainerArgs) -> Result<RunOptions, Failure> {
+    Ok(RunOptions {
+        command: args.image_and_command.iter().skip(1).cloned().collect(),
         name: args
             .name
             .as_deref()
@@ -102,9 +222,35 @@ fn options(args: &RunArgs) -> Result<(String, RunOptions), Failure> {
         network: network(&args.network)?,
         security: security(args)?,
         labels: labels(&args.label),
-        stop_signal: args.stop_signal.clone(),
-    };
-    Ok((image, options))
+        annotations: labels(&args.annotation),
+        stop_signal: args.stop_signal.as_deref().map(signal).transpose()?,
+        stop_timeout: args.stop_timeout,
+        timeout: args.timeout,
+        restart: args.restart.parse().map_err(|error: NoRestartPolicy| {
+            Failure::with_hint(
+                error,
+                "policies are no, always, unless-stopped and on-failure[:NUMBER]",
+            )
+        })?,
+        init: false,
+        log: LogConfig::parse(
+            args.log_driver.as_deref(),
+            args.log_opt.iter().map(String::as_str),
+        )
+        .map_err(|error| Failure::with_hint(&error, error.hint()))?,
+        pid_file: args.pidfile.as_deref().map(absolute).transpose()?,
+        detach: false,
+    })
+}
+
+fn signal(word: &str) -> Result<String, Failure> {
+    let known = signal_number(word).map(|_| word.to_owned());
+    known.ok_or_else(|| {
+        Failure::with_hint(
+            format!("{word:?} is not a signal"),
+            "signal(7) lists the names; numbers are from 1 to 64",
+        )
+    })
 }
 
 /// An empty word clears the entry point.
@@ -184,7 +330,7 @@ fn setting(text: &str) -> Result<EnvironmentSetting, Failure> {
     })
 }
 
-fn security(args: &RunArgs) -> Result<SecurityOptions, Failure> {
+fn security(args: &ContainerArgs) -> Result<SecurityOptions, Failure> {
     let capabilities = capabilities(&args.cap_add, &args.cap_drop)?;
     let mut security = SecurityOptions::default().with_capabilities(capabilities);
     for option in &args.security_opt {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use carrier_engine::{ContainerStatus, Engine, ImageFilter};
+use carrier_engine::{Engine, ImageFilter};
 use carrier_spec::Platform;
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ fn facts(engine: &Engine) -> Result<Value, Failure> {
     let containers = engine.containers(true)?;
     let running = containers
         .iter()
-        .filter(|one| one.status == ContainerStatus::Running)
+        .filter(|one| one.life.status.is_alive())
         .count();
     let images = engine.images(&ImageFilter::default())?;
     let system = rustix::system::uname();

@@ -40,7 +40,8 @@ const NAMES: [(&str, Signal); 31] = [
 const LAST: i32 = 64;
 
 /// The number of `9`, `KILL` or `SIGKILL`, in any case, and of `RTMIN+2`.
-pub(super) fn number(word: &str) -> Option<i32> {
+#[must_use]
+pub fn signal_number(word: &str) -> Option<i32> {
     // As the C library counts: the first two are its own.
     const RTMIN: i32 = 34;
     if let Ok(number) = word.parse::<i32>() {
@@ -80,10 +81,10 @@ mod tests {
             ("SIGRTMIN+3", 37),
             ("RTMAX-1", 63),
         ] {
-            assert_eq!(number(word), Some(expected), "{word}");
+            assert_eq!(signal_number(word), Some(expected), "{word}");
         }
         for word in ["", "0", "65", "-9", "NONSENSE", "RTMIN-1", "RTMAX+1"] {
-            assert_eq!(number(word), None, "{word}");
+            assert_eq!(signal_number(word), None, "{word}");
         }
     }
 }

@@ -1,0 +1,215 @@
+//! Carrying a container up to the last step before its program runs.
+
+use std::borrow::Cow;
+use std::fs;
+
+use carrier_runtime::seccomp::{self, Arch, DockerHost, Instruction, KernelVersion};
+use carrier_runtime::{Bundle, Launch, Output, Overlay, Prepared, Ready, RootSource, Stdin};
+use carrier_store::{ContainerDir, LayerView};
+use carrier_sys::process::SingleThreaded;
+use oci_spec::runtime::{LinuxSeccomp, Spec};
+
+use crate::emulator;
+use crate::engine::{Engine, open_directory};
+use crate::error::Error;
+use crate::etc_files::EtcFiles;
+use crate::fallback::{self, FuseMount};
+use crate::identity::{self, ResolvedUser};
+use crate::monitor::{Ends, streams};
+use crate::record::{ContainerRecord, SeccompChoice};
+use crate::spec::{self, Facts};
+
+/// No real image has a larger one.
+pub(crate) const MAX_PASSWD: u64 = 1 << 20;
+
+/// In a container's directory: its upper directory is a copy of all layers.
+const COPIED: &str = "copied";
+
+/// A container that waits for its start.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub(crate) ready: Ready,
+    /// The program's standard streams.
+    pub(crate) ends: Ends,
+    /// What serves the root, if it is not the kernel: it ends when this is dropped.
+    pub(crate) mount: Option<FuseMount>,
+}
+
+impl Engine {
+    /// Carries the container up to the last step before its program runs.
+    ///
+    /// # Errors
+    /// Whatever fails, nothing runs.
+    pub(crate) fn prepare(
+        &self,
+        record: &ContainerRecord,
+        warn: &dyn Fn(&str),
+    ) -> Result<Launched, Error> {
+        let container = self.store.container(&record.id);
+        let user = self.user(record)?;
+        let etc = EtcFiles::in_directory(container.path());
+        etc.write(record, &self.host.hosts, &self.host.resolv_conf)
+            .map_err(|source| Error::Write {
+                path: container.path().to_owned(),
+                source,
+            })?;
+        let spec = self.spec_of(record, &user, profile(record)?)?;
+        let native = RootSource::Overlay(self.overlay(record, &container)?);
+        let refused = match attempt(&spec, record, native) {
+            Err(Error::Runtime(error)) => match error.overlay_refused() {
+                Some(errno) => errno,
+                None => return Err(Error::Runtime(error)),
+            },
+            other => return other,
+        };
+        let copied = container.path().join(COPIED);
+        if !copied.exists() {
+            let mounted = FuseMount::start(
+                self.host.own_ids()?,
+                &self.overlay(record, &container)?,
+                container.make_merged()?,
+            );
+            match mounted {
+                Ok(mount) => {
+                    let launched = attempt(&spec, record, mount.root())?;
+                    let mount = Some(mount);
+                    return Ok(Launched { mount, ..launched });
+                }
+                Err(missing) => {
+                    let overlay = self.overlay(record, &container)?;
+                    let bytes = fallback::copy_layers(self.host.own_ids()?, &overlay)?;
+                    warn(&self.copy_warning(bytes, &fallback::words(refused), &missing));
+                }
+            }
+            // The container's own changes are in the copy from now on.
+            fs::write(&copied, "").map_err(|source| Error::Write {
+                path: copied,
+                source,
+            })?;
+        }
+        attempt(&spec, record, RootSource::Directory(container.upper()))
+    }
+
+    /// The configuration of a container whose program this user has.
+    pub(crate) fn spec_of(
+        &self,
+        record: &ContainerRecord,
+        user: &ResolvedUser,
+        seccomp: Option<LinuxSeccomp>,
+    ) -> Result<Spec, Error> {
+        let facts = Facts {
+            record,
+            user,
+            host: &self.host,
+            etc: &EtcFiles::in_directory(self.store.container(&record.id).path()),
+        };
+        spec::build(&facts, seccomp).map_err(|error| Error::Configuration(error.into()))
+    }
+
+    /// The last way is a loud one.
+    fn copy_warning(&self, bytes: u64, refused: &str, missing: &str) -> String {
+        format!(
+            "overlay cannot be mounted on {} ({refused}) and {missing}: all {bytes} bytes of the \
+             image were copied for this container; install fuse-overlayfs, or set XDG_DATA_HOME to \
+             a directory on a local disk",
+            self.store.root().display(),
+        )
+    }
+
+    pub(crate) fn overlay(
+        &self,
+        record: &ContainerRecord,
+        container: &ContainerDir,
+    ) -> Result<Overlay, Error> {
+        let mut layers = Vec::with_capacity(record.layers.len());
+        for id in record.layers.iter().rev() {
+            let opened = open_directory(self.store.layer_dir(id));
+            layers.push(opened.map_err(|_| Error::LayerMissing(id.clone()))?);
+        }
+        Ok(Overlay {
+            layers,
+            upper: open_directory(container.upper())?,
+            work: open_directory(container.work())?,
+            volatile: record.remove,
+        })
+    }
+
+    /// Looks the user up in the image, as the container will see it.
+    fn user(&self, record: &ContainerRecord) -> Result<ResolvedUser, Error> {
+        let layers = record
+            .layers
+            .iter()
+            .rev()
+            .map(|id| self.store.layer_dir(id));
+        let view = LayerView::open(layers)?;
+        let read = |path: &'static str| match view.read_file(path, MAX_PASSWD) {
+            Ok(content) => Ok(content.unwrap_or_default()),
+            Err(source) => Err(Error::ImageFile { path, source }),
+        };
+        let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
+        identity::resolve(&record.user, &passwd, &group)?.on(&self.host)
+    }
+}
+
+/// Carries a container with this root up to the last step before its program runs.
+fn attempt(spec: &Spec, record: &ContainerRecord, root: RootSource) -> Result<Launched, Error> {
+    let failed = carrier_runtime::Error::Prepare;
+    let (ends, (stdin, output)) = if record.streams.terminal {
+        (Ends::default(), (Stdin::Inherit, Output::Inherit))
+    } else {
+        streams::pipes(record.streams.interactive).map_err(failed)?
+    };
+    let bundle = Bundle {
+        spec,
+        root,
+        filter: filter(record)?,
+        emulator: emulator::registration(&record.platform)?,
+        launch: Launch {
+            stdin,
+            output,
+            ..Launch::default()
+        },
+    };
+    let single = SingleThreaded::check().map_err(failed)?;
+    let mut ready = Prepared::new(bundle)?.spawn(&single)?.wait_ready()?;
+    let ends = match ready.take_terminal() {
+        Some(controller) => streams::terminal(controller).map_err(failed)?,
+        None => ends,
+    };
+    Ok(Launched {
+        ready,
+        ends,
+        mount: None,
+    })
+}
+
+/// The filter of a container that asks for Carrier's own; profiles of others go into the
+/// configuration, as bundles have them.
+pub(crate) fn filter(
+    record: &ContainerRecord,
+) -> Result<Option<Cow<'static, [Instruction]>>, Error> {
+    match record.security.seccomp {
+        SeccompChoice::Unconfined | SeccompChoice::Profile(_) => Ok(None),
+        SeccompChoice::Default => {
+            let program = seccomp::program_for(record.security.capabilities());
+            Ok(Some(program.map_err(carrier_runtime::Error::from)?))
+        }
+    }
+}
+
+/// Reads a profile of Docker or Podman, whose parts depend on the host and the capabilities.
+pub(crate) fn profile(record: &ContainerRecord) -> Result<Option<LinuxSeccomp>, Error> {
+    let SeccompChoice::Profile(text) = &record.security.seccomp else {
+        return Ok(None);
+    };
+    let kernel = rustix::system::uname();
+    let release = kernel.release().to_string_lossy();
+    let unknown = || Error::Configuration(format!("{release:?} is no kernel release").into());
+    let host = DockerHost {
+        machine: Arch::NATIVE,
+        capabilities: record.security.capabilities(),
+        kernel: KernelVersion::from_release(&release).ok_or_else(unknown)?,
+    };
+    let resolved = host.resolve(text.as_bytes()).map_err(seccomp::Error::from);
+    Ok(Some(resolved.map_err(carrier_runtime::Error::from)?))
+}

@@ -1,0 +1,387 @@
+//! The process that takes care of one container: it starts the program, owns its streams, its log and
+//! its exit status, and starts it again where that was asked for. It outlives the command that made
+//! it, and the container does not outlive it.
+
+mod clients;
+mod pause;
+mod protocol;
+mod serve;
+mod stop;
+pub(crate) mod streams;
+
+use std::fs::File;
+use std::io;
+use std::time::{Duration, Instant};
+
+use carrier_runtime::Started;
+use carrier_runtime::state::ProcessIdentity;
+use carrier_sys::process::SingleThreaded;
+use carrier_sys::signal::SignalStream;
+use rustix::process::Signal;
+
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind};
+use crate::fallback::FuseMount;
+use crate::life::{Life, Status};
+use crate::log::{Log, Origin};
+use crate::moment::Moment;
+use crate::record::ContainerRecord;
+use crate::restart::BackOff;
+use clients::{Client, Clients};
+use pause::Held;
+pub(crate) use protocol::{CHUNK, Peer, answer, request};
+pub use protocol::{Refusal, Wanted};
+use stop::Stop;
+pub(crate) use streams::Ends;
+
+/// The monitor's socket in the directory of its container.
+pub(crate) const SOCKET: &str = "control.sock";
+
+/// Signals that end a process which has nothing to lose.
+const ENDING: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
+
+/// Somebody who does not read keeps a container so long from being started again.
+const SLOW_READER: Duration = Duration::from_secs(1);
+
+/// A container that is about to be started, in the hands of the caller.
+pub(crate) struct Start<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) record: &'a ContainerRecord,
+    /// See [`carrier_store::ContainerDir::try_lock`].
+    pub(crate) lock: File,
+    /// How the container was before.
+    pub(crate) before: Life,
+}
+
+impl Start<'_> {
+    /// Makes the monitor, and returns the caller's end of a conversation with it once the program
+    /// runs.
+    pub(crate) fn fork(self, wanted: Wanted, warn: &dyn Fn(&str)) -> Result<Peer, Error> {
+        let failed = |source| Error::Monitor {
+            action: "start",
+            source,
+        };
+        let proof = SingleThreaded::check().map_err(failed)?;
+        let (mine, theirs) = Peer::pair().map_err(failed)?;
+        let run = || {
+            let mut first = Client::new(theirs);
+            first.wanted = wanted;
+            first.size = crate::attach::terminal_size();
+            // Nobody is there to hear of what fails before the command has been told.
+            u8::from(Monitor::begin(self, first).is_none_or(|monitor| monitor.live(warn).is_err()))
+        };
+        let monitor = carrier_sys::process::fork(&proof, run).map_err(failed)?;
+        monitor.release();
+        mine.wait_started()?;
+        Ok(mine)
+    }
+}
+
+impl Peer {
+    /// Waits for the monitor's word that the program runs.
+    fn wait_started(&self) -> Result<(), Error> {
+        let mut buffer = vec![0; CHUNK];
+        let failed = |source| Error::Monitor {
+            action: "hear from",
+            source,
+        };
+        match self.receive(&mut buffer).map_err(failed)? {
+            Some((answer::STARTED, _)) => Ok(()),
+            Some((answer::REFUSED, length)) => Err(refused(buffer.get(..length))),
+            _ => Err(failed(io::ErrorKind::UnexpectedEof.into())),
+        }
+    }
+}
+
+/// The error that a monitor has put into words.
+pub(crate) fn refused(words: Option<&[u8]>) -> Error {
+    let refusal = words.and_then(|words| serde_json::from_slice(words).ok());
+    refusal.map_or(
+        Error::Monitor {
+            action: "understand",
+            source: io::ErrorKind::InvalidData.into(),
+        },
+        Error::Refused,
+    )
+}
+
+/// The monitor of one container.
+struct Monitor<'a> {
+    engine: &'a Engine,
+    record: ContainerRecord,
+    /// Held until all is written down.
+    lock: Option<File>,
+    life: Life,
+    clients: Clients,
+    signals: SignalStream,
+    log: Log,
+    stop: Stop,
+    held: Held,
+}
+
+/// A program that runs.
+struct Program {
+    started: Started,
+    ends: Ends,
+    since: Instant,
+    _mount: Option<FuseMount>,
+}
+
+impl<'a> Monitor<'a> {
+    /// Leaves the session of the command; nothing when the command was told why that failed.
+    fn begin(start: Start<'a>, mut first: Client) -> Option<Self> {
+        let log = open_log(start.engine, start.record);
+        let made = || {
+            rustix::process::setsid().map_err(io::Error::from)?;
+            rustix::process::chdir("/")?;
+            let path = start.engine.store.container(&start.record.id);
+            let clients = Clients::listen(&path.path().join(SOCKET))?;
+            let signals = SignalStream::new(&ENDING.map(Signal::as_raw))?;
+            let monitor = ProcessIdentity::of(std::process::id())?;
+            Ok((clients, signals, monitor))
+        };
+        let made = log.and_then(|log| {
+            let (clients, signals, monitor) = made().map_err(|source| Error::Monitor {
+                action: "start",
+                source,
+            })?;
+            Ok((clients, log, signals, monitor))
+        });
+        match made {
+            Ok((mut clients, log, signals, monitor)) => {
+                clients.all.push(first);
+                Some(Self {
+                    engine: start.engine,
+                    record: start.record.clone(),
+                    lock: Some(start.lock),
+                    life: Life {
+                        monitor: Some(monitor),
+                        stopped: false,
+                        restarts: 0,
+                        error: None,
+                        ..start.before
+                    },
+                    clients,
+                    signals,
+                    log,
+                    stop: Stop::default(),
+                    held: Held::default(),
+                })
+            }
+            Err(error) => {
+                refuse(&mut first, &error);
+                None
+            }
+        }
+    }
+
+    /// Takes care of the container until it does not run any more.
+    fn live(mut self, warn: &dyn Fn(&str)) -> Result<(), Error> {
+        let mut program = match self.start(warn) {
+            Ok(program) => program,
+            Err(error) => {
+                self.fail_to_start(&error);
+                return Err(error);
+            }
+        };
+        for client in &mut self.clients.all {
+            client.answer(answer::STARTED, &[]);
+        }
+        leave_streams();
+        let mut back_off = BackOff::default();
+        loop {
+            let lifetime = program.since.elapsed();
+            let code = self.serve(program)?;
+            self.end(code);
+            let again = self.record.restart.wants(code, self.life.restarts);
+            if !again || self.stop.was_asked_for() {
+                break;
+            }
+            self.restart_after(back_off.next(lifetime))?;
+            if self.stop.was_asked_for() {
+                break;
+            }
+            self.life.restarts += 1;
+            program = match self.start(&|_| {}) {
+                Ok(program) => program,
+                Err(error) => {
+                    self.life.error = Some(error.line());
+                    break;
+                }
+            };
+        }
+        self.finish()
+    }
+
+    fn start(&mut self, warn: &dyn Fn(&str)) -> Result<Program, Error> {
+        let launched = self.engine.prepare(&self.record, warn)?;
+        if let Some((rows, columns)) = self.clients.size() {
+            launched.ends.resize(rows, columns);
+        }
+        let wait = |source| Error::Wait {
+            id: self.record.id.clone(),
+            source,
+        };
+        // While it waits: once it runs, it may be gone at any time.
+        let process = ProcessIdentity::of(launched.ready.pid()).map_err(wait)?;
+        let started = launched.ready.start()?;
+        let since = Instant::now();
+        self.life.status = Status::Running;
+        self.life.process = Some(process);
+        self.life.started = Some(Moment::now());
+        self.write_pid(started.pid())?;
+        self.write()?;
+        if let Some(seconds) = self.record.timeout {
+            self.stop
+                .at(since.checked_add(Duration::from_secs(seconds)));
+        }
+        Ok(Program {
+            started,
+            ends: launched.ends,
+            since,
+            _mount: launched.mount,
+        })
+    }
+
+    /// Tells the command, in whose hands the container is again.
+    fn fail_to_start(mut self, error: &Error) {
+        self.life.monitor = None;
+        self.life.error = Some(error.line());
+        self.life.code = exit_code(error);
+        if self.life.status.is_alive() {
+            self.life.status = Status::Exited;
+        }
+        // The command's error is the one that counts.
+        let _ = self.write();
+        self.close_up();
+        for client in &mut self.clients.all {
+            refuse(client, error);
+        }
+    }
+
+    /// The program has ended.
+    fn end(&mut self, code: u8) {
+        self.life.code = code;
+        self.life.finished = Some(Moment::now());
+        self.life.process = None;
+        self.life.stopped |= self.stop.was_asked_for();
+    }
+
+    /// Waits before the next start, and tells those who are attached that this was the end.
+    fn restart_after(&mut self, wait: Duration) -> Result<(), Error> {
+        self.life.status = Status::Restarting;
+        self.write()?;
+        self.clients.deliver_rest(Some(SLOW_READER));
+        let code = self.life.code;
+        for client in &mut self.clients.all {
+            if !client.wanted.is_empty() || client.waits_for_exit {
+                client.tell_exit(code);
+            }
+        }
+        self.clients.forget_the_gone();
+        self.wait_until(Instant::now() + wait)
+    }
+
+    /// Leaves the container to others, removes it where that was asked for, and tells all.
+    fn finish(mut self) -> Result<(), Error> {
+        // Whoever follows the log reads on until the container has ended.
+        std::mem::replace(&mut self.log, Log::Nowhere).close();
+        self.life.monitor = None;
+        self.life.status = Status::Exited;
+        let written = self.write();
+        let removed = if self.record.remove {
+            self.clients.close();
+            self.engine.remove_files(&self.record)
+        } else {
+            Ok(())
+        };
+        self.close_up();
+        self.clients.deliver_rest(None);
+        let code = self.life.code;
+        for client in &mut self.clients.all {
+            client.tell_exit(code);
+        }
+        written.and(removed)
+    }
+
+    /// Lets nobody in any more, and others take care of the container.
+    fn close_up(&mut self) {
+        self.clients.close();
+        let socket = self
+            .engine
+            .store
+            .container(&self.record.id)
+            .path()
+            .join(SOCKET);
+        // Who comes later finds nobody behind it.
+        let _ = std::fs::remove_file(socket);
+        self.lock = None;
+    }
+
+    /// Tells the process id to whoever wants it in a file.
+    fn write_pid(&self, pid: u32) -> Result<(), Error> {
+        let Some(path) = &self.record.pid_file else {
+            return Ok(());
+        };
+        std::fs::write(path, format!("{pid}")).map_err(|source| Error::Write {
+            path: path.clone(),
+            source,
+        })
+    }
+
+    fn write(&self) -> Result<(), Error> {
+        let container = self.engine.store.container(&self.record.id);
+        match container.write_state(&self.life) {
+            // Somebody has removed the container by force.
+            Err(_) if !container.path().exists() => Ok(()),
+            other => Ok(other?),
+        }
+    }
+}
+
+fn open_log(engine: &Engine, record: &ContainerRecord) -> Result<Log, Error> {
+    let origin = Origin {
+        id: record.id.as_str(),
+        short: record.id.short(),
+        name: record.name.as_str(),
+        image: &record.image_name(),
+    };
+    Log::open(
+        &record.log,
+        engine.store.container(&record.id).path(),
+        &origin,
+    )
+}
+
+fn refuse(client: &mut Client, error: &Error) {
+    let refusal = Refusal {
+        message: error.line(),
+        hint: error.hint(),
+        code: exit_code(error),
+    };
+    if let Ok(words) = serde_json::to_vec(&refusal) {
+        client.answer(answer::REFUSED, &words);
+    }
+}
+
+/// The code of a program that was not started, as in Docker.
+fn exit_code(error: &Error) -> u8 {
+    match error.kind() {
+        ErrorKind::ProgramNotFound => 127,
+        ErrorKind::ProgramNotExecutable => 126,
+        _ => 125,
+    }
+}
+
+/// The command's standard streams are not the monitor's: whoever reads them waits for their end.
+fn leave_streams() {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    let Ok(null) = rustix::fs::open("/dev/null", flags, Mode::empty()) else {
+        return;
+    };
+    // They fail for no open descriptor.
+    let _ = rustix::stdio::dup2_stdin(&null);
+    let _ = rustix::stdio::dup2_stdout(&null);
+    let _ = rustix::stdio::dup2_stderr(&null);
+}
