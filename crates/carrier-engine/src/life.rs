@@ -82,6 +82,8 @@ pub struct Life {
     pub stopped: bool,
     /// How often it was started again by its restart policy.
     pub restarts: u32,
+    /// Bytes of output that its log had no room for.
+    pub unlogged: u64,
 }
 
 impl Life {

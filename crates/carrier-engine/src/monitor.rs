@@ -29,8 +29,8 @@ use crate::record::ContainerRecord;
 use crate::restart::BackOff;
 use clients::{Client, Clients};
 use pause::Held;
-pub(crate) use protocol::{CHUNK, Peer, answer, request};
-pub use protocol::{Refusal, Wanted};
+pub use protocol::Wanted;
+pub(crate) use protocol::{CHUNK, Peer, Refusal, answer, request};
 use stop::Stop;
 pub(crate) use streams::Ends;
 
@@ -285,6 +285,7 @@ impl<'a> Monitor<'a> {
     /// Leaves the container to others, removes it where that was asked for, and tells all.
     fn finish(mut self) -> Result<(), Error> {
         // Whoever follows the log reads on until the container has ended.
+        self.life.unlogged = self.log.lost();
         std::mem::replace(&mut self.log, Log::Nowhere).close();
         self.life.monitor = None;
         self.life.status = Status::Exited;

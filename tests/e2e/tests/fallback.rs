@@ -108,7 +108,7 @@ fn a_home_that_cannot_hold_an_image_is_named() {
 }
 
 #[test]
-fn the_program_that_serves_the_root_ends_with_carrier() {
+fn the_program_that_serves_the_root_ends_with_the_monitor() {
     let cx = Cx::with_registry();
     let image = cx.image("busybox");
     let script = format!(
@@ -116,11 +116,11 @@ fn the_program_that_serves_the_root_ends_with_carrier() {
          carrier run --name one {image} sleep 60 & \
          until carrier ls -c -q | grep -q .; do sleep 0.05; done; \
          pgrep -u carrier-test -f \"^/usr/bin/fuse-overlayfs.*$PWD\" >/dev/null && echo serves; \
-         kill -9 $!; wait; sleep 0.5; carrier rm one; carrier rmi {image} >/dev/null"
+         kill -9 $(ps -o ppid= $(pgrep -f ^sleep.60)); wait; carrier rm one; carrier rmi {image} >/dev/null"
     );
     let Some(outcome) = on_an_overlay(
         &cx,
-        "the_program_that_serves_the_root_ends_with_carrier",
+        "the_program_that_serves_the_root_ends_with_the_monitor",
         "",
         &script,
     ) else {

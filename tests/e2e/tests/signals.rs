@@ -25,17 +25,17 @@ fn signals_reach_the_program() {
 }
 
 #[test]
-fn the_container_dies_with_carrier_and_the_next_command_cleans_up() {
+fn the_container_dies_with_its_monitor_and_the_next_command_cleans_up() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     let script = format!(
         "carrier run --rm --name gone {image} sleep 1000 & pid=$!
          until carrier ls -c -q | grep -q .; do sleep 0.05; done
-         kill -KILL $pid; wait $pid
-         sleep 1
+         kill -KILL $(ps -o ppid= $(pgrep -f '^sleep 1000')); wait $pid; echo $?
          carrier ls -c -a -q"
     );
-    cx.script(&script).succeeds().prints("");
+    let outcome = cx.script(&script).succeeds().prints("137");
+    assert!(outcome.errors().contains("monitor was killed"));
     cx.assert_nothing_is_left();
 }
 
@@ -44,15 +44,27 @@ fn a_killed_container_that_was_to_stay_is_listed_as_ended() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     let script = format!(
-        "carrier run --name stays {image} sleep 1001 & pid=$!
-         until carrier ls -c -q | grep -q .; do sleep 0.05; done
-         kill -KILL $pid; wait $pid
-         sleep 1
+        "carrier run -d --name stays {image} sleep 1001
+         kill -KILL $(ps -o ppid= $(pgrep -f '^sleep 1001'))
          carrier ls -c -a"
     );
     cx.script(&script)
         .succeeds()
-        .shows("Exited (unknown)")
+        .shows("Exited (137)")
         .shows("stays");
     cx.carrier(["rm", "stays"]).succeeds();
+}
+
+#[test]
+fn a_container_outlives_the_command_that_was_killed() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let script = format!(
+        "carrier run --name in {image} sleep 1002 & pid=$!
+         until [ $(carrier ls -c -q | wc -l) = 1 ]; do sleep 0.05; done
+         kill -KILL $pid; wait $pid; sleep 0.3
+         carrier ls -c; carrier stop -t 0 in"
+    );
+    cx.script(&script).succeeds().shows("Up").shows("in");
+    cx.carrier(["rm", "in"]).succeeds().prints("in");
 }
