@@ -463,6 +463,9 @@ impl Error {
             }
             Self::BadArchive(error) => error.hint(),
             Self::Copy(error) => return error.hint(),
+            Self::Files { .. } => {
+                "try again if it has just ended; `carrier system check` looks for damage".to_owned()
+            }
             Self::BadChange(_) => {
                 "changes are instructions of a Dockerfile: CMD, ENTRYPOINT, ENV, \
                                    EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR"

@@ -1,10 +1,13 @@
 //! The files of containers: copied in and out, exported, compared and made into images.
 
 mod copy;
+mod diff;
 mod export;
 mod inside;
+mod marks;
 mod pack;
 mod path;
 mod resolve;
 
 pub use copy::{Copied, CopyError, CopyOptions, HostEnd};
+pub use diff::{FileChange, FileChangeKind};

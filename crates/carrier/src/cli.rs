@@ -15,7 +15,7 @@ pub(crate) use containers::{
     AttachCommandArgs, Condition, KillArgs, RestartArgs, StartArgs, StopArgs, TargetsArgs, WaitArgs,
 };
 use exec::{ExecArgs, ShellArgs, TerminalArgs};
-use files::CopyArgs;
+use files::{CopyArgs, DiffArgs};
 use images::{
     ExportArgs, HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, ImportArgs, InspectArgs,
     LoadArgs, RemoveImagesArgs, SaveArgs, SearchArgs, TagArgs, UntagArgs,
@@ -111,6 +111,8 @@ pub(crate) enum Verb {
     Logs(LogsArgs),
     /// Copy files from a container or into one
     Cp(CopyArgs),
+    /// Show what a container has changed of its image
+    Diff(DiffArgs),
     /// The verbs of images
     Image(ImageArgs),
     /// Show facts of the engine and the host

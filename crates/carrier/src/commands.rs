@@ -54,6 +54,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Import(args) => images::import(&args),
         Verb::Export(args) => images::export(&args),
         Verb::Cp(args) => files::cp(&args),
+        Verb::Diff(args) => files::diff(&args),
         Verb::Info(args) => system::info(&args),
         Verb::System(args) => system::system(&args),
         Verb::Search(args) => images::search(&args),

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use carrier_runtime::state::ProcessIdentity;
 use carrier_sys::process::{Child, ExitStatus, Namespaces, SingleThreaded, clone_into};
@@ -25,6 +26,9 @@ use crate::unpacker;
 
 /// What a process says about its failure is short.
 const MAX_REASON: u64 = 4096;
+
+/// How long a start or an end may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const READY: u8 = b'r';
 
@@ -49,6 +53,8 @@ pub(super) struct Inside {
     process: Child,
     /// What serves the files, if it is not the kernel.
     _mount: Option<FuseMount>,
+    /// Nobody starts the container meanwhile.
+    _lock: Option<File>,
 }
 
 impl Inside {
@@ -56,6 +62,11 @@ impl Inside {
     pub(super) fn wait(self) -> io::Result<bool> {
         Ok(self.process.wait()? == ExitStatus::Exited(0))
     }
+}
+
+enum Hold {
+    Running(ProcessIdentity),
+    Stopped(Option<File>),
 }
 
 /// What the root of a container that does not run is made of.
@@ -81,17 +92,22 @@ impl Engine {
             reason,
         };
         let mut work = Some(work);
-        if let Some(process) = self.live_process(&record.id)? {
-            let namespaces = namespaces_of(&process).map_err(|error| failed(error.to_string()))?;
-            let started = start_in(&mut work, &namespaces, |root| match view {
-                View::Bare => without_mounts(&root),
-                _ => Ok(root),
-            })?;
-            return Ok(Inside {
-                process: started.map_err(failed)?,
-                _mount: None,
-            });
-        }
+        let lock = match self.hold(record, view)? {
+            Hold::Stopped(lock) => lock,
+            Hold::Running(process) => {
+                let namespaces =
+                    namespaces_of(&process).map_err(|error| failed(error.to_string()))?;
+                let started = start_in(&mut work, &namespaces, |root| match view {
+                    View::Bare => without_mounts(&root),
+                    _ => Ok(root),
+                })?;
+                return Ok(Inside {
+                    process: started.map_err(failed)?,
+                    _mount: None,
+                    _lock: None,
+                });
+            }
+        };
         let layers = self.layers(record, view)?;
         let namespaces = Namespaces::USER | Namespaces::MOUNT | Namespaces::NETWORK;
         let started = start(&mut work, |enter| {
@@ -103,6 +119,7 @@ impl Engine {
                 return Ok(Inside {
                     process,
                     _mount: None,
+                    _lock: lock,
                 });
             }
         };
@@ -118,7 +135,32 @@ impl Engine {
         Ok(Inside {
             process: started.map_err(failed)?,
             _mount: Some(mount),
+            _lock: lock,
         })
+    }
+
+    /// Finds out where the files are, and keeps a container that is to be changed from being started.
+    fn hold(&self, record: &ContainerRecord, view: View) -> Result<Hold, Error> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(process) = self.live_process(&record.id)? {
+                return Ok(Hold::Running(process));
+            }
+            if view != View::Write {
+                return Ok(Hold::Stopped(None));
+            }
+            if let Some(lock) = self.store.container(&record.id).try_lock()? {
+                return Ok(Hold::Stopped(Some(lock)));
+            }
+            // It is just being started, or has just ended.
+            if deadline <= Instant::now() {
+                return Err(Error::Files {
+                    container: record.name.to_string(),
+                    reason: "it is being started or removed".to_owned(),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     fn layers(&self, record: &ContainerRecord, view: View) -> Result<Layers, Error> {

@@ -1,6 +1,6 @@
 //! The verbs about the files of containers.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 #[derive(Args, Debug)]
 #[command(
@@ -23,4 +23,21 @@ pub(crate) struct CopyArgs {
     /// CONTAINER:PATH, a path of this host, or - for an archive on standard output
     #[arg(value_name = "DESTINATION")]
     pub(crate) destination: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DiffArgs {
+    /// json instead of lines
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<DiffFormat>,
+    /// A container by name or id
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) container: String,
+}
+
+/// How changes are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    /// Lists of paths.
+    Json,
 }

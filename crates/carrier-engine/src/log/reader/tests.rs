@@ -1,5 +1,6 @@
 use super::*;
-use crate::log::{LogLimits, LogWriter, Stream};
+use crate::log::writer::LogWriter;
+use crate::log::{LogLimits, Stream};
 use std::fs;
 
 const SMALL: LogLimits = LogLimits {
