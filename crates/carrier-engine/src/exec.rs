@@ -4,11 +4,12 @@
 //! is not asked. The program inherits the caller's streams, or has a terminal of the container's, which
 //! a [guarded](crate::guarded) process serves.
 
-mod accounts;
+mod inside;
 mod process;
 
 use carrier_runtime::{Entry, Launch, Output, Ready, Running, Started, Stdin};
 use carrier_sys::process::{ExitStatus, SingleThreaded};
+use carrier_sys::trampoline::SealedProgram;
 
 use crate::detach_keys::DetachKeys;
 use crate::engine::Engine;
@@ -17,7 +18,7 @@ use crate::foreground::{Leash, Served, Session};
 use crate::launch::{filter, profile};
 use crate::life::Status;
 use crate::record::{ContainerRecord, EnvironmentSetting, Streams};
-use accounts::Accounts;
+use inside::Inside;
 
 /// What a user asks for with `exec`.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +39,8 @@ pub struct ExecOptions {
     pub privileged: bool,
     /// What parts the terminal from the program.
     pub detach_keys: DetachKeys,
+    /// Carrier's own binary is executed, under the name that the command begins with.
+    pub own_program: bool,
 }
 
 impl Engine {
@@ -64,10 +67,28 @@ impl Engine {
     /// # Errors
     /// [`Error::NoShell`], or when the container does not run.
     pub fn shell(&self, record: &ContainerRecord, user: Option<&str>) -> Result<String, Error> {
-        let accounts = Accounts::of(&self.running(record)?)?;
+        let inside = Inside::of(&self.running(record)?)?;
         let user = user.unwrap_or(&record.user);
-        let shell = accounts.shell(user)?;
+        let shell = inside.shell(user)?;
         shell.ok_or_else(|| Error::NoShell(record.name.to_string()))
+    }
+
+    /// Whether the command is a program of the container.
+    ///
+    /// # Errors
+    /// When the container does not run.
+    pub fn has_program(
+        &self,
+        record: &ContainerRecord,
+        options: &ExecOptions,
+    ) -> Result<bool, Error> {
+        let inside = Inside::of(&self.running(record)?)?;
+        let environment = process::record(record, options).environment;
+        let path = environment
+            .iter()
+            .find_map(|line| line.strip_prefix("PATH="));
+        let name = options.command.first().map_or("", String::as_str);
+        Ok(inside.finds(name, path.unwrap_or_default()))
     }
 
     /// Runs a program in a container with the caller's streams, and returns the code that it left
@@ -139,8 +160,8 @@ impl Engine {
         options: &ExecOptions,
     ) -> Result<Ready, Error> {
         let running = self.running(record)?;
-        let accounts = Accounts::of(&running)?;
-        let user = accounts.resolve(options.user.as_deref().unwrap_or(&record.user));
+        let inside = Inside::of(&running)?;
+        let user = inside.resolve(options.user.as_deref().unwrap_or(&record.user));
         let user = user.and_then(|user| user.on(&self.host));
         let user = user.map_err(|error| Error::CannotExec(Box::new(error)))?;
         let record = process::record(record, options);
@@ -167,6 +188,7 @@ impl Engine {
             spec: &spec,
             process: &process,
             filter: filter(&record)?,
+            sealed: options.own_program.then(own_program).transpose()?,
             launch,
         };
         let single = SingleThreaded::check().map_err(carrier_runtime::Error::Prepare)?;
@@ -190,4 +212,17 @@ impl Engine {
         })?;
         running.ok_or_else(not_running)
     }
+}
+
+/// Carrier's binary in memory that a container cannot change.
+fn own_program() -> Result<SealedProgram, Error> {
+    let path = "/proc/self/exe";
+    let file = std::fs::File::open(path).map_err(|source| Error::Open {
+        path: path.into(),
+        source,
+    })?;
+    SealedProgram::copy_of(file, c"carrier").map_err(|source| Error::Terminal {
+        action: "copy Carrier's program into memory",
+        source,
+    })
 }

@@ -26,7 +26,7 @@ use oci_spec::runtime::{Linux, LinuxIdMapping, Spec};
 
 use crate::error::Error;
 use crate::idmap::{IdMaps, IdRange};
-use crate::plan::{DevicePlace, InitPlan, OverlayMount, Step, Symlinks, Target};
+use crate::plan::{DevicePlace, Execution, InitPlan, OverlayMount, Step, Symlinks, Target};
 use crate::running::Entry;
 pub(crate) use namespaces::{Join, Wanted};
 pub(crate) use options::known as known_mount_options;
@@ -319,6 +319,7 @@ pub(crate) fn compile_joining(entry: Entry<'_>) -> Result<InitPlan, Error> {
         spec,
         process,
         filter,
+        sealed,
         mut launch,
     } = entry;
     let linux = spec.linux().clone().unwrap_or_default();
@@ -344,7 +345,11 @@ pub(crate) fn compile_joining(entry: Entry<'_>) -> Result<InitPlan, Error> {
         (None, None) => None,
         (filter, _) => filter::of(filter, &linux)?,
     };
-    let execution = Some(process::execution(process, launch.preserved)?);
+    let execution = process::execution(process, launch.preserved)?;
+    let execution = Some(Execution {
+        sealed,
+        ..execution
+    });
     process::compile(&mut plan, process, &maps, filter, execution, launch, false)?;
     Ok(plan)
 }

@@ -13,7 +13,7 @@ use carrier_sys::exec::Program;
 use carrier_sys::mount::Change;
 use carrier_sys::schedule::Scheduling;
 use carrier_sys::seccomp::Instruction;
-use carrier_sys::trampoline::Trampoline;
+use carrier_sys::trampoline::{SealedProgram, Trampoline};
 use rustix::fs::FileType;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags};
 use rustix::process::{Resource, Rlimit};
@@ -282,6 +282,8 @@ pub(crate) struct Execution {
     pub(crate) own: Option<FileIdentity>,
     /// What executes the program, where a container decides what is at its path.
     pub(crate) trampoline: Option<Trampoline>,
+    /// What is executed, wherever the program would be.
+    pub(crate) sealed: Option<SealedProgram>,
     /// Descriptors from this number on are closed.
     pub(crate) first_closed: u32,
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use crate::process::ChildToken;
-use crate::trampoline::Trampoline;
+use crate::trampoline::{SealedProgram, Trampoline};
 
 /// A program, ready for the kernel: where it may be, its arguments and its environment.
 #[derive(Debug)]
@@ -111,6 +111,26 @@ impl Program {
                 path.as_ptr(),
                 words.as_ptr(),
                 self.environment.pointers.as_ptr(),
+            )
+        };
+        io::Error::last_os_error()
+    }
+
+    /// Becomes a program in memory, wherever the candidates are; returns only when that fails.
+    /// Allocates nothing.
+    pub fn execute_sealed(&self, program: &SealedProgram, _token: &ChildToken) -> io::Error {
+        let words = self.arguments.pointers.get(3 + self.candidates.len()..);
+        let words = words.unwrap_or_default();
+        // SAFETY: the descriptor is open, and the path is empty; both arrays end with a null pointer
+        // and point to strings that `self` owns, each of which ends with a null byte.
+        unsafe {
+            libc::syscall(
+                libc::SYS_execveat,
+                program.descriptor().as_raw_fd(),
+                c"".as_ptr(),
+                words.as_ptr(),
+                self.environment.pointers.as_ptr(),
+                libc::AT_EMPTY_PATH,
             )
         };
         io::Error::last_os_error()

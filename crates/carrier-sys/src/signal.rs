@@ -93,6 +93,26 @@ pub fn reset(_token: &ChildToken) -> io::Result<()> {
     check(unblocked.into()).map(drop)
 }
 
+/// Has `signals` interrupt calls that wait, and do nothing else; a program that is executed has their
+/// default actions.
+///
+/// # Errors
+/// `EINVAL` for a number that is no signal, or one that cannot be caught.
+pub fn only_interrupt(signals: &[i32]) -> io::Result<()> {
+    extern "C" fn nothing(_signal: libc::c_int) {}
+    for signal in signals {
+        let handler: extern "C" fn(libc::c_int) = nothing;
+        // SAFETY: every field is an integer or a set of bits, for which zero is valid: no flags, so
+        // that calls are not restarted, and no further signals blocked.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = handler as libc::sighandler_t;
+        // SAFETY: the handler has the signature that goes with no SA_SIGINFO, and touches nothing; a
+        // null pointer declines the old action.
+        check(unsafe { libc::sigaction(*signal, &raw const action, std::ptr::null_mut()) }.into())?;
+    }
+    Ok(())
+}
+
 fn signal_set(signals: &[i32]) -> io::Result<libc::sigset_t> {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigemptyset initialises the set that it is given.
@@ -126,7 +146,15 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_that_only_interrupts_ends_nothing() {
+        only_interrupt(&[libc::SIGUSR2]).unwrap();
+        // SAFETY: raise(3) sends the signal to this thread, whose handler does nothing.
+        unsafe { libc::raise(libc::SIGUSR2) };
+    }
+
+    #[test]
     fn a_number_that_is_no_signal_is_refused() {
+        assert!(only_interrupt(&[4711]).is_err() && only_interrupt(&[libc::SIGKILL]).is_err());
         assert!(SignalStream::new(&[4711]).is_err());
     }
 }

@@ -7,7 +7,8 @@
 //! helps, since it can change until the kernel has opened it. So the child becomes a program of some
 //! hundred bytes first, in memory that nobody can change.
 
-use std::io::{self, Write as _};
+use std::ffi::CStr;
+use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -17,7 +18,11 @@ const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/trampoline"));
 
 /// The program, in sealed memory.
 #[derive(Debug)]
-pub struct Trampoline(OwnedFd);
+pub struct Trampoline(SealedProgram);
+
+/// A program in memory that nobody can change.
+#[derive(Debug)]
+pub struct SealedProgram(OwnedFd);
 
 impl Trampoline {
     /// Puts the program into memory.
@@ -26,14 +31,28 @@ impl Trampoline {
     /// Those of memfd_create(2). `EACCES`: the administrator lets nobody execute memory, sysctl
     /// `vm.memfd_noexec`.
     pub fn new() -> io::Result<Self> {
+        SealedProgram::copy_of(PROGRAM, c"trampoline").map(Self)
+    }
+
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.descriptor()
+    }
+}
+
+impl SealedProgram {
+    /// Copies a program, which is shown by `name` in `/proc`.
+    ///
+    /// # Errors
+    /// Those of reading, and of memfd_create(2) as for [`Trampoline::new`].
+    pub fn copy_of(mut program: impl io::Read, name: &CStr) -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         // Since Linux 6.3 memory that is to be executed has to be asked for.
-        let memory = match rustix::fs::memfd_create(c"trampoline", flags | MemfdFlags::EXEC) {
-            Err(Errno::INVAL) => rustix::fs::memfd_create(c"trampoline", flags)?,
+        let memory = match rustix::fs::memfd_create(name, flags | MemfdFlags::EXEC) {
+            Err(Errno::INVAL) => rustix::fs::memfd_create(name, flags)?,
             other => other?,
         };
         let mut memory = std::fs::File::from(memory);
-        memory.write_all(PROGRAM)?;
+        io::copy(&mut program, &mut memory)?;
         let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
         rustix::fs::fcntl_add_seals(&memory, all)?;
         Ok(Self(memory.into()))

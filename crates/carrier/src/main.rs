@@ -21,6 +21,9 @@ fn main() -> ExitCode {
     if hello::is_asked_for() {
         return hello::report();
     }
+    if carrier_applets::is_asked_for(std::env::args_os()) {
+        return carrier_applets::main(std::env::args_os());
+    }
     if let Some(words) = oci::words_for_runtime(std::env::args_os()) {
         return oci::main(words);
     }

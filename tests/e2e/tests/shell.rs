@@ -141,3 +141,71 @@ fn h06_files_of_a_hostile_container_are_looked_at_with_care() {
     change("rm -f /etc/passwd; mv /dev/null /dev/gone 2>/dev/null || true");
     cx.carrier(["exec", "web", "cat"]).succeeds().prints("");
 }
+
+/// A container of an image that holds one program and nothing else.
+fn bare(cx: &Cx) -> carrier_e2e::Running<'_> {
+    let make = "cd ~; mkdir -p bare/etc; cp /bin/busybox bare/sleep
+        echo kept > bare/etc/file; tar -C bare -cf bare.tar .; carrier import bare.tar localhost/bare";
+    cx.script(make).succeeds();
+    cx.running("bare", ["-h", "bare", "localhost/bare", "/sleep", "1000"])
+}
+
+#[test]
+fn an_image_without_a_shell_gets_a_small_one() {
+    let cx = Cx::new();
+    let _bare = bare(&cx);
+    let shell = |lines: &str| cx.carrier_with_input(["sh", "bare"], lines);
+    shell("hostname\nexit 4\n").exits_with(4).prints("bare");
+    shell("cat /etc/file | grep -c kept; ls /etc; X=1; echo $X'2' > /etc/new && cat /etc/n*; rm /etc/new")
+        .succeeds()
+        .prints("1\nfile\nhostname\nhosts\nresolv.conf\n12");
+    shell("no-such; echo $?; false || echo or; cd /etc; pwd\nif")
+        .exits_with(2)
+        .prints("127\nor\n/etc");
+    cx.carrier(["sh", "bare", "ps"])
+        .succeeds()
+        .shows("/sleep 1000");
+    cx.carrier(["sh", "bare", "sh", "-c", "echo $1 $0", "zero", "one"])
+        .succeeds()
+        .prints("one zero");
+    cx.carrier(["sh", "-u", "5:6", "-w", "/etc", "bare", "id"])
+        .succeeds()
+        .prints("uid=5 gid=6 groups=6");
+    cx.carrier(["sh", "bare", "/sleep", "0"]).succeeds();
+    cx.carrier(["exec", "bare", "sh"]).exits_with(127);
+    let outcome = cx.carrier_with_input(["t", "bare"], "tty\n").succeeds();
+    assert!(outcome.text().contains("/dev/pts/0"), "{outcome:?}");
+}
+
+#[test]
+fn p01_the_small_shell_leaves_no_trace_and_leads_nowhere() {
+    let cx = Cx::new();
+    let _bare = bare(&cx);
+    let before = "find $(echo ~/.local/share/carrier/containers/*/upper) | sort";
+    let trees = |when: &str| cx.script(&format!("{before} > ~/{when}"));
+    trees("before").succeeds();
+    let sum = || {
+        let program = cx.program();
+        cx.script(&format!("sha256sum < {program}; stat -c %Y {program}"))
+            .succeeds()
+            .text()
+            .to_owned()
+    };
+    let unchanged = sum();
+    // Carrier's binary is there, in memory that cannot be written, for the process alone.
+    let script =
+        "readlink /proc/self/exe; echo x > /proc/self/exe; echo $?; mount | grep -c carrier";
+    cx.carrier(["sh", "bare", "sh", "-c", script])
+        .exits_with(1)
+        .prints("/memfd:carrier (deleted)\n1\n0");
+    cx.carrier(["sh", "bare", "readlink", "/proc/1/exe"])
+        .succeeds()
+        .prints("/sleep");
+    let status = "grep -E '^(CapEff|NoNewPrivs|Seccomp:)' /proc/self/status";
+    cx.carrier(["sh", "bare", "sh", "-c", status])
+        .succeeds()
+        .prints("CapEff:\t00000000800405fb\nNoNewPrivs:\t1\nSeccomp:\t2");
+    assert_eq!(sum(), unchanged);
+    trees("after").succeeds();
+    cx.script("cmp ~/before ~/after").succeeds();
+}

@@ -368,6 +368,7 @@ pub(super) fn execution(process: &Process, preserved: u32) -> Result<Execution, 
         own: own_binary(),
         // Where memory may not be executed, a look at the path has to do.
         trampoline: Trampoline::new().ok(),
+        sealed: None,
         first_closed: FIRST_AFTER_STDIO + preserved,
     })
 }

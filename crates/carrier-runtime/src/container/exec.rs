@@ -58,6 +58,7 @@ impl Runtime {
             spec: &spec,
             process: &process,
             filter: None,
+            sealed: None,
             launch,
         })?;
         if record.new_keyring {

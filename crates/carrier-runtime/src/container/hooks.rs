@@ -84,6 +84,7 @@ fn start(hook: &Hook, state: &str, place: Place, proof: &SingleThreaded) -> Resu
                 Place::Runtime => None,
                 Place::Container(_) => Trampoline::new().ok(),
             },
+            sealed: None,
             first_closed: 3,
         }),
     );

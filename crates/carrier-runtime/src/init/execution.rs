@@ -15,6 +15,10 @@ impl Machine<'_> {
         carrier_sys::signal::reset(self.token).map_err(|e| errno(&e))?;
         carrier_sys::fd::close_on_exec_from(execution.first_closed).map_err(|e| errno(&e))?;
         let program = &execution.program;
+        if let Some(sealed) = &execution.sealed {
+            self.set_label(program)?;
+            return Err(errno(&program.execute_sealed(sealed, self.token)));
+        }
         if let Some(own) = execution.own {
             let mut candidates = program.candidates().iter();
             if candidates.any(|candidate| itself::leads_to(candidate, own)) {

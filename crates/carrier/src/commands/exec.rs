@@ -73,11 +73,21 @@ fn enter(how: &ProgramArgs, words: &[String], terminal: bool) -> Result<u8, Fail
         .split_first()
         .map_or(("", [].as_slice()), |(word, rest)| (word.as_str(), rest));
     let record = engine.container_to_enter(container)?;
-    options.command = if command.is_empty() {
-        vec![engine.shell(&record, options.user.as_deref())?]
-    } else {
-        command.to_vec()
-    };
+    options.command = command.to_vec();
+    if command.is_empty() {
+        match engine.shell(&record, options.user.as_deref()) {
+            Ok(shell) => options.command.push(shell),
+            Err(carrier_engine::Error::NoShell(_)) => options.command.push("sh".to_owned()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let is_applet = |name: &String| carrier_applets::is_applet(name);
+    if options.command.first().is_some_and(is_applet) && !engine.has_program(&record, &options)? {
+        options.own_program = true;
+        options
+            .command
+            .insert(0, carrier_applets::PROGRAM.to_owned());
+    }
     run(&engine, &record, &options)
 }
 

@@ -1,4 +1,4 @@
-//! The users of a container that runs, as its own files have them now.
+//! What a container that runs has: its users and programs, as its own files are now.
 //!
 //! Whoever is root in the container has written these files, and may change the tree under them: they
 //! are opened below the root of its first process by the kernel, and looked at before they are read.
@@ -24,13 +24,13 @@ const SHELLS: [&str; 8] = ["bash", "zsh", "fish", "ash", "dash", "ksh", "mksh", 
 /// What stands in `/etc/passwd` in the place of a shell.
 const NO_SHELLS: [&str; 3] = ["/nologin", "/false", "/sync"];
 
-/// `/etc/passwd` and `/etc/group`, read when they are needed.
+/// The tree that the first process of a container sees.
 #[derive(Debug)]
-pub(super) struct Accounts {
+pub(super) struct Inside {
     root: OwnedFd,
 }
 
-impl Accounts {
+impl Inside {
     pub(super) fn of(running: &Running) -> Result<Self, Error> {
         let root = running
             .root()
@@ -61,6 +61,17 @@ impl Accounts {
             .into_iter()
             .chain(others)
             .find(|path| self.is_program(path)))
+    }
+
+    /// Whether a program would be found in the directories of `PATH`.
+    pub(super) fn finds(&self, name: &str, path: &str) -> bool {
+        if name.contains('/') {
+            return self.is_program(name);
+        }
+        let mut directories = path
+            .split(':')
+            .filter(|directory| directory.starts_with('/'));
+        directories.any(|directory| self.is_program(&format!("{directory}/{name}")))
     }
 
     fn is_program(&self, path: &str) -> bool {
