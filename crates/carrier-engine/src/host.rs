@@ -109,6 +109,13 @@ fn caller(passwd: &str) -> Caller {
     Caller { uid, gid, name }
 }
 
+/// The caller's name, or his number where he has none.
+pub(crate) fn user_name() -> String {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let caller = caller(&passwd);
+    caller.name.unwrap_or_else(|| caller.uid.to_string())
+}
+
 fn thermal_throttle() -> Vec<PathBuf> {
     let of = |number: u32| {
         PathBuf::from(format!(

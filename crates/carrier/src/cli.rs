@@ -1,6 +1,7 @@
 //! The grammar of the command line. Spellings and meanings are Docker's where Docker has them.
 
 mod containers;
+pub(crate) mod boot;
 pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod images;
@@ -115,6 +116,8 @@ pub(crate) enum Verb {
     Diff(DiffArgs),
     /// The verbs of images
     Image(ImageArgs),
+    /// Let containers come back after a reboot
+    Boot(boot::BootArgs),
     /// Show facts of the engine and the host
     Info(InfoArgs),
     /// The verbs about the store as a whole

@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 mod containers;
+mod boot;
 mod exec;
 mod files;
 mod images;
@@ -55,6 +56,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Export(args) => images::export(&args),
         Verb::Cp(args) => files::cp(&args),
         Verb::Diff(args) => files::diff(&args),
+        Verb::Boot(args) => boot::boot(&args),
         Verb::Info(args) => system::info(&args),
         Verb::System(args) => system::system(&args),
         Verb::Search(args) => images::search(&args),

@@ -1,0 +1,150 @@
+//! A unit of the user's systemd.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::BootError;
+use crate::engine::absolute;
+
+const NAME: &str = "carrier-boot.service";
+const WANTS: &str = "default.target.wants";
+
+/// Where the unit is or will be.
+pub(super) fn path() -> Result<PathBuf, BootError> {
+    let config = absolute("XDG_CONFIG_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".config")))
+        .ok_or(BootError::NoHome)?;
+    Ok(config.join("systemd/user").join(NAME))
+}
+
+/// Enabled is what the target wants, as for `systemctl is-enabled`.
+fn link(unit: &Path) -> PathBuf {
+    unit.with_file_name(WANTS).join(NAME)
+}
+
+pub(super) fn is_enabled(unit: &Path) -> bool {
+    unit.is_file() && link(unit).exists()
+}
+
+pub(super) fn enable(unit: &Path, program: &Path, data: Option<&Path>) -> Result<(), BootError> {
+    let link = link(unit);
+    let wants = link.parent().unwrap_or(unit);
+    fs::create_dir_all(wants).map_err(file("make", wants))?;
+    let temporary = unit.with_extension(format!("{}.new", std::process::id()));
+    let written =
+        fs::write(&temporary, text(program, data)).and_then(|()| fs::rename(&temporary, unit));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map_err(file("write", unit))?;
+    match symlink(Path::new("..").join(NAME), &link) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        other => other.map_err(file("make", &link))?,
+    }
+    reload();
+    Ok(())
+}
+
+pub(super) fn disable(unit: &Path) -> Result<(), BootError> {
+    for path in [&link(unit), unit] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other.map_err(file("remove", path))?,
+        }
+    }
+    reload();
+    Ok(())
+}
+
+/// The unit stays active while the containers run: systemd would end them with it. They may be given
+/// resources by Carrier, which is what delegation is for.
+fn text(program: &Path, data: Option<&Path>) -> String {
+    let environment = data.map_or_else(String::new, |data| {
+        format!(
+            "Environment={}\n",
+            quoted(&format!("XDG_DATA_HOME={}", data.display()))
+        )
+    });
+    format!(
+        "# Written by `carrier boot enable`, removed by `carrier boot disable`.\n\
+         [Unit]\n\
+         Description=Containers of Carrier that have a restart policy\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         RemainAfterExit=yes\n\
+         Delegate=yes\n\
+         {environment}\
+         ExecStart={} boot start\n\
+         \n\
+         [Install]\n\
+         WantedBy=default.target\n",
+        quoted(&program.display().to_string())
+    )
+}
+
+/// A word of a unit, systemd.syntax(7).
+fn quoted(word: &str) -> String {
+    let escaped = word
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('%', "%%")
+        .replace('$', "$$");
+    format!("\"{escaped}\"")
+}
+
+/// A systemd that runs shall know of it; one that does not will read it when it starts.
+fn reload() {
+    let _ = Command::new("systemctl")
+        .args(["--user", "daemon-reload"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+}
+
+fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BootError {
+    let path = path.to_owned();
+    move |source| BootError::File {
+        action,
+        path,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_is_enabled_and_disabled_by_its_files() {
+        let place = tempfile::tempdir().unwrap();
+        let unit = place.path().join("systemd/user").join(NAME);
+        assert!(!is_enabled(&unit));
+        for _ in 0..2 {
+            enable(&unit, Path::new("/usr/bin/carrier"), None).unwrap();
+            assert!(is_enabled(&unit));
+        }
+        let text = fs::read_to_string(&unit).unwrap();
+        assert!(text.contains("ExecStart=\"/usr/bin/carrier\" boot start\n"));
+        let wants = unit.with_file_name(WANTS).join(NAME);
+        assert_eq!(fs::read_to_string(wants).unwrap(), text);
+        for _ in 0..2 {
+            disable(&unit).unwrap();
+            assert!(!is_enabled(&unit) && !unit.exists());
+        }
+    }
+
+    #[test]
+    fn paths_are_quoted_for_systemd() {
+        let text = text(
+            Path::new("/home/a b/100%/$x\"/carrier"),
+            Some(Path::new("/data dir")),
+        );
+        assert!(text.contains("ExecStart=\"/home/a b/100%%/$$x\\\"/carrier\" boot start\n"));
+        assert!(text.contains("Environment=\"XDG_DATA_HOME=/data dir\"\n"));
+    }
+}

@@ -1,0 +1,66 @@
+//! `carrier boot`
+
+use carrier_engine::{Boot, BootError, BootStarter};
+
+use super::print;
+use crate::cli::boot::{BootArgs, BootVerb};
+use crate::report::{self, Failure};
+
+pub(crate) fn boot(args: &BootArgs) -> Result<u8, Failure> {
+    match args.verb {
+        BootVerb::Enable => enable(&Boot::detect()?),
+        BootVerb::Disable => {
+            Boot::detect()?.disable()?;
+            print("disabled: containers stay where they are after a reboot\n")?;
+            Ok(0)
+        }
+        BootVerb::Status => status(&Boot::detect()?),
+    }
+}
+
+fn enable(boot: &Boot) -> Result<u8, Failure> {
+    boot.enable()?;
+    print(&format!(
+        "enabled by {}: containers with a restart policy come back after a reboot\n",
+        starter(boot)
+    ))?;
+    warn_of_logout(boot);
+    Ok(0)
+}
+
+fn status(boot: &Boot) -> Result<u8, Failure> {
+    if !boot.is_enabled()? {
+        print("disabled\n")?;
+        return Ok(1);
+    }
+    print(&format!("enabled by {}\n", starter(boot)))?;
+    warn_of_logout(boot);
+    Ok(0)
+}
+
+fn starter(boot: &Boot) -> String {
+    match boot.starter() {
+        BootStarter::Systemd(unit) => format!("systemd, {}", unit.display()),
+        BootStarter::Cron => "cron, a line of `crontab -l`".to_owned(),
+    }
+}
+
+/// Without lingering, systemd starts what is a user's when he logs in, and ends it when he logs out.
+#[allow(clippy::print_stderr, reason = "what is read is on standard output")]
+fn warn_of_logout(boot: &Boot) {
+    if boot.lingers() == Some(false) {
+        let user = report::printable(boot.user());
+        eprintln!(
+            "carrier: {user} does not linger: containers come back when {user} logs in, and end when \
+             {user} logs out"
+        );
+        eprintln!("hint: `loginctl enable-linger {user}` lets them start with the host and stay");
+    }
+}
+
+impl From<BootError> for Failure {
+    fn from(error: BootError) -> Self {
+        let hint = error.hint();
+        Self::with_hint(report::line(&error), hint)
+    }
+}

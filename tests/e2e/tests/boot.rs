@@ -1,0 +1,103 @@
+//! Containers that come back after a reboot.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test explains itself by its name"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use carrier_e2e::{Cx, Outcome, is_root, skip};
+
+const USER: &str = "setpriv --reuid carrier-test --regid carrier-test --init-groups";
+
+/// Runs a script as the ordinary user of a host with systemd; `before` is done there as root.
+fn with_systemd(cx: &Cx, test: &str, before: &str, script: &str) -> Option<Outcome> {
+    if !is_root() {
+        skip(test, "only root can make a host look as if it had systemd");
+        return None;
+    }
+    // Both directories are what systemd's own tools look at.
+    let script = format!(
+        "set -e; mount -t tmpfs tmpfs /run; mkdir -p /run/systemd/system; \
+         mount -t tmpfs tmpfs /var/lib/systemd; mkdir /var/lib/systemd/linger; {before}; \
+         set +e; {USER} sh -c '{script}'"
+    );
+    Some(cx.host_script(&script))
+}
+
+#[test]
+fn a_unit_of_the_users_systemd_is_written_and_removed() {
+    let cx = Cx::new();
+    let unit = cx.home().join(".config/systemd/user/carrier-boot.service");
+    let test = "a_unit_of_the_users_systemd_is_written_and_removed";
+    let Some(outcome) = with_systemd(
+        &cx,
+        test,
+        "touch /var/lib/systemd/linger/carrier-test",
+        "carrier boot status; carrier boot enable && carrier boot status && cat ~/.config/systemd/user/default.target.wants/*",
+    ) else {
+        return;
+    };
+    let outcome = outcome.succeeds();
+    assert_eq!(outcome.errors(), "");
+    assert!(outcome.text().starts_with("disabled\nenabled by systemd, "));
+    outcome.shows(&format!("ExecStart=\"{}\" boot start", cx.program()));
+    assert!(unit.exists());
+    let disable = "carrier boot disable; carrier boot disable; carrier boot status";
+    with_systemd(&cx, test, "true", disable)
+        .unwrap()
+        .exits_with(1)
+        .shows("\ndisabled\n");
+    assert!(!unit.exists());
+}
+
+#[test]
+fn a_user_who_does_not_linger_is_told_what_that_means() {
+    let cx = Cx::new();
+    let test = "a_user_who_does_not_linger_is_told_what_that_means";
+    let Some(outcome) = with_systemd(&cx, test, "true", "carrier boot enable") else {
+        return;
+    };
+    outcome
+        .succeeds()
+        .complains("carrier-test does not linger: containers come back when carrier-test logs in");
+}
+
+#[test]
+fn a_line_for_cron_comes_and_goes_and_the_others_stay() {
+    let cx = Cx::new();
+    // What crontab(1) does with the table of one user.
+    let crontab = cx.file(
+        "bin/crontab",
+        "#!/bin/sh\ncase $1 in -l) cat \"$HOME/table\" 2>/dev/null || exit 1 ;; \
+         -) cat >\"$HOME/table\" ;; esac\n",
+    );
+    fs::set_permissions(crontab, fs::Permissions::from_mode(0o755)).unwrap();
+    cx.carrier(["boot", "status"])
+        .exits_with(1)
+        .prints("disabled");
+    cx.script("echo '0 4 * * * backup' | crontab -").succeeds();
+    for _ in 0..2 {
+        cx.carrier(["boot", "enable"])
+            .succeeds()
+            .shows("enabled by cron");
+    }
+    cx.carrier(["boot", "status"])
+        .succeeds()
+        .shows("enabled by cron");
+    let line = format!("@reboot '{}' boot start # carrier boot", cx.program());
+    cx.script("crontab -l")
+        .prints(&format!("0 4 * * * backup\n{line}"));
+    cx.carrier(["boot", "disable"]).succeeds();
+    cx.script("crontab -l").prints("0 4 * * * backup");
+}
+
+#[test]
+fn a_host_where_nothing_starts_programs_is_told_so() {
+    let cx = Cx::new();
+    cx.carrier(["boot", "enable"])
+        .exits_with(125)
+        .complains("nothing here starts programs of users at boot: neither systemd nor crontab");
+}
