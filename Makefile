@@ -11,7 +11,7 @@ F ?= tar
 SKIPS := $(CURDIR)/target/skipped-tests
 LOG := target/test-summaries
 
-.PHONY: build demo test check unit e2e fuzz nightly test-vm bench bench-pull bench-exec install clean help
+.PHONY: build demo test check unit e2e fuzz nightly test-vm bench bench-pull bench-exec bench-logs install clean help
 
 build: ## the release binary
 	cargo build --release --locked -p carrier
@@ -73,6 +73,10 @@ bench-pull: build ## pulls beside podman, skopeo with umoci, and containerd; as 
 bench-exec: build ## a program in a container that runs, beside podman and crun
 	scripts/setup.sh --test-host --bench
 	CARRIER_BIN=$(CURDIR)/$(RELEASE) python3 bench/exec.py
+
+bench-logs: build ## logs of containers beside podman's
+	scripts/setup.sh --test-host --bench
+	CARRIER_BIN=$(CURDIR)/$(RELEASE) python3 bench/logs.py
 
 install: ## the binary below PREFIX, and its name as an OCI runtime
 	install -D -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/carrier
