@@ -3,6 +3,7 @@
 //! Both run `carrier boot start`. Nothing of Carrier's runs between.
 
 mod cron;
+mod start;
 mod unit;
 
 use std::fs;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::absolute;
 use crate::host;
+pub use start::Returned;
 
 /// What starts programs when the host does.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 
 mod archive;
 mod attach;
-mod control;
 mod boot;
+mod control;
 mod create;
 mod detach_keys;
 mod embedded;
@@ -49,7 +49,7 @@ pub use archive::{
     ArchiveFormat, BadArchive, BadChange, ImportOptions, LoadOptions, Loaded, SaveOptions,
 };
 pub use attach::{AttachOptions, Ending};
-pub use boot::{Boot, BootError, BootStarter};
+pub use boot::{Boot, BootError, BootStarter, Returned};
 pub use detach_keys::{DetachKeys, Detector, Fed, UnknownKey};
 pub use embedded::HELLO;
 pub use engine::Engine;

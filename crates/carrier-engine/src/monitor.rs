@@ -284,9 +284,7 @@ impl<'a> Monitor<'a> {
 
     /// Leaves the container to others, removes it where that was asked for, and tells all.
     fn finish(mut self) -> Result<(), Error> {
-        // Whoever follows the log reads on until the container has ended.
         self.life.unlogged = self.log.lost();
-        std::mem::replace(&mut self.log, Log::Nowhere).close();
         self.life.monitor = None;
         self.life.status = Status::Exited;
         let written = self.write();

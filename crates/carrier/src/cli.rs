@@ -1,7 +1,7 @@
 //! The grammar of the command line. Spellings and meanings are Docker's where Docker has them.
 
-mod containers;
 pub(crate) mod boot;
+mod containers;
 pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod images;

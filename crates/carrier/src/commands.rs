@@ -1,7 +1,7 @@
 //! The verbs, one file each.
 
-mod containers;
 mod boot;
+mod containers;
 mod exec;
 mod files;
 mod images;

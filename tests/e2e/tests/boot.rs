@@ -101,3 +101,95 @@ fn a_host_where_nothing_starts_programs_is_told_so() {
         .exits_with(125)
         .complains("nothing here starts programs of users at boot: neither systemd nor crontab");
 }
+
+/// What a reboot leaves: no process, nothing in the runtime directory, and another boot's number in
+/// what was written down.
+fn reboot(cx: &Cx) {
+    let containers = cx.store().join("containers");
+    for container in fs::read_dir(&containers).unwrap() {
+        let state = container.unwrap().path().join("state.json");
+        let Ok(text) = fs::read_to_string(&state) else {
+            continue;
+        };
+        let mut life: serde_json::Value = serde_json::from_str(&text).unwrap();
+        if let Some(pid) = life["monitor"]["pid"].as_u64() {
+            cx.script(&format!(
+                "kill -9 {pid}; while kill -0 {pid} 2>/dev/null; do sleep 0.01; done"
+            ));
+        }
+        for process in ["monitor", "process"] {
+            if life[process].is_object() {
+                life[process]["bootId"] = "an earlier boot".into();
+            }
+        }
+        fs::write(&state, life.to_string()).unwrap();
+    }
+    cx.script("rm -rf $XDG_RUNTIME_DIR/carrier").succeeds();
+}
+
+#[test]
+fn after_a_reboot_containers_come_back_as_their_policies_say() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let run = |name, policy, script| {
+        let words = [
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--restart",
+            policy,
+            &image,
+            "sh",
+            "-c",
+            script,
+        ];
+        cx.carrier(words).succeeds();
+    };
+    let forever = "trap exit TERM; sleep 600 & wait";
+    for (name, policy) in [
+        ("runs-no", "no"),
+        ("runs-always", "always"),
+        ("runs-unless", "unless-stopped"),
+        ("runs-failure", "on-failure:3"),
+        ("stopped-always", "always"),
+        ("stopped-unless", "unless-stopped"),
+    ] {
+        run(name, policy, forever);
+    }
+    run("done-failure", "on-failure", "exit 0");
+    cx.carrier([
+        "create",
+        "--name",
+        "created",
+        "--restart",
+        "always",
+        &image,
+        "true",
+    ])
+    .succeeds();
+    cx.carrier(["wait", "done-failure"]).prints("0");
+    cx.carrier(["stop", "stopped-always", "stopped-unless"])
+        .succeeds();
+    reboot(&cx);
+    cx.carrier(["wait", "runs-always"]).prints("255");
+    let back = [
+        "runs-always",
+        "runs-unless",
+        "runs-failure",
+        "stopped-always",
+    ];
+    cx.carrier(["boot", "start"])
+        .succeeds()
+        .prints(&back.join("\n"));
+    cx.carrier(["boot", "start"]).succeeds().prints("");
+    let listed = cx.carrier(["ls", "-c"]);
+    for name in back {
+        assert!(listed.text().contains(name), "{listed:?}");
+    }
+    listed
+        .hides("runs-no")
+        .hides("stopped-unless")
+        .hides("created");
+    cx.carrier(["rm", "-c", "--force"]).succeeds();
+}

@@ -56,7 +56,7 @@ impl Engine {
         let record = self
             .find_container(word)?
             .ok_or_else(|| Error::NoSuchContainer(word.to_owned()))?;
-        let driver = LogDriver::default();
+        let driver = record.log.driver;
         if !matches!(driver, LogDriver::JsonFile(_)) {
             return Err(Error::LogNotReadable {
                 driver: driver.name(),
@@ -96,7 +96,7 @@ impl Engine {
         let mut reader = open(directory, options, &selection)?;
         loop {
             // Asked before the reading: what was written before the end is read then.
-            let ended = !self.writes_log(id) || is_over(options.until);
+            let ended = !self.comes_back(id) || is_over(options.until);
             let read = reader.read(&mut |record| show_selected(record, &selection, sink))?;
             if reader.has_missed() {
                 sink.missed();
@@ -106,6 +106,22 @@ impl Engine {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether the container runs, or will in a moment: a restart by a command is an end and a start.
+    fn comes_back(&self, id: &ContainerId) -> bool {
+        const PAUSE: Duration = Duration::from_millis(10);
+        const MOMENT: u32 = 20;
+        for _ in 0..MOMENT {
+            if self.writes_log(id) {
+                return true;
+            }
+            if !self.store.container(id).path().exists() {
+                return false;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        false
     }
 
     /// Whether there is somebody who may still write to the container's log.

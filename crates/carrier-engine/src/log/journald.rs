@@ -81,8 +81,8 @@ impl JournalWriter {
         }
     }
 
-    /// Sends also the lines that have not ended.
-    pub(crate) fn close(mut self) {
+    /// The program has ended: lines that it did not end are not gone on with by the next one.
+    pub(crate) fn end_of_program(&mut self) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             if !self.held[stream as usize].is_empty() {
                 self.send(stream, true);
@@ -159,7 +159,7 @@ mod tests {
         let mut log = JournalWriter::open(&path, &origin).unwrap();
         log.write(Stream::Stderr, b"one\nPRIORITY=0");
         log.write(Stream::Stdout, b"\n");
-        log.close();
+        log.end_of_program();
         let mut received = Vec::new();
         journal.set_nonblocking(true).unwrap();
         let mut buffer = [0; 4096];

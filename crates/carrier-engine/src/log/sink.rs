@@ -57,11 +57,11 @@ impl Log {
         }
     }
 
-    /// Writes all that there is, also lines that have not ended.
-    pub(crate) fn close(self) {
+    /// The program has ended: also lines that have not are brought there.
+    pub(crate) fn end_of_program(&mut self) {
         match self {
-            Self::Files(log) => log.close(),
-            Self::Journal(log) => log.close(),
+            Self::Files(log) => log.end_of_program(),
+            Self::Journal(log) => log.end_of_program(),
             Self::Nowhere => {}
         }
     }

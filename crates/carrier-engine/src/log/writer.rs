@@ -77,8 +77,8 @@ impl LogWriter {
         self.put(self.records.len());
     }
 
-    /// Writes all that there is, also lines that have not ended.
-    pub(crate) fn close(mut self) {
+    /// The program has ended: lines that it did not end are not gone on with by the next one.
+    pub(crate) fn end_of_program(&mut self) {
         self.stamp.update();
         for stream in [Stream::Stdout, Stream::Stderr] {
             let held = mem::take(&mut self.held[stream as usize]);
@@ -87,6 +87,12 @@ impl LogWriter {
             }
         }
         self.flush();
+    }
+
+    /// Writes all that there is, also lines that have not ended.
+    #[cfg(test)]
+    pub(crate) fn close(mut self) {
+        self.end_of_program();
     }
 
     /// How many bytes of records the disk did not take.

@@ -201,7 +201,7 @@ impl Monitor<'_> {
                 self.clients.keep(stream, &chunk);
             }
         }
-        self.log.flush();
+        self.log.end_of_program();
         Ok(status.code())
     }
 

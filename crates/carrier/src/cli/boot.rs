@@ -16,4 +16,6 @@ pub(crate) enum BootVerb {
     Disable,
     /// Tell whether they come back: exit code 0 or 1
     Status,
+    /// Start them now, as the host does when it starts
+    Start,
 }

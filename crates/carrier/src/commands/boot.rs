@@ -1,10 +1,11 @@
 //! `carrier boot`
 
-use carrier_engine::{Boot, BootError, BootStarter};
+use carrier_engine::{Boot, BootError, BootStarter, Engine};
 
 use super::print;
 use crate::cli::boot::{BootArgs, BootVerb};
-use crate::report::{self, Failure};
+use crate::progress;
+use crate::report::{self, Failure, tell};
 
 pub(crate) fn boot(args: &BootArgs) -> Result<u8, Failure> {
     match args.verb {
@@ -15,7 +16,24 @@ pub(crate) fn boot(args: &BootArgs) -> Result<u8, Failure> {
             Ok(0)
         }
         BootVerb::Status => status(&Boot::detect()?),
+        BootVerb::Start => start(),
     }
+}
+
+fn start() -> Result<u8, Failure> {
+    let engine = Engine::open()?;
+    engine.repair()?;
+    let mut code = 0;
+    for (name, started) in engine.start_after_boot(&progress::warn)? {
+        match started {
+            Ok(()) => print(&format!("{name}\n"))?,
+            Err(error) => {
+                tell(&error.into());
+                code = 1;
+            }
+        }
+    }
+    Ok(code)
 }
 
 fn enable(boot: &Boot) -> Result<u8, Failure> {
