@@ -11,11 +11,12 @@ pub(crate) mod streams;
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use carrier_runtime::Started;
 use carrier_runtime::state::ProcessIdentity;
-use carrier_sys::process::SingleThreaded;
+use carrier_sys::process::{ChildToken, SingleThreaded};
 use carrier_sys::signal::SignalStream;
 use rustix::process::Signal;
 
@@ -63,7 +64,10 @@ impl Start<'_> {
         };
         let proof = SingleThreaded::check().map_err(failed)?;
         let (mine, theirs) = Peer::pair().map_err(failed)?;
-        let run = || {
+        let run = |token| {
+            if self.leave_descriptors(&theirs, &token).is_err() {
+                return 1;
+            }
             let mut first = Client::new(theirs);
             first.wanted = wanted;
             first.size = crate::attach::terminal_size();
@@ -74,6 +78,21 @@ impl Start<'_> {
         monitor.release();
         mine.wait_started()?;
         Ok(mine)
+    }
+}
+
+impl Start<'_> {
+    /// Whoever waits for the end of a file that the command has open must not wait for the monitor.
+    fn leave_descriptors(&self, peer: &Peer, token: &ChildToken) -> io::Result<()> {
+        let keep = [
+            rustix::stdio::stdin(),
+            rustix::stdio::stdout(),
+            rustix::stdio::stderr(),
+            peer.as_fd(),
+            self.lock.as_fd(),
+            self.engine.store.as_fd(),
+        ];
+        carrier_sys::fd::close_all_but(&keep, token)
     }
 }
 

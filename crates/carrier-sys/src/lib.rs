@@ -17,6 +17,7 @@ pub mod exec;
 pub mod fd;
 pub mod keyring;
 pub mod landlock;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod net;

@@ -218,12 +218,12 @@ pub fn clone_sibling(
 ///
 /// # Errors
 /// `EAGAIN` when the user has too many processes.
-pub fn fork(_proof: &SingleThreaded, child: impl FnOnce() -> u8) -> io::Result<Child> {
+pub fn fork(_proof: &SingleThreaded, child: impl FnOnce(ChildToken) -> u8) -> io::Result<Child> {
     // SAFETY: the caller is single-threaded, so that no lock is held in the copy, and the C library
     // brings itself up to date there.
     let pid = check(unsafe { libc::fork() }.into())?;
     if pid == 0 {
-        let code = child();
+        let code = child(ChildToken(PhantomData));
         // SAFETY: _exit(2) does not return and runs no handlers of the parent's copy.
         unsafe { libc::_exit(code.into()) }
     }

@@ -1,8 +1,9 @@
 //! The loop in which a monitor spends its life.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use carrier_sys::memory::ProgramPages;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -17,6 +18,9 @@ use crate::signals::signal_number;
 
 /// A terminal that no process has open is looked at again so often.
 const TERMINAL_PAUSE: Duration = Duration::from_millis(20);
+
+/// Whoever waits longer gives memory back meanwhile.
+const REST: Duration = Duration::from_millis(500);
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +86,10 @@ impl Monitor<'_> {
         until: Option<Instant>,
     ) -> Result<Vec<(Source, PollFlags)>, Error> {
         let mut sources = vec![Source::Signals];
-        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        let mut files = vec![(self.signals.as_fd(), PollFlags::IN)];
         let mut add = |source, file, flags| {
             sources.push(source);
-            fds.push(PollFd::from_borrowed_fd(file, flags));
+            files.push((file, flags));
         };
         if let Some(listener) = self.clients.listener() {
             add(Source::Listener, listener, PollFlags::IN);
@@ -115,12 +119,12 @@ impl Monitor<'_> {
         }
         let deadline = [self.stop.deadline(), until].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
+        let ready = match wait_long(&files, timeout) {
+            Err(Errno::INTR) => Vec::new(),
             Err(errno) => return Err(self.failed("wait for", errno)),
-        }
-        let happened = sources.into_iter().zip(fds.iter().map(PollFd::revents));
+            Ok(ready) => ready,
+        };
+        let happened = sources.into_iter().zip(ready);
         Ok(happened.filter(|(_, flags)| !flags.is_empty()).collect())
     }
 
@@ -303,4 +307,32 @@ impl Monitor<'_> {
             client.answer(answer::DONE, &[]);
         }
     }
+}
+
+/// poll(2), in little memory when it takes long.
+fn wait_long(
+    files: &[(BorrowedFd<'_>, PollFlags)],
+    timeout: Option<Duration>,
+) -> Result<Vec<PollFlags>, Errno> {
+    let mut fds: Vec<PollFd<'_>> = files
+        .iter()
+        .map(|(file, flags)| PollFd::from_borrowed_fd(*file, *flags))
+        .collect();
+    let mut wait = |timeout: Option<Duration>| {
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let ready = poll(&mut fds, timeout.as_ref())?;
+        Ok((ready > 0).then(|| fds.iter().map(PollFd::revents).collect()))
+    };
+    let is_long = timeout.is_none_or(|timeout| timeout > REST);
+    if !is_long {
+        return Ok(wait(timeout)?.unwrap_or_default());
+    }
+    if let Some(ready) = wait(Some(REST))? {
+        return Ok(ready);
+    }
+    let left = timeout.map(|timeout| timeout.saturating_sub(REST));
+    let rested = ProgramPages::find().and_then(|pages| pages.rest(files, left));
+    // Without rest, it waits as everybody does.
+    let left = rested.map_or(left, |()| Some(Duration::ZERO));
+    Ok(wait(left)?.unwrap_or_default())
 }
