@@ -399,6 +399,7 @@ impl Error {
             }
             Self::NotRunning(name) => format!("`carrier start {name}` starts it"),
             Self::Paused(name) => format!("`carrier unpause {name}` lets it go on"),
+            Self::NotPaused(name) => format!("`carrier pause {name}` holds it"),
             Self::CannotExec(error) => return error.hint(),
             Self::NoContainers => "`carrier run` makes one".to_owned(),
             Self::NoShell(name) => {

@@ -52,14 +52,18 @@ pub(crate) fn create(args: &ContainerArgs) -> Result<u8, Failure> {
 fn check(args: &RunArgs, options: &RunOptions) -> Result<(), Failure> {
     let container = &args.container;
     if args.detach && !container.attach.is_empty() {
-        return Err(Failure::usage("conflicting options: -a and -d"));
+        return Err(Failure::with_hint(
+            "conflicting options: -a and -d",
+            "leave -d out to attach, or `carrier attach` later",
+        ));
     }
     if !args.detach {
         require_terminal(container.interactive, container.tty)?;
     }
     if options.remove && options.restart != RestartPolicy::No {
-        return Err(Failure::usage(
+        return Err(Failure::with_hint(
             "conflicting options: cannot specify both --restart and --rm",
+            "a container that is removed cannot be started again: leave one of them out",
         ));
     }
     Ok(())
