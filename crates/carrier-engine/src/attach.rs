@@ -61,7 +61,7 @@ impl Engine {
         let record = self.container(word)?;
         let attachment = Attachment::open(options.clone(), record.streams.terminal)?;
         let peer = self.connect_attached(&record, options)?;
-        attachment.serve(peer)
+        self.see_to_the_end(&record, attachment.serve(peer)?)
     }
 
     pub(crate) fn connect_attached(

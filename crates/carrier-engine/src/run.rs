@@ -1,5 +1,8 @@
 //! The verbs that start containers.
 
+use std::time::{Duration, Instant};
+
+use carrier_runtime::state::ProcessIdentity;
 use carrier_store::ImageRecord;
 
 use crate::attach::{AttachOptions, Attachment, Ending};
@@ -8,7 +11,7 @@ use crate::error::Error;
 use crate::life::{Life, Status};
 use crate::monitor::{Start, Wanted};
 use crate::record::{ContainerRecord, RunOptions};
-use crate::stop::StopOptions;
+use crate::stop::{AFTER_KILL, StopOptions};
 
 impl Engine {
     /// Makes a container of `image`, runs it, and returns how it ended for whoever is attached to
@@ -27,7 +30,7 @@ impl Engine {
         let attachment = Attachment::open(options.clone(), record.streams.terminal)?;
         let started = self.launch(record, options.wanted, warn);
         match started {
-            Ok(peer) => attachment.serve(peer),
+            Ok(peer) => self.see_to_the_end(record, attachment.serve(peer)?),
             Err(error) => {
                 // The error that the user has to read is the first.
                 let _ = self.remove_files(record);
@@ -110,10 +113,33 @@ impl Engine {
         let attachment = Attachment::open(options.clone(), record.streams.terminal)?;
         match self.launch(&record, options.wanted, warn) {
             Err(Error::ContainerRuns(_)) => {
-                attachment.serve(self.connect_attached(&record, options)?)
+                let ending = attachment.serve(self.connect_attached(&record, options)?)?;
+                self.see_to_the_end(&record, ending)
             }
-            other => attachment.serve(other?),
+            other => self.see_to_the_end(&record, attachment.serve(other?)?),
         }
+    }
+
+    /// A container whose monitor was killed is buried by whoever was attached to it.
+    pub(crate) fn see_to_the_end(
+        &self,
+        record: &ContainerRecord,
+        ending: Ending,
+    ) -> Result<Ending, Error> {
+        if ending == Ending::Lost && self.store.container(&record.id).path().exists() {
+            // A process that is being killed closes its files first.
+            drop(self.seize(record)?);
+            let monitor = self.store.container(&record.id).read_state::<Life>()?;
+            let monitor = monitor.and_then(|life| life.monitor);
+            let deadline = Instant::now() + AFTER_KILL;
+            while monitor.as_ref().is_some_and(ProcessIdentity::is_alive)
+                && Instant::now() < deadline
+            {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            self.bury(record)?;
+        }
+        Ok(ending)
     }
 
     fn launch(

@@ -14,7 +14,7 @@ use crate::record::ContainerRecord;
 use crate::signals::signal_number;
 
 /// A program that is killed is gone after this time, unless the kernel holds it.
-const AFTER_KILL: Duration = Duration::from_secs(5);
+pub(crate) const AFTER_KILL: Duration = Duration::from_secs(5);
 
 /// How to end a program.
 #[derive(Clone, Copy, Debug, Default)]
