@@ -11,7 +11,7 @@ F ?= tar
 SKIPS := $(CURDIR)/target/skipped-tests
 LOG := target/test-summaries
 
-.PHONY: build demo test check unit e2e fuzz nightly test-vm bench bench-pull bench-exec bench-logs install clean help
+.PHONY: build demo test check docs unit e2e fuzz nightly test-vm bench bench-pull bench-exec bench-logs install clean help
 
 build: ## the release binary
 	cargo build --release --locked -p carrier
@@ -38,6 +38,9 @@ check: ## formatting, lints, dependency rules, documentation
 	cargo deny --locked check bans licenses sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 	scripts/house-rules.sh
+
+docs: ## the tables of docs/commands.md that are made from the grammar
+	CARRIER_WRITE_DOCS=1 cargo test --locked --quiet -p carrier the_manual_says_what_the_grammar_says
 
 unit: ## unit tests, in seconds
 	cargo nextest run --locked --workspace --exclude carrier-e2e

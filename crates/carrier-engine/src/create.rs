@@ -6,6 +6,7 @@ use carrier_store::ImageRecord;
 use crate::engine::{Engine, random};
 use crate::error::Error;
 use crate::etc_files::is_hostname;
+use crate::events::Event;
 use crate::moment::Moment;
 use crate::record::{ContainerRecord, RECORD_VERSION, RunOptions, arguments, environment};
 use crate::{names, spec};
@@ -31,7 +32,10 @@ impl Engine {
                 .store
                 .create_container(&record.id, &record.name, &record)
             {
-                Ok(_) => return Ok(record),
+                Ok(_) => {
+                    self.emit(&Event::container("create", &record));
+                    return Ok(record);
+                }
                 Err(carrier_store::Error::NameTaken { .. }) if options.name.is_none() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -71,6 +75,7 @@ fn record(
         name: random_name(false)?,
         created: Moment::now(),
         image: image.reference.clone(),
+        image_word: options.image_word.clone(),
         image_id: image.id.clone(),
         platform: image.platform.clone(),
         layers: image.config.rootfs.diff_ids.clone(),

@@ -78,6 +78,14 @@ impl Engine {
         Ok(process.filter(ProcessIdentity::is_alive))
     }
 
+    /// Whether there is a container that `word` names.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the beginning of an id has several meanings.
+    pub fn container_exists(&self, word: &str) -> Result<bool, Error> {
+        Ok(self.find_container(word)?.is_some())
+    }
+
     /// The containers, the youngest first. One that is removed meanwhile is left out, and so is one
     /// whose record is damaged: it must not hide the others.
     pub(crate) fn records(&self) -> Result<Vec<ContainerRecord>, Error> {
@@ -97,8 +105,10 @@ impl Engine {
         let read = |id: &ContainerId| self.store.container(id).read_record::<ContainerRecord>();
         if let Ok(name) = word.parse::<ContainerName>()
             && let Some(id) = self.store.container_named(&name)?
+            // A link that a crash in a rename has left is no name.
+            && let Some(record) = read(&id)?.filter(|record| record.name == name)
         {
-            return Ok(read(&id)?);
+            return Ok(Some(record));
         }
         if word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok(None);

@@ -115,6 +115,12 @@ pub enum Error {
     /// The container runs.
     #[error("container {0} is running")]
     ContainerRuns(String),
+    /// A container was to get the name that it has.
+    #[error("{0} is the container's name already: it cannot be renamed to the same name")]
+    SameName(carrier_spec::ContainerName),
+    /// A container that is removed when it ends was to be started again then.
+    #[error("restart policy cannot be updated because the container is removed when it ends")]
+    RestartAndRemove,
     /// There are no containers.
     #[error("there is no container")]
     NoContainers,
@@ -473,10 +479,14 @@ impl Error {
                     .to_owned()
             }
             Self::ImageDamaged { image, .. } => format!("`carrier pull {image}` repairs it"),
-            Self::Filter(_) => "filters are dangling=true|false, label=KEY[=VALUE], before=IMAGE, \
-                                since=IMAGE, until=TIME and reference=PATTERN; `image prune` knows \
-                                until, label and label!"
+            Self::Filter(_) => "containers have id, name, label, label!, status, exited, ancestor, \
+                                before, since, until, network, volume, expose, publish, health, \
+                                restart-policy and command; images dangling, label, before, since, \
+                                until and reference; events type, event, container, image and label; \
+                                `prune` knows until, label and label!"
                 .to_owned(),
+            Self::SameName(_) => "choose another name".to_owned(),
+            Self::RestartAndRemove => "make a container without --rm".to_owned(),
             _ => return None,
         })
     }

@@ -11,6 +11,7 @@ use carrier_store::{ImageRecord, LastName};
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::events::Event;
 
 pub use details::ImageDetails;
 pub(crate) use filter::split_filter;
@@ -28,7 +29,11 @@ impl Engine {
             return Err(Error::TagWithDigest(name.clone()));
         }
         let images = self.find_images(word)?.some(word)?;
-        self.store.tag_image(&distinct(images), name)?;
+        let images = distinct(images);
+        self.store.tag_image(&images, name)?;
+        if let Some(image) = images.first() {
+            self.emit(&Event::image("tag", image.id.0.as_str(), &name.familiar()));
+        }
         Ok(())
     }
 
@@ -56,6 +61,7 @@ impl Engine {
         taken.retain(|image| image.reference.as_ref().is_some_and(is_asked_for));
         let users = || self.image_users();
         let removed = self.store.remove_images(&taken, LastName::Keep, users)?;
+        self.emit_removed(&removed);
         let names = removed.untagged.into_iter();
         let mut names: Vec<Reference> = names.filter_map(|image| image.reference).collect();
         names.dedup();

@@ -24,6 +24,7 @@ mod health;
 mod host;
 mod identity;
 mod images;
+mod inspect;
 mod launch;
 mod life;
 mod list;
@@ -31,18 +32,22 @@ mod log;
 mod moment;
 mod monitor;
 mod names;
+mod processes;
 mod record;
 mod remove;
+mod rename;
 mod restart;
 mod run;
 mod shared_ids;
 mod signals;
 mod spec;
+mod stats;
 mod stop;
 mod subordinate;
 mod system;
 mod terminal;
 mod time;
+mod top;
 mod unpacker;
 
 pub use archive::{
@@ -67,13 +72,14 @@ pub use images::{
     FilterError, HistoryStep, ImageChange, ImageDetails, ImageFilter, Pruned, RemoveImageOptions,
 };
 pub use life::{Life, Status};
-pub use list::{ContainerSummary, ImageSummary};
+pub use list::{ContainerFilter, ContainerSize, ContainerSummary, ImageSummary};
 pub use log::{
     BadLogOption, BadSearch, LogConfig, LogDriver, LogFilter, LogLimits, LogOptions, LogRecord,
     LogSink, Stream as LogStream,
 };
 pub use moment::Moment;
 pub use monitor::Wanted;
+pub use processes::{ContainerProcess, boot_time};
 pub use record::{
     ContainerRecord, EnvironmentSetting, NetworkMode, RunOptions, SeccompChoice, SecurityOptions,
     Streams,
@@ -81,9 +87,12 @@ pub use record::{
 pub use remove::{RemoveOptions, Removed};
 pub use restart::{NoRestartPolicy, RestartPolicy};
 pub use signals::signal_number;
+pub use stats::{ContainerStats, Sample};
 pub use stop::{StopOptions, WaitCondition};
 pub use system::{
-    CheckOptions, CheckReport, ContainerUsage, ImageUsage, PrunedSystem, Usage, reset,
+    CheckOptions, CheckReport, ContainerUsage, ImageUsage, PrunedContainers, PrunedSystem, Usage,
+    reset,
 };
 pub use time::parse as parse_time;
+pub use top::ContainerProcesses;
 pub use unpacker::{LayerChannel, Unpacker};

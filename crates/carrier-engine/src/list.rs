@@ -1,8 +1,12 @@
 //! What there is: containers and images.
 
-use std::cmp::Reverse;
+mod filter;
+mod size;
 
-use carrier_spec::{ContainerId, ContainerName, Digest, ImageId, Platform, Reference};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use carrier_spec::{ContainerId, ContainerName, DiffId, Digest, ImageId, Platform, Reference};
 
 use crate::engine::Engine;
 use crate::error::Error;
@@ -10,6 +14,10 @@ use crate::images::ImageFilter;
 use crate::life::Life;
 use crate::moment::Moment;
 use crate::record::ContainerRecord;
+use crate::restart::RestartPolicy;
+
+pub use filter::ContainerFilter;
+pub use size::ContainerSize;
 
 /// One line about a container.
 #[derive(Clone, Debug)]
@@ -20,12 +28,34 @@ pub struct ContainerSummary {
     pub name: ContainerName,
     /// The name of the image, or its id.
     pub image: String,
+    /// The image, as it was when the container was made.
+    pub image_id: ImageId,
+    /// The image's layers, lowest first.
+    pub layers: Vec<DiffId>,
     /// Words of the command.
     pub command: Vec<String>,
     /// When it was made.
     pub created: Moment,
     /// How it is.
     pub life: Life,
+    /// The image's labels and the user's.
+    pub labels: BTreeMap<String, String>,
+    /// The network that it is in.
+    pub network: String,
+    /// Names of volumes, and directories of the host.
+    pub mounts: Vec<String>,
+    /// Ports that it says it listens on, such as `80/tcp`.
+    pub exposed: Vec<String>,
+    /// When it is started again.
+    pub restart: RestartPolicy,
+}
+
+impl ContainerSummary {
+    /// Docker's word for how well it is; nothing where nobody looks.
+    #[must_use]
+    pub fn health(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// One line about an image.
@@ -93,13 +123,20 @@ impl Engine {
     }
 }
 
-fn summary(record: ContainerRecord, life: Life) -> ContainerSummary {
+pub(crate) fn summary(record: ContainerRecord, life: Life) -> ContainerSummary {
     ContainerSummary {
         image: record.image_name(),
         id: record.id,
         name: record.name,
+        image_id: record.image_id,
+        layers: record.layers,
         command: record.arguments,
         created: record.created,
         life,
+        labels: record.labels,
+        network: record.network.name().to_owned(),
+        mounts: Vec::new(),
+        exposed: Vec::new(),
+        restart: record.restart,
     }
 }

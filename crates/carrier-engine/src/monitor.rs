@@ -22,6 +22,7 @@ use rustix::process::Signal;
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
+use crate::events::Event;
 use crate::fallback::FuseMount;
 use crate::life::{Life, Status};
 use crate::log::{Log, Origin};
@@ -250,6 +251,7 @@ impl<'a> Monitor<'a> {
         self.life.started = Some(Moment::now());
         self.write_pid(started.pid())?;
         self.write()?;
+        self.engine.emit(&Event::container("start", &self.record));
         if let Some(seconds) = self.record.timeout {
             self.stop
                 .at(since.checked_add(Duration::from_secs(seconds)));
@@ -284,6 +286,8 @@ impl<'a> Monitor<'a> {
         self.life.finished = Some(Moment::now());
         self.life.process = None;
         self.life.stopped |= self.stop.was_asked_for();
+        let event = Event::container("die", &self.record);
+        self.engine.emit(&event.with("exitCode", code.to_string()));
     }
 
     /// Waits before the next start, and tells those who are attached that this was the end.

@@ -17,6 +17,8 @@ pub(crate) const RECORD_VERSION: u32 = 1;
 /// What a user asks for with `run`.
 #[derive(Clone, Debug, Default)]
 pub struct RunOptions {
+    /// How the user calls the image.
+    pub image_word: Option<String>,
     /// Words behind the image: the command.
     pub command: Vec<String>,
     /// The container's name, else a random one.
@@ -155,6 +157,9 @@ pub struct ContainerRecord {
     pub created: Moment,
     /// The name of the image; none where it had none.
     pub image: Option<Reference>,
+    /// How the user called it.
+    #[serde(default)]
+    pub image_word: Option<String>,
     /// The image, as it was when the container was made.
     pub image_id: ImageId,
     /// What the image runs on.
@@ -215,9 +220,12 @@ pub struct ContainerRecord {
 }
 
 impl ContainerRecord {
-    /// The name of the image, or the beginning of its id.
+    /// The name of the image as the user wrote it, else its own or the beginning of its id.
     #[must_use]
     pub fn image_name(&self) -> String {
+        if let Some(word) = &self.image_word {
+            return word.clone();
+        }
         let name = self.image.as_ref().map(Reference::familiar);
         name.unwrap_or_else(|| self.image_id.0.short().to_owned())
     }

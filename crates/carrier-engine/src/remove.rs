@@ -7,6 +7,7 @@ use rustix::process::Signal;
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::events::Event;
 use crate::images::{ImageChange, RemoveImageOptions};
 use crate::life::Life;
 use crate::record::ContainerRecord;
@@ -129,6 +130,7 @@ impl Engine {
     /// Removes a container that does not run.
     pub(crate) fn remove_files(&self, record: &ContainerRecord) -> Result<(), Error> {
         let clean = self.store.remove_container(&record.id, &record.name)?;
+        self.emit(&Event::container("destroy", record));
         if clean { Ok(()) } else { self.sweep() }
     }
 

@@ -8,6 +8,7 @@ use carrier_store::ImageRecord;
 use crate::attach::{AttachOptions, Attachment, Ending};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::events::Event;
 use crate::life::{Life, Status};
 use crate::monitor::{Start, Wanted};
 use crate::record::{ContainerRecord, RunOptions};
@@ -95,7 +96,9 @@ impl Engine {
         self.host.own_ids()?;
         self.stop_container(&record, options)?;
         drop(self.seize(&record)?);
-        self.launch(&record, Wanted::empty(), warn).map(drop)
+        self.launch(&record, Wanted::empty(), warn)?;
+        self.emit(&Event::container("restart", &record));
+        Ok(())
     }
 
     /// Starts a container and attaches to it.

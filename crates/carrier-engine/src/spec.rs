@@ -33,7 +33,7 @@ pub(crate) struct Facts<'a> {
 }
 
 /// Hidden: each tells about the host or its other tenants. What a kernel does not have is skipped.
-const MASKED: [&str; 13] = [
+pub(crate) const MASKED: [&str; 13] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -49,7 +49,7 @@ const MASKED: [&str; 13] = [
     "/sys/fs/selinux",
 ];
 
-const READ_ONLY: [&str; 5] = [
+pub(crate) const READ_ONLY: [&str; 5] = [
     "/proc/bus",
     "/proc/fs",
     "/proc/irq",

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use crate::control::{self, Answer};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::events::Event;
 use crate::life::{Life, Status};
 use crate::monitor::request;
 use crate::record::ContainerRecord;
@@ -61,7 +62,10 @@ impl Engine {
         let signal = options.signal.unwrap_or_else(default);
         let seconds = options.timeout.or(record.stop_timeout).unwrap_or(DEFAULT);
         let patience = u64::try_from(seconds).ok().map(Duration::from_secs);
-        self.end(record, &life, signal, patience)
+        self.emit_kill(record, signal);
+        self.end(record, &life, signal, patience)?;
+        self.emit(&Event::container("stop", record));
+        Ok(())
     }
 
     /// Has the monitor end the program; a monitor that does not answer is ended too.
@@ -116,6 +120,7 @@ impl Engine {
         let is_final =
             signal == Signal::KILL.as_raw() || signal_number(&record.stop_signal) == Some(signal);
         let words = [u8::try_from(signal).unwrap_or_default(), is_final.into()];
+        self.emit_kill(&record, signal);
         if let Answer::Done = self.ask(&record, request::SIGNAL, &words)? {
             return Ok(());
         }
@@ -139,9 +144,18 @@ impl Engine {
             request::UNPAUSE
         };
         match self.ask(&record, what, &[])? {
-            Answer::Done => Ok(()),
+            Answer::Done => {
+                let action = if pause { "pause" } else { "unpause" };
+                self.emit(&Event::container(action, &record));
+                Ok(())
+            }
             _ => Err(Error::NotRunning(record.name.to_string())),
         }
+    }
+
+    fn emit_kill(&self, record: &ContainerRecord, signal: i32) {
+        let event = Event::container("kill", record);
+        self.emit(&event.with("signal", signal.to_string()));
     }
 
     /// Waits for a container, and returns the code that its program left with.
@@ -220,6 +234,8 @@ impl Engine {
             ..written.now()
         };
         container.write_state(&life)?;
+        let event = Event::container("die", record);
+        self.emit(&event.with("exitCode", life.code.to_string()));
         if record.remove {
             self.remove_files(record)?;
         }

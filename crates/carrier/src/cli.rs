@@ -1,27 +1,39 @@
 //! The grammar of the command line. Spellings and meanings are Docker's where Docker has them.
 
 pub(crate) mod boot;
+mod container;
 mod containers;
+#[cfg(test)]
+mod docs;
 pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod images;
+pub(crate) mod later;
 mod logs;
+pub(crate) mod observe;
 mod registry;
 mod run;
 pub(crate) mod system;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use container::{
+    ContainerNounArgs, ContainerVerb, ExistsContainerArgs, PruneContainersArgs,
+};
 pub(crate) use containers::{
     AttachCommandArgs, Condition, KillArgs, RestartArgs, StartArgs, StopArgs, TargetsArgs, WaitArgs,
 };
 use exec::{ExecArgs, ShellArgs, TerminalArgs};
 use files::{CopyArgs, DiffArgs};
 use images::{
-    ExportArgs, HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, ImportArgs, InspectArgs,
-    LoadArgs, RemoveImagesArgs, SaveArgs, SearchArgs, TagArgs, UntagArgs,
+    ExportArgs, HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, ImportArgs, LoadArgs,
+    RemoveImagesArgs, SaveArgs, SearchArgs, TagArgs, UntagArgs,
 };
 pub(crate) use logs::LogsArgs;
+use observe::{
+    ContainerListOptions, EventsArgs, InspectArgs, PortArgs, PsArgs, RenameArgs, StatsArgs,
+    TopArgs, UpdateArgs,
+};
 pub(crate) use registry::{
     AuthArgs, CompressionFormat, LoginArgs, LogoutArgs, PushArgs, SecretArgs, TlsArgs,
 };
@@ -86,6 +98,22 @@ pub(crate) enum Verb {
     /// List images and running containers
     #[command(visible_alias = "list")]
     Ls(ListArgs),
+    /// List containers
+    Ps(PsArgs),
+    /// Show the processes of a container
+    Top(TopArgs),
+    /// Show what containers use
+    Stats(StatsArgs),
+    /// Show where a container's ports are published
+    Port(PortArgs),
+    /// Give a container another name
+    Rename(RenameArgs),
+    /// Change what containers shall be
+    Update(UpdateArgs),
+    /// The verbs of containers
+    Container(ContainerNounArgs),
+    /// Show what happens to containers and images
+    Events(EventsArgs),
     /// Remove containers or images
     Rm(RemoveArgs),
     /// List images
@@ -96,7 +124,7 @@ pub(crate) enum Verb {
     Tag(TagArgs),
     /// Take names from an image
     Untag(UntagArgs),
-    /// Show all that is known about images
+    /// Show all that is known about containers and images
     Inspect(InspectArgs),
     /// Show how an image came to be
     History(HistoryArgs),
@@ -164,6 +192,9 @@ pub(crate) struct ListArgs {
     /// With -i, as for `carrier images`
     #[command(flatten)]
     pub(crate) list: ImageListOptions,
+    /// With -c, as for `carrier ps`
+    #[command(flatten)]
+    pub(crate) of_containers: ContainerListOptions,
 }
 
 #[derive(Args, Debug)]
@@ -174,6 +205,11 @@ pub(crate) struct RemoveArgs {
     /// Only containers: without a name, all of them
     #[arg(short, long = "all-containers", visible_alias = "containers")]
     pub(crate) containers: bool,
+    /// Also anonymous volumes of the containers: there are none yet
+    #[arg(short, long)]
+    pub(crate) volumes: bool,
+    #[arg(short, long, hide = true)]
+    pub(crate) link: bool,
     /// Containers by name or id, images by reference or id
     #[arg(value_name = "NAME|ID|IMAGE", required_unless_present = "containers")]
     pub(crate) words: Vec<String>,
@@ -194,6 +230,7 @@ mod tests {
 
     #[test]
     fn the_grammar_is_consistent() {
+        later::want(true);
         let mut command = Cli::command();
         command.build();
         command.debug_assert();
@@ -235,6 +272,24 @@ mod tests {
 
     #[test]
     fn unknown_options_are_refused() {
-        assert!(Cli::try_parse_from(["carrier", "run", "--frobnicate", "busybox"]).is_err());
+        assert!(later::parse(["carrier", "run", "--frobnicate", "busybox"]).is_err());
+    }
+
+    #[test]
+    fn what_comes_later_is_known_and_false_is_no_wish() {
+        for (words, wanted) in [
+            (&["-m", "1g"][..], true),
+            (&["--memory-swap", "-1"], true),
+            (&["-p", "80:80", "-v/a:/b"], true),
+            (&["--privileged"], true),
+            (&["--privileged=false"], false),
+            (&["--rm"], false),
+        ] {
+            let all = ["carrier", "run"].iter().chain(words).chain(&["x"]);
+            let Verb::Run(args) = later::parse(all).unwrap().command else {
+                panic!("{words:?}");
+            };
+            assert_eq!(args.container.later.check().is_err(), wanted, "{words:?}");
+        }
     }
 }

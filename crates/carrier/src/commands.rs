@@ -1,7 +1,9 @@
 //! The verbs, one file each.
 
 mod boot;
+mod container;
 mod containers;
+mod events;
 mod exec;
 mod files;
 mod images;
@@ -41,12 +43,20 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Logout(args) => login::logout(&args),
         Verb::Auth(args) => login::auth(&args),
         Verb::Ls(args) => ls::ls(&args),
+        Verb::Ps(args) => one(containers::ps(&args)),
+        Verb::Top(args) => one(containers::top(&args)),
+        Verb::Stats(args) => one(containers::stats(&args)),
+        Verb::Port(args) => one(containers::port(&args)),
+        Verb::Rename(args) => one(containers::rename(&args)),
+        Verb::Update(args) => one(containers::update(&args)),
+        Verb::Events(args) => one(events::events(&args)),
+        Verb::Container(args) => container::container(args.verb),
         Verb::Rm(args) => rm::rm(&args),
         Verb::Rmi(args) => images::rmi(&args),
         Verb::Images(args) => images::images(&args),
         Verb::Tag(args) => images::tag(&args),
         Verb::Untag(args) => images::untag(&args),
-        Verb::Inspect(args) => images::inspect(&args),
+        Verb::Inspect(args) => one(containers::inspect(&args)),
         Verb::History(args) => images::history(&args),
         Verb::Logs(args) => logs::logs(&args),
         Verb::Image(args) => images::image(&args),
@@ -57,10 +67,19 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Cp(args) => files::cp(&args),
         Verb::Diff(args) => files::diff(&args),
         Verb::Boot(args) => boot::boot(&args),
+        Verb::Info(args) if !args.words.is_empty() => one(containers::info(&args)),
         Verb::Info(args) => system::info(&args),
         Verb::System(args) => system::system(&args),
         Verb::Search(args) => images::search(&args),
     }
+}
+
+/// As in Docker, a verb that looks or changes one thing fails with 1: 125 is for those that run.
+fn one(outcome: Result<u8, Failure>) -> Result<u8, Failure> {
+    outcome.or_else(|failure| {
+        crate::report::tell(&failure);
+        Ok(1)
+    })
 }
 
 /// Prints results; a reader that has gone away is told nothing more, and is no error of ours.
@@ -72,5 +91,20 @@ fn print(text: &str) -> Result<(), Failure> {
             source: error,
         }),
         _ => Ok(()),
+    }
+}
+
+/// Prints one of many results at once; false when the reader has gone away.
+fn print_live(text: &str) -> Result<bool, Failure> {
+    let mut out = std::io::stdout();
+    let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match printed {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(source) => Err(Failure::File {
+            action: "write",
+            path: "standard output".to_owned(),
+            source,
+        }),
     }
 }

@@ -27,6 +27,14 @@ pub(crate) struct Listing<'a> {
 }
 
 impl Format {
+    /// Whether a template makes use of this field.
+    pub(crate) fn names(&self, field: &str) -> bool {
+        match self {
+            Self::Table(Some(template)) | Self::Template(template) => template.names(field),
+            Self::Table(None) | Self::Json => false,
+        }
+    }
+
     /// Reads the value of `--format`; without one, a table.
     pub(crate) fn parse(text: Option<&str>) -> Result<Self, Failure> {
         // A shell leaves these to the program, and Docker does this.
@@ -34,7 +42,7 @@ impl Format {
         let template = |text: &str| Template::parse(&unescape(text)).map_err(template_failure);
         Ok(match text {
             None | Some("" | "table") => Self::Table(None),
-            Some("json") => Self::Json,
+            Some("json" | "{{json .}}") => Self::Json,
             Some(text) => match text.strip_prefix("table ") {
                 Some(columns) => Self::Table(Some(template(columns.trim_start())?)),
                 None => Self::Template(template(text)?),
@@ -47,7 +55,7 @@ impl Listing<'_> {
     /// The list as text, a line for each row.
     pub(crate) fn print(self, format: &Format) -> Result<String, Failure> {
         match format {
-            Format::Json => Ok(self.rows.iter().map(|row| format!("{row}\n")).collect()),
+            Format::Json => Ok(self.rows.into_iter().map(without_methods).collect()),
             Format::Template(template) => {
                 let rows = self.rows.into_iter().map(harmless);
                 let lines = rows.map(|row| Ok(format!("{}\n", template.render(&row)?)));
@@ -60,7 +68,8 @@ impl Listing<'_> {
 
     fn default_table(self) -> String {
         let header = self.columns.iter().map(|column| self.header(column));
-        let mut lines: Vec<Vec<String>> = vec![header.map(ToOwned::to_owned).collect()];
+        let header = header.map(|name| name.as_str().unwrap_or_default().to_owned());
+        let mut lines: Vec<Vec<String>> = vec![header.collect()];
         let rows = self.rows.into_iter().map(harmless);
         lines.extend(rows.map(|row| {
             let cell = |column: &&str| row.get(*column).and_then(Value::as_str);
@@ -77,7 +86,7 @@ impl Listing<'_> {
         let header: Map<String, Value> = template
             .fields()
             .into_iter()
-            .map(|field| (field.to_owned(), self.header(field).into()))
+            .map(|field| (field.to_owned(), self.header(field)))
             .collect();
         let mut lines: Vec<Vec<String>> = vec![cells(&template.render(&header.into())?)];
         for row in self.rows {
@@ -86,14 +95,27 @@ impl Listing<'_> {
         Ok(lay_out(&lines))
     }
 
-    fn header<'a>(&'a self, field: &'a str) -> &'a str {
+    fn header(&self, field: &str) -> Value {
+        if field == METHOD {
+            return Value::Null;
+        }
         let known = self.headers.iter().find(|(name, _)| *name == field);
-        known.map_or(field, |(_, header)| header)
+        known.map_or(field, |(_, header)| header).into()
     }
 }
 
+/// What templates can call with a word: no field of JSON.
+const METHOD: &str = "Label";
+
+fn without_methods(mut row: Value) -> String {
+    if let Some(fields) = row.as_object_mut() {
+        fields.remove(METHOD);
+    }
+    format!("{row}\n")
+}
+
 /// Texts of an image have no power over the terminal.
-fn harmless(value: Value) -> Value {
+pub(crate) fn harmless(value: Value) -> Value {
     match value {
         Value::String(text) => printable(&text).into(),
         Value::Array(items) => items.into_iter().map(harmless).collect(),

@@ -14,8 +14,6 @@ mod template;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     // In a container of the embedded image this program is the container's.
     if hello::is_asked_for() {
@@ -27,7 +25,7 @@ fn main() -> ExitCode {
     if let Some(words) = oci::words_for_runtime(std::env::args_os()) {
         return oci::main(words);
     }
-    match cli::Cli::try_parse() {
+    match cli::later::parse(std::env::args_os()) {
         Ok(cli) => report::exit(commands::dispatch(cli.command)),
         Err(error) => report::usage(&error),
     }

@@ -35,47 +35,65 @@ pub(crate) fn lay_out(lines: &[Vec<String>]) -> String {
     text
 }
 
-/// Bytes in decimal units with three digits, Docker's `HumanSize`.
+/// Bytes in decimal units with three digits, Docker's `HumanSizeWithPrecision(3)`.
 pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+    scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB", "PB"], 3)
+}
+
+/// Bytes in decimal units with four digits, Docker's `HumanSize`.
+pub(crate) fn reclaimed(bytes: u64) -> String {
+    scaled(bytes, 1000.0, &["B", "kB", "MB", "GB", "TB", "PB"], 4)
+}
+
+/// Bytes in binary units with four digits, Docker's `BytesSize`.
+pub(crate) fn binary_size(bytes: u64) -> String {
+    scaled(bytes, 1024.0, &["B", "KiB", "MiB", "GiB", "TiB", "PiB"], 4)
+}
+
+/// A number as Go's `%.4g` prints it, with a unit that makes it small.
+fn scaled(bytes: u64, base: f64, units: &[&str; 6], digits: usize) -> String {
     let mut unit = 0;
-    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+    #[allow(clippy::cast_precision_loss, reason = "few digits are shown")]
     let mut value = bytes as f64;
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
+    while value >= base && unit + 1 < units.len() {
+        value /= base;
         unit += 1;
     }
-    let digits = match value {
-        value if unit == 0 || value >= 99.95 => 0,
-        value if value >= 9.995 => 1,
-        _ => 2,
-    };
-    let number = format!("{value:.digits$}");
+    // Digits before the point, after rounding to as many as are shown.
+    let mut whole = 1;
+    let mut bound = 10.0 - 0.5 / 10f64.powi(i32::try_from(digits).unwrap_or(0) - 1);
+    while value >= bound && whole < digits {
+        bound *= 10.0;
+        whole += 1;
+    }
+    let decimals = if unit == 0 { 0 } else { digits - whole };
+    let number = format!("{value:.decimals$}");
     let number = if number.contains('.') {
         number.trim_end_matches('0').trim_end_matches('.')
     } else {
         &number
     };
-    format!("{number}{}", UNITS.get(unit).unwrap_or(&"B"))
+    format!("{number}{}", units.get(unit).unwrap_or(&"B"))
 }
 
 /// How long ago something was, Docker's `HumanDuration`.
 pub(crate) fn ago(seconds: u64) -> String {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
-    const DAY: u64 = 24 * HOUR;
+    const HOUR: u64 = 3600;
+    const DAY: u64 = 24;
+    // Hours are rounded, all others are cut.
+    let hours = (seconds + HOUR / 2) / HOUR;
     match seconds {
         0 => "Less than a second".to_owned(),
         1 => "1 second".to_owned(),
-        _ if seconds < MINUTE => format!("{seconds} seconds"),
-        _ if seconds < 2 * MINUTE => "About a minute".to_owned(),
-        _ if seconds < HOUR => format!("{} minutes", seconds / MINUTE),
-        _ if seconds < 2 * HOUR => "About an hour".to_owned(),
-        _ if seconds < 2 * DAY => format!("{} hours", seconds / HOUR),
-        _ if seconds < 14 * DAY => format!("{} days", seconds / DAY),
-        _ if seconds < 60 * DAY => format!("{} weeks", seconds / DAY / 7),
-        _ if seconds < 730 * DAY => format!("{} months", seconds / DAY / 30),
-        _ => format!("{} years", seconds / DAY / 365),
+        _ if seconds < 60 => format!("{seconds} seconds"),
+        _ if seconds < 120 => "About a minute".to_owned(),
+        _ if seconds < HOUR => format!("{} minutes", seconds / 60),
+        _ if hours == 1 => "About an hour".to_owned(),
+        _ if hours < 2 * DAY => format!("{hours} hours"),
+        _ if hours < 14 * DAY => format!("{} days", hours / DAY),
+        _ if hours < 60 * DAY => format!("{} weeks", hours / DAY / 7),
+        _ if hours < 730 * DAY => format!("{} months", hours / DAY / 30),
+        _ => format!("{} years", seconds / HOUR / DAY / 365),
     }
 }
 
@@ -105,6 +123,16 @@ mod tests {
         ] {
             assert_eq!(size(bytes), shown);
         }
+        for (bytes, shown) in [(1_234_567, "1.235MB"), (999_960, "1000kB"), (0, "0B")] {
+            assert_eq!(reclaimed(bytes), shown);
+        }
+        for (bytes, shown) in [
+            (1023, "1023B"),
+            (1_572_864, "1.5MiB"),
+            (99_999_999, "95.37MiB"),
+        ] {
+            assert_eq!(binary_size(bytes), shown);
+        }
     }
 
     #[test]
@@ -113,7 +141,10 @@ mod tests {
             (0, "Less than a second"),
             (2, "2 seconds"),
             (90, "About a minute"),
+            (3600, "About an hour"),
+            (5400, "2 hours"),
             (7200, "2 hours"),
+            (47 * 3600 + 1800, "2 days"),
             (3 * 86_400, "3 days"),
         ] {
             assert_eq!(ago(seconds), shown);

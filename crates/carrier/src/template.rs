@@ -90,6 +90,11 @@ impl Template {
         evaluate::render(&self.nodes, data)
     }
 
+    /// Whether a field is named anywhere.
+    pub(crate) fn names(&self, field: &str) -> bool {
+        any_names(&self.nodes, field)
+    }
+
     /// The names of the fields at the top, in the order of their appearance.
     pub(crate) fn fields(&self) -> Vec<&str> {
         let outputs = self.nodes.iter().filter_map(|node| match node {
@@ -102,6 +107,39 @@ impl Template {
         });
         first.map(String::as_str).collect()
     }
+}
+
+fn any_names(nodes: &[Node], field: &str) -> bool {
+    let any = |nodes: &[Node]| any_names(nodes, field);
+    nodes.iter().any(|node| match node {
+        Node::Text(_) => false,
+        Node::Output(pipeline) | Node::Assign(_, pipeline) => pipeline_names(pipeline, field),
+        Node::If(branches, otherwise) => {
+            let branch = |(pipeline, body): &(Pipeline, Vec<Node>)| {
+                pipeline_names(pipeline, field) || any(body)
+            };
+            branches.iter().any(branch) || any(otherwise)
+        }
+        Node::With(pipeline, body, otherwise) => {
+            pipeline_names(pipeline, field) || any(body) || any(otherwise)
+        }
+        Node::Range {
+            over,
+            body,
+            otherwise,
+            ..
+        } => pipeline_names(over, field) || any(body) || any(otherwise),
+    })
+}
+
+fn pipeline_names(pipeline: &Pipeline, field: &str) -> bool {
+    pipeline.iter().flatten().any(|operand| match operand {
+        Operand::Field(path) | Operand::Variable(_, path) => path.iter().any(|name| name == field),
+        Operand::Group(inner, path) => {
+            path.iter().any(|name| name == field) || pipeline_names(inner, field)
+        }
+        Operand::Literal(_) | Operand::Function(_) => false,
+    })
 }
 
 #[cfg(test)]

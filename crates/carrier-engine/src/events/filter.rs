@@ -97,11 +97,11 @@ fn is_image(event: &Event, word: &str) -> bool {
         EventKind::Image => "name",
     };
     let name = event.actor.attributes.get(attribute);
+    let wanted = word.parse::<Reference>().map(|name| name.familiar());
     let is_name = name.is_some_and(|name| {
-        name == word
-            || name
-                .parse::<Reference>()
-                .is_ok_and(|name| name.familiar_name() == word)
+        let parsed = name.parse::<Reference>().ok();
+        let parsed = parsed.map(|name| (name.familiar(), name.familiar_name()));
+        parsed.is_some_and(|(whole, bare)| bare == word || wanted == Ok(whole)) || name == word
     });
     let id = event
         .actor

@@ -34,11 +34,14 @@ pub enum FilterError {
     /// An unknown name.
     #[error("invalid filter '{0}'")]
     Unknown(String),
+    /// It is about things that there are not.
+    #[error("filter '{0}': {1} are not available in this version")]
+    NotAvailable(&'static str, &'static str),
     /// A value that makes no sense.
     #[error("invalid filter '{name}={value}'")]
     BadValue {
         /// The filter.
-        name: &'static str,
+        name: String,
         /// What was said.
         value: String,
     },
@@ -115,8 +118,8 @@ impl ImageFilter {
     }
 
     fn add(&mut self, name: &str, value: &str) -> Result<(), FilterError> {
-        let bad = |name| FilterError::BadValue {
-            name,
+        let bad = |name: &str| FilterError::BadValue {
+            name: name.to_owned(),
             value: value.to_owned(),
         };
         match name {

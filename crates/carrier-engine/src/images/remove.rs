@@ -5,6 +5,7 @@ use carrier_store::{ImageRecord, LastName, RemovedImages, digest_of};
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::events::Event;
 use crate::images::filter::ImageFilter;
 
 /// What `rmi` may do.
@@ -115,7 +116,19 @@ impl Engine {
         if removed.needs_sweep {
             self.sweep()?;
         }
+        self.emit_removed(&removed);
         Ok(removed)
+    }
+
+    /// Docker tells the id in place of the name that is gone.
+    pub(super) fn emit_removed(&self, removed: &RemovedImages) {
+        let lists = [("untag", &removed.untagged), ("delete", &removed.deleted)];
+        for (action, images) in lists {
+            for image in images {
+                let id = image.id.to_string();
+                self.emit(&Event::image(action, &id, &id));
+            }
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::images::{ImageChange, ImageFilter};
-use crate::life::Status;
+use crate::life::{Life, Status};
+use crate::list::{ContainerFilter, summary};
 use crate::record::ContainerRecord;
 
 /// What was removed.
@@ -17,7 +18,53 @@ pub struct PrunedSystem {
     pub bytes: u64,
 }
 
+/// What `container prune` removed.
+#[derive(Clone, Debug, Default)]
+pub struct PrunedContainers {
+    /// Ids of containers.
+    pub ids: Vec<String>,
+    /// Bytes of files that are gone.
+    pub bytes: u64,
+}
+
 impl Engine {
+    /// Removes the containers that do not run and that `filter` lets pass.
+    ///
+    /// # Errors
+    /// When the store cannot be read or changed; what was removed by then is gone.
+    pub fn prune_containers(&self, filter: &ContainerFilter) -> Result<PrunedContainers, Error> {
+        let mut records = self.records()?;
+        let mut kept = Ok(());
+        records.retain(|record| {
+            let is_idle = self.is_idle(record).unwrap_or_else(|error| {
+                kept = Err(error);
+                false
+            });
+            is_idle && filter.accepts(&summary(record.clone(), Life::default()))
+        });
+        kept?;
+        let mut pruned = PrunedContainers::default();
+        for (record, size) in records.iter().zip(self.sizes_of(&records)?) {
+            let Some(_lock) = self.store.container(&record.id).try_lock()? else {
+                continue;
+            };
+            self.remove_files(record)?;
+            pruned.bytes += size.written;
+            pruned.ids.push(record.id.to_string());
+        }
+        self.sweep()?;
+        Ok(pruned)
+    }
+
+    /// Whether nobody is about to start it either.
+    fn is_idle(&self, record: &ContainerRecord) -> Result<bool, Error> {
+        Ok(match self.life(record)?.status {
+            Status::Exited => true,
+            Status::Created => !self.is_young(record),
+            _ => false,
+        })
+    }
+
     /// Removes containers that do not run, images without a name or, with `all`, that no container
     /// was made of, and what no image needs.
     ///
@@ -25,22 +72,9 @@ impl Engine {
     /// When the store cannot be read or changed; what was removed by then is gone.
     pub fn prune_system(&self, all: bool) -> Result<PrunedSystem, Error> {
         let mut pruned = PrunedSystem::default();
-        let records = self.records()?;
-        let sizes = self.usage()?.containers;
-        for record in records {
-            match self.life(&record)?.status {
-                Status::Exited => {}
-                Status::Created if !self.is_young(&record) => {}
-                _ => continue,
-            }
-            let Some(_lock) = self.store.container(&record.id).try_lock()? else {
-                continue;
-            };
-            let size = sizes.iter().find(|one| one.summary.id == record.id);
-            pruned.bytes += size.map_or(0, |one| one.bytes);
-            self.remove_files(&record)?;
-            pruned.containers.push(record.id.to_string());
-        }
+        let containers = self.prune_containers(&ContainerFilter::default())?;
+        pruned.bytes += containers.bytes;
+        pruned.containers = containers.ids;
         let images = self.prune_images(all, &ImageFilter::default())?;
         pruned.bytes += images.bytes;
         pruned.images = images.changes;

@@ -127,22 +127,6 @@ pub(crate) struct InspectImagesArgs {
 }
 
 #[derive(Args, Debug)]
-pub(crate) struct InspectArgs {
-    /// What the words name
-    #[arg(long = "type", value_enum, value_name = "TYPE")]
-    pub(crate) kind: Option<ObjectKind>,
-    #[command(flatten)]
-    pub(crate) images: InspectImagesArgs,
-}
-
-/// What can be inspected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ObjectKind {
-    /// Images.
-    Image,
-}
-
-#[derive(Args, Debug)]
 pub(crate) struct HistoryArgs {
     /// Do not shorten commands and ids
     #[arg(long)]

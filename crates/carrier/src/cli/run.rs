@@ -2,6 +2,7 @@
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::later::LaterArgs;
 use super::registry::TlsArgs;
 
 #[derive(Args, Debug)]
@@ -148,6 +149,9 @@ pub(crate) struct ContainerArgs {
     /// Remove a container of the same name first
     #[arg(long)]
     pub(crate) replace: bool,
+    /// What is not done yet
+    #[command(flatten)]
+    pub(crate) later: LaterArgs,
     /// The image, then the program and its arguments: nothing behind the image is ours
     #[arg(
         required = true,

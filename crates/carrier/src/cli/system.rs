@@ -27,6 +27,9 @@ pub(crate) struct InfoArgs {
     /// "json" or a Go template
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
+    /// Show all that is known about these containers and images instead, as `inspect` does
+    #[arg(value_name = "NAME|ID|IMAGE")]
+    pub(crate) words: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -1,8 +1,13 @@
 //! The verbs of a container's life, each for several containers: one that fails does not keep the
 //! others from their turn.
 
+mod change;
+mod describe;
 mod life;
+mod ps;
+mod stats;
 mod streams;
+mod top;
 
 use carrier_engine::Engine;
 
@@ -10,8 +15,13 @@ use super::print;
 use crate::cli::TargetsArgs;
 use crate::report::{Failure, tell};
 
+pub(crate) use change::{port, rename, update};
+pub(crate) use describe::{info, inspect, inspect_containers};
 pub(crate) use life::{kill, pause, restart, stop, wait};
+pub(crate) use ps::{command, created, ps, status, table};
+pub(crate) use stats::stats;
 pub(crate) use streams::{attach, attach_options, code_of, start};
+pub(crate) use top::top;
 
 /// Does something with each container and prints its name; the exit code tells of failures.
 fn each(words: &[String], mut act: impl FnMut(&str) -> Result<(), Failure>) -> Result<u8, Failure> {

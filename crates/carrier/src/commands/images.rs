@@ -13,7 +13,7 @@ use crate::cli::images::{ExistsArgs, ImageArgs, ImageVerb, SearchArgs, TagArgs, 
 use crate::report::Failure;
 
 pub(crate) use archive::{export, import, load, save};
-pub(crate) use describe::{history, inspect, inspect_images};
+pub(crate) use describe::{history, inspect_images, print_descriptions};
 pub(crate) use list::{images, table};
 pub(crate) use remove::{print_changes, prune, rmi};
 

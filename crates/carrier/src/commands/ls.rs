@@ -1,95 +1,68 @@
 //! `carrier ls`
 
-use carrier_engine::{ContainerSummary, Engine, Moment, Status};
+use carrier_engine::Engine;
 
-use super::{images, print};
+use super::{containers, images, print};
 use crate::cli::ListArgs;
+use crate::cli::observe::{ContainerListOptions, PsArgs};
 use crate::report::Failure;
-use crate::table::{ago, layout};
-
-/// Longer commands are cut, as Docker does.
-const COMMAND_WIDTH: usize = 20;
 
 pub(crate) fn ls(args: &ListArgs) -> Result<u8, Failure> {
+    let with_images = args.images || !args.containers;
+    let with_containers = args.containers || !args.images;
+    check(args, with_images, with_containers)?;
     let engine = Engine::open()?;
     engine.repair()?;
-    let both = !args.images && !args.containers;
-    let is_for_images =
-        args.list.digests || !args.list.filter.is_empty() || args.list.format.is_some();
-    if is_for_images && (!args.images || args.containers) {
-        return Err(Failure::with_hint(
-            "--digests, --filter and --format are for images",
-            "add -i, or use `carrier images`",
-        ));
-    }
     let mut parts = Vec::new();
-    if args.images || both {
+    if with_images {
         parts.push(images::table(&engine, &args.list, None, args.quiet)?);
     }
-    if args.containers || both {
-        parts.push(containers(&engine.containers(args.all)?, args.quiet));
+    if with_containers {
+        parts.push(containers::table(&engine, &of_containers(args))?);
     }
     print(&parts.join(if args.quiet { "" } else { "\n" }))?;
     Ok(0)
 }
 
-fn containers(containers: &[ContainerSummary], quiet: bool) -> String {
-    if quiet {
-        return containers
-            .iter()
-            .map(|one| format!("{}\n", one.id.short()))
-            .collect();
+/// Refuses what would mean something for one of two tables only.
+fn check(args: &ListArgs, with_images: bool, with_containers: bool) -> Result<(), Failure> {
+    let ContainerListOptions {
+        last,
+        latest,
+        size,
+        noheading,
+        sort,
+    } = &args.of_containers;
+    let of_containers = last.is_some() || *latest || *size || *noheading || sort.is_some();
+    if with_images && of_containers {
+        return Err(Failure::with_hint(
+            "--last, --latest, --size, --noheading and --sort are for containers",
+            "add -c, or use `carrier ps`",
+        ));
     }
-    let row = |one: &ContainerSummary| {
-        [
-            one.id.short().to_owned(),
-            one.image.clone(),
-            command(&one.command),
-            created(one),
-            status(one),
-            one.name.to_string(),
-        ]
-    };
-    let rows: Vec<_> = containers.iter().map(row).collect();
-    layout(
-        [
-            "CONTAINER ID",
-            "IMAGE",
-            "COMMAND",
-            "CREATED",
-            "STATUS",
-            "NAMES",
-        ],
-        &rows,
-    )
+    if with_containers && args.list.digests {
+        return Err(Failure::with_hint(
+            "--digests is for images",
+            "add -i, or use `carrier images`",
+        ));
+    }
+    let of_one = !args.list.filter.is_empty() || args.list.format.is_some();
+    if with_images && with_containers && of_one {
+        return Err(Failure::with_hint(
+            "--filter and --format are for one table",
+            "add -i for images or -c for containers",
+        ));
+    }
+    Ok(())
 }
 
-pub(super) fn status(container: &ContainerSummary) -> String {
-    let life = &container.life;
-    let since = |moment: Option<Moment>| ago(moment.unwrap_or_default().elapsed().as_secs());
-    match life.status {
-        Status::Created => "Created".to_owned(),
-        Status::Running => format!("Up {}", since(life.started)),
-        Status::Paused => format!("Up {} (Paused)", since(life.started)),
-        Status::Restarting => {
-            format!("Restarting ({}) {} ago", life.code, since(life.finished))
-        }
-        Status::Exited => match life.finished {
-            Some(finished) => format!("Exited ({}) {} ago", life.code, since(Some(finished))),
-            None => format!("Exited ({})", life.code),
-        },
+fn of_containers(args: &ListArgs) -> PsArgs {
+    PsArgs {
+        all: args.all,
+        quiet: args.quiet,
+        list: args.of_containers.clone(),
+        filter: args.list.filter.clone(),
+        format: args.list.format.clone(),
+        no_trunc: args.list.no_trunc,
     }
-}
-
-pub(super) fn command(words: &[String]) -> String {
-    let whole = words.join(" ");
-    if whole.chars().count() <= COMMAND_WIDTH {
-        return format!("\"{whole}\"");
-    }
-    let cut: String = whole.chars().take(COMMAND_WIDTH - 1).collect();
-    format!("\"{cut}…\"")
-}
-
-pub(super) fn created(container: &ContainerSummary) -> String {
-    format!("{} ago", ago(container.created.elapsed().as_secs()))
 }

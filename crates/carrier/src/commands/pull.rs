@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use carrier_engine::{Engine, Unpacker};
+use carrier_engine::{Engine, Event, Unpacker};
 use carrier_registry::{LayerChannel, LayerSink, PullOptions, Pulled};
 use carrier_spec::{Compression, Platform, Reference};
 
@@ -110,6 +110,8 @@ pub(super) fn fetch(engine: &Engine, request: &Request, quiet: bool) -> Result<P
         &sink,
         &*progress,
     )?;
+    let name = request.reference.familiar();
+    engine.emit(&Event::image("pull", &name, &name));
     if let Some(warning) = &pulled.warning {
         progress::warn(warning);
     }

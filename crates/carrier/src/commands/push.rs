@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use carrier_engine::Engine;
+use carrier_engine::{Engine, Event};
 use carrier_registry::{PushOptions, Pushed, Recompress};
 use carrier_spec::{Compression, Platform, Reference};
 use carrier_store::ImageRecord;
@@ -81,6 +81,8 @@ fn push_one(
 ) -> Result<Pushed, Failure> {
     let progress = progress::of_push(args.quiet);
     let pushed = carrier_registry::push(engine.store(), image, destination, options, &*progress)?;
+    let name = destination.familiar();
+    engine.emit(&Event::image("push", &name, &name));
     if args.quiet {
         print(&format!("{destination}\n"))?;
     } else {

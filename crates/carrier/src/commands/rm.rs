@@ -5,9 +5,13 @@ use carrier_engine::{Engine, RemoveOptions, Removed};
 use super::images::print_changes;
 use super::print;
 use crate::cli::RemoveArgs;
+use crate::cli::later::refuse;
 use crate::report::{Failure, tell};
 
 pub(crate) fn rm(args: &RemoveArgs) -> Result<u8, Failure> {
+    if args.link {
+        return Err(refuse("rm", "link"));
+    }
     let engine = Engine::open()?;
     engine.repair()?;
     if args.words.is_empty() {

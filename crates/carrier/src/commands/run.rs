@@ -204,7 +204,9 @@ fn image(engine: &Engine, args: &ContainerArgs, word: &str) -> Result<ImageRecor
 
 /// Turns the command line into what the engine wants.
 fn options(args: &ContainerArgs) -> Result<RunOptions, Failure> {
+    args.later.check()?;
     Ok(RunOptions {
+        image_word: args.image_and_command.first().cloned(),
         command: args.image_and_command.iter().skip(1).cloned().collect(),
         name: args
             .name

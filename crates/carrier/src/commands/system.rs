@@ -13,7 +13,7 @@ pub(super) use info::info;
 
 use crate::cli::system::{PruneArgs, ResetArgs, SystemArgs, SystemVerb};
 use crate::report::Failure;
-use crate::table::size;
+use crate::table::reclaimed;
 
 pub(crate) fn system(args: &SystemArgs) -> Result<u8, Failure> {
     match &args.verb {
@@ -57,7 +57,10 @@ fn prune(args: &PruneArgs) -> Result<u8, Failure> {
         });
         print(&format!("Deleted Images:\n{}\n", lines.collect::<String>()))?;
     }
-    print(&format!("Total reclaimed space: {}\n", size(pruned.bytes)))?;
+    print(&format!(
+        "Total reclaimed space: {}\n",
+        reclaimed(pruned.bytes)
+    ))?;
     Ok(0)
 }
 

@@ -110,6 +110,11 @@ impl Scope {
                 call(name, &values)
             }
             [operand] if piped.is_none() => self.operand(operand, dot),
+            [method @ Operand::Field(_), arguments @ ..] if piped.is_none() => {
+                let arguments = arguments.iter().map(|operand| self.operand(operand, dot));
+                let arguments: Vec<Value> = arguments.collect::<Result<_, _>>()?;
+                method_call(self.operand(method, dot)?, arguments)
+            }
             _ => Err(TemplateError::Unexpected(
                 "argument behind what is no function".to_owned(),
             )),
@@ -130,6 +135,24 @@ impl Scope {
             Operand::Function(name) => call(name, &[]),
             Operand::Group(pipeline, path) => field(&self.pipeline(pipeline, dot)?, path),
         }
+    }
+}
+
+/// `.Label "a.b"`: what a map has by that name. In a table's header there is nothing to look into, and
+/// Docker shows the end of the name.
+fn method_call(map: Value, arguments: Vec<Value>) -> Result<Value, TemplateError> {
+    match (&map, arguments.as_slice()) {
+        (Value::Null, [Value::String(name)]) => {
+            let end = name.rsplit('.').next().unwrap_or_default();
+            Ok(end.replace(['-', '_'], " ").into())
+        }
+        (Value::Object(_), [_]) => {
+            let all: Vec<Value> = std::iter::once(map).chain(arguments).collect();
+            call("index", &all)
+        }
+        _ => Err(TemplateError::Unexpected(
+            "argument behind what is no function".to_owned(),
+        )),
     }
 }
 

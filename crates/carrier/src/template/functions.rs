@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::TemplateError;
 
-const FUNCTIONS: [&str; 22] = [
+const FUNCTIONS: [&str; 23] = [
     "and", "eq", "ge", "gt", "index", "join", "json", "le", "len", "lower", "lt", "ne", "not",
-    "or", "pad", "print", "printf", "println", "split", "title", "truncate", "upper",
+    "or", "pad", "print", "printf", "println", "slice", "split", "title", "truncate", "upper",
 ];
 
 pub(super) fn is_function(name: &str) -> bool {
@@ -43,6 +43,7 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, TemplateErr
         }
         ("pad", [value, before, after]) => pad(&text(value), before, after),
         ("len", [value]) => length(value),
+        ("slice", [value, bounds @ ..]) => slice(value, bounds),
         ("not", [value]) => Some((!is_true(value)).into()),
         ("and", [first, rest @ ..]) => {
             let until =
@@ -101,6 +102,31 @@ fn index(value: &Value, keys: &[Value]) -> Option<Value> {
         };
     }
     Some(value.clone())
+}
+
+/// A part of a text, in bytes, or of a list: from the first bound to before the second.
+fn slice(value: &Value, bounds: &[Value]) -> Option<Value> {
+    let bound = |at: usize| usize::try_from(bounds.get(at)?.as_u64()?).ok();
+    let start = if bounds.is_empty() { 0 } else { bound(0)? };
+    match value {
+        Value::String(text) => {
+            let end = if bounds.len() > 1 {
+                bound(1)?
+            } else {
+                text.len()
+            };
+            text.get(start..end).map(Value::from)
+        }
+        Value::Array(items) => {
+            let end = if bounds.len() > 1 {
+                bound(1)?
+            } else {
+                items.len()
+            };
+            items.get(start..end).map(|part| part.to_vec().into())
+        }
+        _ => None,
+    }
 }
 
 fn title(text: &str) -> String {

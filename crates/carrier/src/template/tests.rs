@@ -56,6 +56,8 @@ fn templates_print_what_go_prints() {
         ("a {{- /* a comment }} */ -}} b", "ab"),
         ("a  {{- .Size -}}  b", "a7b"),
         ("{{.None}}", "<no value>"),
+        (r#"{{.Config.Labels "b.c"}}{{.Config.Labels "no"}}"#, "x"),
+        (r#"{{slice .Id 7}} {{slice .Id 0 3}}"#, "12 sha"),
         (r#"{{"}}"}}{{`a"b`}}{{"\t\u00e9"}}"#, "}}a\"b\té"),
         (
             r#"{{printf "%s-%d %q%%" .Id .Size "x"}}"#,
@@ -129,4 +131,20 @@ fn no_template_ends_the_program() {
 fn a_template_knows_its_columns() {
     let template = Template::parse("{{.ID}}\t{{.Repository}}:{{.Tag | upper}}").unwrap();
     assert_eq!(template.fields(), ["ID", "Repository", "Tag"]);
+}
+
+#[test]
+fn a_field_is_found_wherever_it_is_named() {
+    for (template, expected) in [
+        ("{{.Size}}", true),
+        (
+            "{{if .Yes}}{{range .All}}{{printf \"%s\" .Size}}{{end}}{{end}}",
+            true,
+        ),
+        ("{{with (index .All 0).Size}}x{{end}}", true),
+        ("Size {{.ID}}", false),
+    ] {
+        let parsed = Template::parse(template).unwrap();
+        assert_eq!(parsed.names("Size"), expected, "{template}");
+    }
 }

@@ -5,7 +5,9 @@ use std::io::{self, BufWriter, Read};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use carrier_engine::{ArchiveFormat, Engine, ImportOptions, LoadOptions, Loaded, SaveOptions};
+use carrier_engine::{
+    ArchiveFormat, Engine, Event, ImportOptions, LoadOptions, Loaded, SaveOptions,
+};
 use carrier_spec::Reference;
 use rustix::termios::isatty;
 
@@ -30,6 +32,9 @@ pub(crate) fn save(args: &SaveArgs) -> Result<u8, Failure> {
         let output = BufWriter::with_capacity(BUFFER, output);
         Ok(engine.save(&args.words, &options, output)?)
     })?;
+    for word in &args.words {
+        engine.emit(&Event::image("save", word, word));
+    }
     Ok(0)
 }
 
@@ -72,7 +77,9 @@ pub(crate) fn import(args: &ImportArgs) -> Result<u8, Failure> {
     let input = read_archive(Some(from), "import")?;
     let engine = Engine::open()?;
     engine.repair()?;
-    print(&format!("{}\n", engine.import(input, &options)?))?;
+    let id = engine.import(input, &options)?;
+    engine.emit(&Event::image("import", &id.to_string(), &id.to_string()));
+    print(&format!("{id}\n"))?;
     Ok(0)
 }
 
@@ -143,6 +150,12 @@ pub(crate) fn load(args: &LoadArgs) -> Result<u8, Failure> {
     let engine = Engine::open()?;
     engine.repair()?;
     for loaded in engine.load(input, &options)? {
+        let id = loaded.id.to_string();
+        let name = loaded
+            .name
+            .as_ref()
+            .map_or_else(|| id.clone(), Reference::familiar);
+        engine.emit(&Event::image("load", &id, &name));
         print(&lines(&loaded))?;
     }
     Ok(0)

@@ -1,4 +1,4 @@
-//! `carrier image inspect`, `carrier inspect`, `carrier history`
+//! `carrier image inspect`, `carrier history`
 
 use carrier_engine::{Engine, HistoryStep};
 use serde::Serialize as _;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::print;
 use super::super::pull::platform;
-use crate::cli::images::{HistoryArgs, InspectArgs, InspectImagesArgs};
+use crate::cli::images::{HistoryArgs, InspectImagesArgs};
 use crate::clock;
 use crate::listing::{Format, Listing, template_failure};
 use crate::report::{Failure, on_terminal, tell};
@@ -25,39 +25,49 @@ const HEADERS: [(&str, &str); 6] = [
     ("Comment", "COMMENT"),
 ];
 
-pub(crate) fn inspect(args: &InspectArgs) -> Result<u8, Failure> {
-    inspect_images(&args.images)
+pub(crate) fn inspect_images(args: &InspectImagesArgs) -> Result<u8, Failure> {
+    let platform = platform(args.platform.as_deref())?;
+    let engine = Engine::open()?;
+    let find = |word: &str| Ok(engine.inspect_image(word, platform.as_ref())?.json);
+    print_descriptions(&args.words, args.format.as_deref(), &find)
 }
 
-/// Goes on after a failure, as Docker does; the exit code tells of it.
-pub(crate) fn inspect_images(args: &InspectImagesArgs) -> Result<u8, Failure> {
-    let template = match args.format.as_deref() {
-        None => None,
+/// Prints what `find` knows about each word. Goes on after a failure, as Docker does; the exit code
+/// tells of it.
+pub(crate) fn print_descriptions(
+    words: &[String],
+    format: Option<&str>,
+    find: &dyn Fn(&str) -> Result<Value, carrier_engine::Error>,
+) -> Result<u8, Failure> {
+    let template = match format {
+        None | Some("") => None,
         Some("json") => Some("{{json .}}"),
         other => other,
     };
     let template = template.map(Template::parse).transpose();
     let template = template.map_err(template_failure)?;
-    let platform = platform(args.platform.as_deref())?;
-    let engine = Engine::open()?;
     let (mut found, mut code) = (Vec::new(), 0);
-    for word in &args.words {
-        match engine.inspect_image(word, platform.as_ref()) {
-            Ok(details) => found.push(details.json),
+    let mut failures = Vec::new();
+    for word in words {
+        match find(word) {
+            Ok(description) => found.push(description),
             Err(error) => {
-                tell(&error.into());
+                failures.push(error);
                 code = 1;
             }
         }
     }
     match template {
         Some(template) => {
-            for details in &found {
-                let line = template.render(details).map_err(template_failure)?;
+            for description in &found {
+                let line = template.render(description).map_err(template_failure)?;
                 print(&on_terminal(&format!("{line}\n")))?;
             }
         }
         None => print(&on_terminal(&pretty(&found.into())))?,
+    }
+    for error in failures {
+        tell(&error.into());
     }
     Ok(code)
 }

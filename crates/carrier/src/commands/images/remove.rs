@@ -7,7 +7,7 @@ use super::super::pull::platform;
 use super::super::system::is_confirmed;
 use crate::cli::images::{PruneImagesArgs, RemoveImagesArgs};
 use crate::report::{Failure, tell};
-use crate::table::size;
+use crate::table::reclaimed;
 
 /// Goes on after a failure, as Docker does; the exit code tells of it.
 pub(crate) fn rmi(args: &RemoveImagesArgs) -> Result<u8, Failure> {
@@ -58,7 +58,10 @@ pub(crate) fn prune(args: &PruneImagesArgs) -> Result<u8, Failure> {
         let lines: String = pruned.changes.iter().map(line).collect();
         print(&format!("Deleted Images:\n{lines}\n"))?;
     }
-    print(&format!("Total reclaimed space: {}\n", size(pruned.bytes)))?;
+    print(&format!(
+        "Total reclaimed space: {}\n",
+        reclaimed(pruned.bytes)
+    ))?;
     Ok(0)
 }
 

@@ -4,7 +4,7 @@ use carrier_engine::{ContainerUsage, Engine, ImageUsage, Usage};
 use carrier_spec::Reference;
 use serde_json::{Value, json};
 
-use super::super::{ls, print};
+use super::super::{containers, print};
 use crate::cli::system::DiskArgs;
 use crate::clock;
 use crate::listing::{Format, Listing};
@@ -133,11 +133,11 @@ fn container(container: &ContainerUsage) -> [String; 8] {
     [
         summary.id.short().to_owned(),
         summary.image.clone(),
-        ls::command(&summary.command),
+        containers::command(&summary.command),
         "0".to_owned(),
         size(container.bytes),
-        ls::created(summary),
-        ls::status(summary),
+        containers::created(summary),
+        containers::status(summary),
         summary.name.to_string(),
     ]
 }

@@ -1,0 +1,162 @@
+//! All that is known about a container, in the shape of Docker's `GET /containers/{id}/json`: a pure
+//! function of what it shall be and how it is.
+
+mod config;
+mod host_config;
+mod state;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::life::Life;
+use crate::list::ContainerSize;
+use crate::moment::Moment;
+use crate::record::{ContainerRecord, NetworkMode};
+
+/// What the description is made of.
+pub(crate) struct Facts<'a> {
+    pub(crate) record: &'a ContainerRecord,
+    pub(crate) life: &'a Life,
+    /// The container's directory in the store.
+    pub(crate) directory: &'a Path,
+    /// Directories of the image's layers, the topmost first.
+    pub(crate) layers: &'a [String],
+    pub(crate) size: Option<ContainerSize>,
+}
+
+impl Engine {
+    /// Describes the container that `word` names, and how much space it takes where that is wanted.
+    ///
+    /// # Errors
+    /// When there is no such container.
+    pub fn inspect_container(&self, word: &str, with_size: bool) -> Result<Value, Error> {
+        let record = self.container(word)?;
+        let life = self.life(&record)?;
+        let layers = record.layers.iter().rev();
+        let layers: Vec<String> = layers
+            .map(|id| self.store.layer_dir(id).display().to_string())
+            .collect();
+        let size = if with_size {
+            self.sizes_of(std::slice::from_ref(&record))?.pop()
+        } else {
+            None
+        };
+        Ok(describe(&Facts {
+            record: &record,
+            life: &life,
+            directory: self.store.container(&record.id).path(),
+            layers: &layers,
+            size,
+        }))
+    }
+}
+
+fn describe(facts: &Facts<'_>) -> Value {
+    let Facts { record, life, .. } = facts;
+    let path = |name: &str| facts.directory.join(name).display().to_string();
+    let (program, arguments) = match record.arguments.split_first() {
+        Some((program, arguments)) => (program.as_str(), arguments),
+        None => ("", &[][..]),
+    };
+    let mut description = json!({
+        "Id": record.id,
+        "Created": go_time(record.created),
+        "Path": program,
+        "Args": arguments,
+        "State": state::describe(life),
+        "Image": record.image_id,
+        "ResolvConfPath": path("resolv.conf"),
+        "HostnamePath": path("hostname"),
+        "HostsPath": path("hosts"),
+        "LogPath": path("log.json"),
+        "Name": format!("/{}", record.name),
+        "RestartCount": life.restarts,
+        "Driver": "overlay",
+        "Platform": record.platform.os,
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": null,
+        "HostConfig": host_config::describe(record),
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {
+                "LowerDir": facts.layers.join(":"),
+                "UpperDir": path("upper"),
+                "WorkDir": path("work"),
+            },
+        },
+        "Mounts": [],
+        "Config": config::describe(record),
+        "NetworkSettings": network(record),
+    });
+    if let (Some(size), Some(fields)) = (&facts.size, description.as_object_mut()) {
+        fields.insert("SizeRw".to_owned(), size.written.into());
+        fields.insert("SizeRootFs".to_owned(), (size.written + size.image).into());
+    }
+    description
+}
+
+/// A moment as Go prints it: parts of a second without zeros at the end.
+fn go_time(moment: Moment) -> String {
+    let text = moment.to_string();
+    let digits = text.trim_end_matches('Z').trim_end_matches('0');
+    format!("{}Z", digits.trim_end_matches('.'))
+}
+
+fn network(record: &ContainerRecord) -> Value {
+    let endpoint = json!({
+        "IPAMConfig": null,
+        "Links": null,
+        "Aliases": null,
+        "MacAddress": "",
+        "DriverOpts": null,
+        "GwPriority": 0,
+        "NetworkID": "",
+        "EndpointID": "",
+        "Gateway": "",
+        "IPAddress": "",
+        "IPPrefixLen": 0,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": null,
+    });
+    json!({
+        "Bridge": "",
+        "SandboxID": "",
+        "SandboxKey": "",
+        "Ports": {},
+        "HairpinMode": false,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": null,
+        "SecondaryIPv6Addresses": null,
+        "EndpointID": "",
+        "Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "IPAddress": "",
+        "IPPrefixLen": 0,
+        "IPv6Gateway": "",
+        "MacAddress": "",
+        "Networks": { record.network.name(): endpoint },
+    })
+}
+
+impl NetworkMode {
+    /// Docker's word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Host => "host",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

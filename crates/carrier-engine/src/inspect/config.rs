@@ -1,0 +1,38 @@
+//! `Config`: what the program is, wherever it runs.
+
+use serde_json::{Value, json};
+
+use crate::record::ContainerRecord;
+
+pub(super) fn describe(record: &ContainerRecord) -> Value {
+    let count = record.entrypoint_words.min(record.arguments.len());
+    let (entrypoint, command) = record.arguments.split_at(count);
+    let words = |words: &[String]| (!words.is_empty()).then(|| words.to_vec());
+    let attached = !record.detached;
+    let mut config = json!({
+        "Hostname": record.hostname,
+        "Domainname": "",
+        "User": record.user,
+        "AttachStdin": attached && record.streams.interactive,
+        "AttachStdout": attached,
+        "AttachStderr": attached,
+        "Tty": record.streams.terminal,
+        "OpenStdin": record.streams.interactive,
+        "StdinOnce": attached && record.streams.interactive,
+        "Env": record.environment,
+        "Cmd": words(command),
+        "Image": record.image_name(),
+        "Volumes": null,
+        "WorkingDir": record.working_directory,
+        "Entrypoint": words(entrypoint),
+        "OnBuild": null,
+        "Labels": record.labels,
+        "StopSignal": record.stop_signal,
+    });
+    if let Some(fields) = config.as_object_mut()
+        && let Some(seconds) = record.stop_timeout
+    {
+        fields.insert("StopTimeout".to_owned(), seconds.into());
+    }
+    config
+}

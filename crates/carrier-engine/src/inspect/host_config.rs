@@ -1,0 +1,113 @@
+//! `HostConfig`: what the program may do on this host.
+
+use carrier_runtime::Capabilities;
+use serde_json::{Value, json};
+
+use crate::record::{ContainerRecord, SeccompChoice, SecurityOptions};
+use crate::spec::{MASKED, READ_ONLY};
+
+pub(super) fn describe(record: &ContainerRecord) -> Value {
+    let capabilities = record.security.capabilities();
+    let names = |set: Capabilities| -> Option<Vec<String>> {
+        let names: Vec<String> = set.names().collect();
+        (!names.is_empty()).then_some(names)
+    };
+    let (added, dropped) = (
+        capabilities.without(Capabilities::DEFAULT),
+        Capabilities::DEFAULT.without(capabilities),
+    );
+    let mut config = limits();
+    let own = json!({
+        "Binds": null,
+        "ContainerIDFile": "",
+        "LogConfig": { "Type": "json-file", "Config": {} },
+        "NetworkMode": record.network.name(),
+        "PortBindings": {},
+        "RestartPolicy": {
+            "Name": record.restart.name(),
+            "MaximumRetryCount": record.restart.maximum(),
+        },
+        "AutoRemove": record.remove,
+        "VolumeDriver": "",
+        "VolumesFrom": null,
+        "ConsoleSize": [0, 0],
+        "Annotations": record.annotations,
+        "CapAdd": names(added),
+        "CapDrop": names(dropped),
+        "CgroupnsMode": "private",
+        "Dns": [],
+        "DnsOptions": [],
+        "DnsSearch": [],
+        "ExtraHosts": null,
+        "GroupAdd": null,
+        "IpcMode": "private",
+        "Cgroup": "",
+        "Links": null,
+        "OomScoreAdj": 0,
+        "PidMode": "",
+        "Privileged": false,
+        "PublishAllPorts": false,
+        "ReadonlyRootfs": record.read_only,
+        "SecurityOpt": security(&record.security),
+        "UTSMode": "",
+        "UsernsMode": "",
+        "ShmSize": SHM_SIZE,
+        "Runtime": "carrier",
+        "Init": record.init,
+        "Isolation": "",
+        "MaskedPaths": MASKED,
+        "ReadonlyPaths": READ_ONLY,
+    });
+    if let (Some(fields), Value::Object(own)) = (config.as_object_mut(), own) {
+        fields.extend(own);
+    }
+    config
+}
+
+/// What the container's `/dev/shm` holds.
+const SHM_SIZE: u64 = 64 << 20;
+
+/// No container has limits yet.
+fn limits() -> Value {
+    json!({
+        "CpuShares": 0,
+        "Memory": 0,
+        "NanoCpus": 0,
+        "CgroupParent": "",
+        "BlkioWeight": 0,
+        "BlkioWeightDevice": [],
+        "BlkioDeviceReadBps": [],
+        "BlkioDeviceWriteBps": [],
+        "BlkioDeviceReadIOps": [],
+        "BlkioDeviceWriteIOps": [],
+        "CpuPeriod": 0,
+        "CpuQuota": 0,
+        "CpuRealtimePeriod": 0,
+        "CpuRealtimeRuntime": 0,
+        "CpusetCpus": "",
+        "CpusetMems": "",
+        "Devices": [],
+        "DeviceCgroupRules": null,
+        "DeviceRequests": null,
+        "MemoryReservation": 0,
+        "MemorySwap": 0,
+        "MemorySwappiness": null,
+        "OomKillDisable": null,
+        "PidsLimit": null,
+        "Ulimits": [],
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "IOMaximumIOps": 0,
+        "IOMaximumBandwidth": 0,
+    })
+}
+
+fn security(options: &SecurityOptions) -> Vec<String> {
+    let mut words = vec![format!("no-new-privileges={}", options.no_new_privileges)];
+    match &options.seccomp {
+        SeccompChoice::Default => {}
+        SeccompChoice::Unconfined => words.push("seccomp=unconfined".to_owned()),
+        SeccompChoice::Profile(text) => words.push(format!("seccomp={text}")),
+    }
+    words
+}

@@ -1,0 +1,62 @@
+//! `carrier rename`, `carrier update`, `carrier port`
+
+use carrier_engine::{Engine, RestartPolicy};
+use carrier_spec::ContainerName;
+
+use super::super::print;
+use crate::cli::observe::{PortArgs, RenameArgs, UpdateArgs};
+use crate::report::{Failure, tell};
+
+pub(crate) fn rename(args: &RenameArgs) -> Result<u8, Failure> {
+    let new = args.name.parse::<ContainerName>();
+    let new = new.map_err(|error| Failure::with_hint(error, "choose another name"))?;
+    Engine::open()?.rename(&args.container, &new)?;
+    Ok(0)
+}
+
+/// Goes on after a failure, as Docker does; the exit code tells of it.
+pub(crate) fn update(args: &UpdateArgs) -> Result<u8, Failure> {
+    args.later.check()?;
+    let Some(policy) = &args.restart else {
+        return Err(Failure::with_hint(
+            "you must provide one or more flags when using this command",
+            "`carrier update --restart POLICY CONTAINER` changes when a container is started again",
+        ));
+    };
+    let policy: RestartPolicy = policy.parse().map_err(|error| {
+        let known = "policies are no, always, unless-stopped and on-failure[:NUMBER]";
+        Failure::with_hint(error, known)
+    })?;
+    let engine = Engine::open()?;
+    let mut code = 0;
+    for word in &args.words {
+        match engine.update_restart(word, policy) {
+            Ok(()) => print(&format!("{word}\n"))?,
+            Err(error) => {
+                tell(&error.into());
+                code = 1;
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// No port is published yet.
+pub(crate) fn port(args: &PortArgs) -> Result<u8, Failure> {
+    let record = Engine::open()?.container(&args.container)?;
+    let Some(port) = &args.port else {
+        return Ok(0);
+    };
+    let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+    if number.parse::<u16>().is_err() || !matches!(protocol, "tcp" | "udp" | "sctp") {
+        return Err(Failure::with_hint(
+            format!("invalid port ({port})"),
+            "ports look like 80, 80/tcp or 53/udp",
+        ));
+    }
+    Err(Failure::with_hint(
+        format!("no public port '{port}' published for {}", record.name),
+        "publishing ports is not available in this version; with --network host the program's ports \
+         are the host's",
+    ))
+}

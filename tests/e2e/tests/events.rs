@@ -1,0 +1,152 @@
+//! `carrier events`.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test explains itself by its name"
+)]
+
+use carrier_e2e::Cx;
+use serde_json::Value;
+
+/// What happened to containers, in order.
+fn actions(cx: &Cx, options: &[&str]) -> String {
+    let words = [
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "--format",
+        "{{.Action}}",
+    ];
+    let printed = cx.carrier(words.into_iter().chain(options.iter().copied()));
+    printed.succeeds().text().replace('\n', " ")
+}
+
+#[test]
+fn the_life_of_a_container_is_told_in_order() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    cx.carrier([
+        "run", "-d", "--name", "one", "-l", "k=v", &image, "sleep", "600",
+    ])
+    .succeeds();
+    cx.carrier(["pause", "one"]).succeeds();
+    cx.carrier(["unpause", "one"]).succeeds();
+    cx.carrier(["rename", "one", "two"]).succeeds();
+    cx.carrier(["update", "--restart", "no", "two"]).succeeds();
+    cx.carrier(["stop", "-t", "0", "two"]).succeeds();
+    cx.carrier(["rm", "two"]).succeeds();
+    let told = actions(&cx, &["-f", "type=container"]);
+    let mut rest = told.as_str();
+    for action in [
+        "create", "start", "pause", "unpause", "rename", "update", "die", "stop", "destroy",
+    ] {
+        let (_, behind) = rest
+            .split_once(action)
+            .unwrap_or_else(|| panic!("{action} in {told}"));
+        rest = behind;
+    }
+    assert!(actions(&cx, &["-f", "type=image"]).contains("pull"));
+    assert_eq!(
+        actions(&cx, &["-f", "event=destroy", "-f", "event=create"]),
+        "create destroy"
+    );
+    assert_eq!(
+        actions(&cx, &["-f", "container=two", "-f", "event=rename"]),
+        "rename"
+    );
+    assert_eq!(
+        actions(&cx, &["-f", "label=k=v", "-f", "event=start"]),
+        "start"
+    );
+    assert_eq!(actions(&cx, &["-f", "label=k=w"]), "");
+    assert_eq!(actions(&cx, &["-f", "volume=x"]), "");
+}
+
+#[test]
+fn a_line_looks_as_in_docker() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let words = ["create", "--name", "one", &image, "true"];
+    let id = cx.carrier(words).succeeds().text().to_owned();
+    let range = [
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "-f",
+        "event=create",
+    ];
+    let line = cx.carrier(range).succeeds().text().to_owned();
+    let (time, rest) = line.split_once(' ').unwrap();
+    assert_eq!(
+        rest,
+        format!("container create {id} (image={image}, name=one)")
+    );
+    // Nine digits behind the point, then the zone.
+    let digits = time.split_once('.').unwrap().1;
+    assert!(
+        digits[..9].bytes().all(|byte| byte.is_ascii_digit()),
+        "{time}"
+    );
+    assert_eq!(&time[4..5], "-");
+    let json = cx
+        .carrier(range.into_iter().chain(["--format", "json"]))
+        .succeeds();
+    let event: Value = serde_json::from_str(json.text()).unwrap();
+    assert_eq!(event["Type"], "container");
+    assert_eq!(event["Action"], "create");
+    assert_eq!(event["Actor"]["ID"], id.as_str());
+    assert_eq!(event["Actor"]["Attributes"]["name"], "one");
+    assert_eq!(event["scope"], "local");
+    assert_eq!(
+        event["timeNano"].as_u64().unwrap() / 1_000_000_000,
+        event["time"].as_u64().unwrap()
+    );
+    cx.carrier(["rm", "one"]).succeeds();
+}
+
+#[test]
+fn who_follows_hears_at_once_and_nothing_of_before() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    cx.carrier(["create", "--name", "before", &image, "true"])
+        .succeeds();
+    let script = "
+        carrier events --format '{{.Action}} {{.Actor.Attributes.name}}' >told &
+        follower=$!
+        sleep 0.5
+        carrier create --name after IMAGE true >ids
+        i=0
+        until grep -q 'create after' told || [ $i = 100 ]; do sleep 0.05; i=$((i + 1)); done
+        kill $follower
+        cat told";
+    cx.script(&script.replace("IMAGE", &image))
+        .succeeds()
+        .shows("create after")
+        .hides("before");
+    // A reader that goes away ends it.
+    cx.script("carrier events --since 1h | head -n 1")
+        .succeeds()
+        .shows("image pull");
+    cx.carrier(["rm", "before", "after"]).succeeds();
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let cx = Cx::new();
+    for (words, complaint) in [
+        (["--since", "soon"], "soon"),
+        (["--until", "later"], "later"),
+        (["--filter", "nonsense=1"], "invalid filter 'nonsense'"),
+        (["--filter", "type"], "bad format of filter"),
+        (["--format", "{{.Nope}}"], "Nope"),
+    ] {
+        cx.carrier(["events"].into_iter().chain(words))
+            .exits_with(1)
+            .complains(complaint);
+    }
+}
