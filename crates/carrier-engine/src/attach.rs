@@ -62,16 +62,12 @@ impl Engine {
         let record = self.container(word)?;
         let attachment = Attachment::open(options.clone(), record.streams.terminal)?;
         let peer = self.connect_attached(&record, options)?;
-<<<<<<< HEAD
-        self.see_to_the_end(&record, attachment.serve(peer)?)
-=======
         self.emit(&Event::container("attach", &record));
         let ending = attachment.serve(peer)?;
         if matches!(ending, Ending::Detached) {
             self.emit(&Event::container("detach", &record));
         }
-        Ok(ending)
->>>>>>> a6ba480 (ps, inspect, top, stats, port, rename, update, events and the noun container; every option of Docker's run is done, or refused with the way out)
+        self.see_to_the_end(&record, ending)
     }
 
     pub(crate) fn connect_attached(
