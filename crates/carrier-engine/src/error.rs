@@ -121,6 +121,9 @@ pub enum Error {
     /// A container that is removed when it ends was to be started again then.
     #[error("restart policy cannot be updated because the container is removed when it ends")]
     RestartAndRemove,
+    /// The container runs, and should not.
+    #[error("container {0} is running")]
+    NotStopped(String),
     /// There are no containers.
     #[error("there is no container")]
     NoContainers,
@@ -332,6 +335,7 @@ impl Error {
             | Self::ContainerAndImage(_)
             | Self::ContainerRuns(_)
             | Self::NotRunning(_)
+            | Self::NotStopped(_)
             | Self::Paused(_)
             | Self::NotPaused(_)
             | Self::ContainersRun(_)
@@ -403,7 +407,10 @@ impl Error {
             Self::ContainerRuns(name) => {
                 format!("end its program first, or `carrier rm --force {name}` kills it")
             }
-            Self::NotRunning(name) => format!("`carrier start {name}` starts it"),
+            Self::NotRunning(name) => format!(
+                "`carrier start {name}` starts it, `carrier sh --stopped {name}` looks at its files"
+            ),
+            Self::NotStopped(name) => format!("`carrier sh {name}` enters it"),
             Self::Paused(name) => format!("`carrier unpause {name}` lets it go on"),
             Self::NotPaused(name) => format!("`carrier pause {name}` holds it"),
             Self::CannotExec(error) => return error.hint(),

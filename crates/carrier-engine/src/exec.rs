@@ -6,6 +6,7 @@
 
 mod inside;
 mod process;
+mod stopped;
 
 use carrier_runtime::{Entry, Launch, Output, Ready, Running, Started, Stdin};
 use carrier_sys::process::{ExitStatus, SingleThreaded};
@@ -14,7 +15,7 @@ use carrier_sys::trampoline::SealedProgram;
 use crate::detach_keys::DetachKeys;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::foreground::{Leash, Served, Session};
+use crate::foreground::{Leash, Served, Session, drain};
 use crate::launch::{filter, profile};
 use crate::life::Status;
 use crate::record::{ContainerRecord, EnvironmentSetting, Streams};
@@ -83,12 +84,8 @@ impl Engine {
         options: &ExecOptions,
     ) -> Result<bool, Error> {
         let inside = Inside::of(&self.running(record)?)?;
-        let environment = process::record(record, options).environment;
-        let path = environment
-            .iter()
-            .find_map(|line| line.strip_prefix("PATH="));
         let name = options.command.first().map_or("", String::as_str);
-        Ok(inside.finds(name, path.unwrap_or_default()))
+        Ok(inside.has_program(&process::places(record, options, name)))
     }
 
     /// Runs a program in a container with the caller's streams, and returns the code that it left
@@ -104,11 +101,8 @@ impl Engine {
         // First of all: a signal that comes during the set-up is the program's.
         let session = Session::open(options.streams)?;
         let started = self.start_beside(record, options)?;
-        let status = session.serve(started).map_err(|source| Error::Wait {
-            id: record.id.clone(),
-            source,
-        })?;
-        Ok(status.code())
+        let status = session.serve(started);
+        Ok(status.map_err(|source| wait_failed(record, source))?.code())
     }
 
     /// [`exec`](Self::exec) on a terminal, in a process that [`guarded`](crate::guarded) has made.
@@ -121,28 +115,14 @@ impl Engine {
         options: &ExecOptions,
         leash: Leash,
     ) -> Result<u8, Error> {
-        let failed = |source| Error::Wait {
-            id: record.id.clone(),
-            source,
-        };
         let mut started = self.start_beside(record, options)?;
         if options.detach {
+            let failed = |source| wait_failed(record, source);
             leash.cut().map_err(failed)?;
             let controller = started.take_terminal();
-            return crate::foreground::drain(started, controller).map_err(failed);
+            return drain(started, controller).map_err(failed);
         }
-        let session = Session::on_leash(options.streams, leash, options.detach_keys.clone());
-        match session.serve_on_leash(started).map_err(failed)? {
-            (Served::Ended(status), _) => Ok(status.code()),
-            (Served::Detached(started, controller), leash) => {
-                if let Some(leash) = leash {
-                    leash.cut().map_err(failed)?;
-                }
-                crate::foreground::drain(started, Some(controller)).map_err(failed)
-            }
-            // Nobody hears the code.
-            (Served::Abandoned, _) => Ok(ExitStatus::Signaled(9).code()),
-        }
+        serve_on_leash(record, options, started, leash)
     }
 
     fn start_beside(
@@ -188,8 +168,10 @@ impl Engine {
             spec: &spec,
             process: &process,
             filter: filter(&record)?,
-            sealed: options.own_program.then(own_program).transpose()?,
-            launch,
+            launch: Launch {
+                sealed: options.own_program.then(own_program).transpose()?,
+                ..launch
+            },
         };
         let single = SingleThreaded::check().map_err(carrier_runtime::Error::Prepare)?;
         match running.enter(entry, &single) {
@@ -206,11 +188,37 @@ impl Engine {
             return Err(Error::Paused(record.name.to_string()));
         }
         let process = life.first_process().ok_or_else(not_running)?;
-        let running = Running::of(process).map_err(|source| Error::Wait {
-            id: record.id.clone(),
-            source,
-        })?;
+        let running = Running::of(process).map_err(|source| wait_failed(record, source))?;
         running.ok_or_else(not_running)
+    }
+}
+
+/// Serves a program on a terminal until it has ended or was detached, and has done all that is left to do.
+fn serve_on_leash(
+    record: &ContainerRecord,
+    options: &ExecOptions,
+    started: Started,
+    leash: Leash,
+) -> Result<u8, Error> {
+    let failed = |source| wait_failed(record, source);
+    let session = Session::on_leash(options.streams, leash, options.detach_keys.clone());
+    match session.serve_on_leash(started).map_err(failed)? {
+        (Served::Ended(status), _) => Ok(status.code()),
+        (Served::Detached(started, controller), leash) => {
+            if let Some(leash) = leash {
+                leash.cut().map_err(failed)?;
+            }
+            drain(started, Some(controller)).map_err(failed)
+        }
+        // Nobody hears the code.
+        (Served::Abandoned, _) => Ok(ExitStatus::Signaled(9).code()),
+    }
+}
+
+fn wait_failed(record: &ContainerRecord, source: std::io::Error) -> Error {
+    Error::Wait {
+        id: record.id.clone(),
+        source,
     }
 }
 

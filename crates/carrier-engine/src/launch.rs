@@ -47,12 +47,7 @@ impl Engine {
     ) -> Result<Launched, Error> {
         let container = self.store.container(&record.id);
         let user = self.user(record)?;
-        let etc = EtcFiles::in_directory(container.path());
-        etc.write(record, &self.host.hosts, &self.host.resolv_conf)
-            .map_err(|source| Error::Write {
-                path: container.path().to_owned(),
-                source,
-            })?;
+        self.write_etc_files(record)?;
         let spec = self.spec_of(record, &user, profile(record)?)?;
         let native = RootSource::Overlay(self.overlay(record, &container)?);
         let refused = match attempt(&spec, record, native) {
@@ -88,6 +83,16 @@ impl Engine {
             })?;
         }
         attempt(&spec, record, RootSource::Directory(container.upper()))
+    }
+
+    pub(crate) fn write_etc_files(&self, record: &ContainerRecord) -> Result<(), Error> {
+        let container = self.store.container(&record.id);
+        let etc = EtcFiles::in_directory(container.path());
+        etc.write(record, &self.host.hosts, &self.host.resolv_conf)
+            .map_err(|source| Error::Write {
+                path: container.path().to_owned(),
+                source,
+            })
     }
 
     /// The configuration of a container whose program this user has.

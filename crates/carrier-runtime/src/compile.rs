@@ -22,11 +22,12 @@ use std::path::PathBuf;
 
 use carrier_sys::process::Namespaces;
 use carrier_sys::seccomp::Instruction;
+use carrier_sys::trampoline::SealedProgram;
 use oci_spec::runtime::{Linux, LinuxIdMapping, Spec};
 
 use crate::error::Error;
 use crate::idmap::{IdMaps, IdRange};
-use crate::plan::{DevicePlace, Execution, InitPlan, OverlayMount, Step, Symlinks, Target};
+use crate::plan::{DevicePlace, InitPlan, OverlayMount, Step, Symlinks, Target};
 use crate::running::Entry;
 pub(crate) use namespaces::{Join, Wanted};
 pub(crate) use options::known as known_mount_options;
@@ -62,6 +63,9 @@ pub struct Launch {
     pub preserved: u32,
     /// Whether the caller puts the process into a cgroup of its own before it goes on.
     pub has_cgroup: bool,
+    /// What is executed instead of the program of that name: it is shown to the container, and
+    /// cannot be changed there.
+    pub sealed: Option<SealedProgram>,
 }
 
 impl Default for Launch {
@@ -74,6 +78,7 @@ impl Default for Launch {
             gate: None,
             preserved: 0,
             has_cgroup: false,
+            sealed: None,
         }
     }
 }
@@ -301,7 +306,7 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     }
     // A change of ids makes a process untraceable, and hooks and `exec` look for its namespaces.
     let traceable = is_alone && launch.gate.is_some();
-    let execution = process::execution_of(spec, &launch)?;
+    let execution = process::execution_of(spec, &mut launch)?;
     process::compile(
         &mut plan, process, &maps, filter, execution, launch, traceable,
     )?;
@@ -319,7 +324,6 @@ pub(crate) fn compile_joining(entry: Entry<'_>) -> Result<InitPlan, Error> {
         spec,
         process,
         filter,
-        sealed,
         mut launch,
     } = entry;
     let linux = spec.linux().clone().unwrap_or_default();
@@ -345,11 +349,7 @@ pub(crate) fn compile_joining(entry: Entry<'_>) -> Result<InitPlan, Error> {
         (None, None) => None,
         (filter, _) => filter::of(filter, &linux)?,
     };
-    let execution = process::execution(process, launch.preserved)?;
-    let execution = Some(Execution {
-        sealed,
-        ..execution
-    });
+    let execution = Some(process::execution(process, &mut launch)?);
     process::compile(&mut plan, process, &maps, filter, execution, launch, false)?;
     Ok(plan)
 }

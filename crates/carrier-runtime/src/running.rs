@@ -7,7 +7,6 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use carrier_sys::process::SingleThreaded;
 use carrier_sys::seccomp::Instruction;
-use carrier_sys::trampoline::SealedProgram;
 use oci_spec::runtime::{Process, Spec};
 use rustix::fs::{Mode, OFlags};
 
@@ -35,9 +34,6 @@ pub struct Entry<'a> {
     pub process: &'a Process,
     /// A compiled seccomp filter, instead of the profile in the configuration.
     pub filter: Option<Cow<'static, [Instruction]>>,
-    /// What is executed instead of the program of that name: it is shown to the container, and
-    /// cannot be changed there.
-    pub sealed: Option<SealedProgram>,
     /// How the process stands to the one that makes it.
     pub launch: Launch,
 }

@@ -209,3 +209,89 @@ fn p01_the_small_shell_leaves_no_trace_and_leads_nowhere() {
     trees("after").succeeds();
     cx.script("cmp ~/before ~/after").succeeds();
 }
+
+#[test]
+fn a_container_that_does_not_run_is_looked_at_and_stays_as_it_is() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let change = "echo written > /srv-file; rm -r /tmp; rm /bin/vi; echo own:x:9:9::/:/bin/sh >> /etc/passwd";
+    let run = [
+        "run", "--name", "done", "-h", "web", "-e", "A=b", &image, "sh", "-c", change,
+    ];
+    cx.carrier(run).succeeds();
+    cx.carrier(["sh", "done"])
+        .exits_with(125)
+        .complains("container done is not running");
+    let outcome = cx.carrier(["sh", "done", "true"]).exits_with(125);
+    assert!(
+        outcome.errors().contains("carrier sh --stopped done"),
+        "{outcome:?}"
+    );
+    let look = "cat /srv-file; test -e /tmp || echo gone; test -e /bin/vi || echo gone too; hostname; echo $A";
+    cx.carrier(["sh", "--stopped", "done", "sh", "-c", look])
+        .succeeds()
+        .prints("written\ngone\ngone too\nweb\nb");
+    let scratch =
+        "echo lost > /srv-file; mkdir /tmp; touch /lost; chown 5:5 /lost; rm /etc/passwd; exit 6";
+    cx.carrier_with_input(["sh", "--stopped", "done"], scratch)
+        .exits_with(6);
+    cx.carrier([
+        "sh",
+        "--stopped",
+        "-u",
+        "own",
+        "done",
+        "sh",
+        "-c",
+        "id -un; cat /srv-file; ls -d /tmp /lost",
+    ])
+    .exits_with(1)
+    .prints("own\nwritten");
+    let outcome = cx
+        .carrier_with_input(["t", "--stopped", "done"], "tty\n")
+        .succeeds();
+    assert!(outcome.text().contains("/dev/pts/0"), "{outcome:?}");
+    cx.carrier(["sh", "--stopped", "done", "no-such"])
+        .exits_with(127);
+    // Nobody removes the files below it.
+    let held = "carrier sh --stopped done sh -c 'echo up; sleep 2' > ~/out & pid=$!
+        until grep -q up ~/out; do sleep 0.05; done
+        carrier rm done; echo $?; wait $pid; echo $?; carrier ls -c -a -q | wc -l";
+    cx.script(held).succeeds().prints("1\n0\n1");
+    cx.carrier(["rm", "done"]).succeeds();
+}
+
+#[test]
+fn what_a_killed_command_leaves_of_a_scratch_the_next_one_removes() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    cx.carrier(["run", "--name", "done", &image, "true"])
+        .succeeds();
+    let script = "carrier sh --stopped done sh -c 'touch /x; chown 7:7 /x; echo up; sleep 1000' > ~/out & pid=$!
+        until grep -q up ~/out; do sleep 0.05; done
+        kill -KILL $pid; sleep 0.5; carrier rm done > /dev/null; echo $?";
+    cx.script(script).succeeds().prints("0");
+    let running = cx.running("web", [&image, "sleep", "1000"]);
+    cx.carrier(["sh", "--stopped", "web"])
+        .exits_with(125)
+        .complains("container web is running");
+    drop(running);
+}
+
+#[test]
+fn a_stopped_container_without_a_shell_gets_the_small_one() {
+    let cx = Cx::new();
+    let _bare = bare(&cx);
+    cx.carrier(["create", "--name", "still", "localhost/bare", "/sleep", "1"])
+        .succeeds();
+    cx.carrier_with_input(
+        ["sh", "--stopped", "still"],
+        "cat /etc/file; rm /etc/file; ls / | head -n 1",
+    )
+    .succeeds()
+    .prints("kept\ndev");
+    cx.carrier(["sh", "--stopped", "still", "cat", "/etc/file"])
+        .succeeds()
+        .prints("kept");
+    cx.carrier(["rm", "still"]).succeeds();
+}

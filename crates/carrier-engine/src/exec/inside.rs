@@ -50,28 +50,13 @@ impl Inside {
 
     /// The shell of `user[:group]` where it is there, else the best of all.
     pub(super) fn shell(&self, user: &str) -> Result<Option<String>, Error> {
-        let own = identity::shell_of(user, &self.read("/etc/passwd")?);
-        let is_shell = |path: &str| !NO_SHELLS.iter().any(|name| path.ends_with(name));
-        let own = own.filter(|path| path.starts_with('/') && is_shell(path));
-        let others = SHELLS.iter().flat_map(|shell| {
-            let directories = ["/bin", "/usr/bin", "/usr/local/bin"];
-            directories.map(|directory| format!("{directory}/{shell}"))
-        });
-        Ok(own
-            .into_iter()
-            .chain(others)
-            .find(|path| self.is_program(path)))
+        let passwd = self.read("/etc/passwd")?;
+        Ok(shells(user, &passwd).find(|path| self.is_program(path)))
     }
 
-    /// Whether a program would be found in the directories of `PATH`.
-    pub(super) fn finds(&self, name: &str, path: &str) -> bool {
-        if name.contains('/') {
-            return self.is_program(name);
-        }
-        let mut directories = path
-            .split(':')
-            .filter(|directory| directory.starts_with('/'));
-        directories.any(|directory| self.is_program(&format!("{directory}/{name}")))
+    /// Whether one of these paths is a program.
+    pub(super) fn has_program(&self, places: &[String]) -> bool {
+        places.iter().any(|path| self.is_program(path))
     }
 
     fn is_program(&self, path: &str) -> bool {
@@ -122,4 +107,16 @@ impl Inside {
         }
         Err(Errno::AGAIN)
     }
+}
+
+/// Where the shell of `user[:group]` may be: its own, then the better ones first.
+pub(super) fn shells(user: &str, passwd: &[u8]) -> impl Iterator<Item = String> + use<> {
+    let own = identity::shell_of(user, passwd);
+    let is_shell = |path: &str| !NO_SHELLS.iter().any(|name| path.ends_with(name));
+    let own = own.filter(|path| path.starts_with('/') && is_shell(path));
+    let others = SHELLS.iter().flat_map(|shell| {
+        let directories = ["/bin", "/usr/bin", "/usr/local/bin"];
+        directories.map(|directory| format!("{directory}/{shell}"))
+    });
+    own.into_iter().chain(others)
 }

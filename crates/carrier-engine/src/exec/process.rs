@@ -27,6 +27,22 @@ pub(super) fn record(record: &ContainerRecord, options: &ExecOptions) -> Contain
     record
 }
 
+/// Where a program of this name may be.
+pub(super) fn places(record: &ContainerRecord, options: &ExecOptions, name: &str) -> Vec<String> {
+    if name.contains('/') {
+        return vec![name.to_owned()];
+    }
+    let environment = self::record(record, options).environment;
+    let path = environment
+        .iter()
+        .find_map(|line| line.strip_prefix("PATH="));
+    let directories = path.unwrap_or_default().split(':');
+    directories
+        .filter(|directory| directory.starts_with('/'))
+        .map(|directory| format!("{directory}/{name}"))
+        .collect()
+}
+
 /// The process of a configuration that was made of such a record.
 pub(super) fn process(spec: &Spec, options: &ExecOptions) -> Result<Process, Error> {
     let missing = || Error::Configuration("there is no process".into());

@@ -338,13 +338,13 @@ pub(super) fn of<'a>(spec: &'a Spec, launch: &Launch) -> Result<Cow<'a, Process>
 }
 
 /// The program of a container, where it has one.
-pub(super) fn execution_of(spec: &Spec, launch: &Launch) -> Result<Option<Execution>, Error> {
+pub(super) fn execution_of(spec: &Spec, launch: &mut Launch) -> Result<Option<Execution>, Error> {
     let process = spec.process().as_ref();
-    let execution = process.map(|process| execution(process, launch.preserved));
+    let execution = process.map(|process| execution(process, launch));
     execution.transpose()
 }
 
-pub(super) fn execution(process: &Process, preserved: u32) -> Result<Execution, Error> {
+pub(super) fn execution(process: &Process, launch: &mut Launch) -> Result<Execution, Error> {
     let words = process.args().as_deref().unwrap_or_default();
     let name = match words.first() {
         Some(name) if !name.is_empty() => name.clone(),
@@ -368,8 +368,8 @@ pub(super) fn execution(process: &Process, preserved: u32) -> Result<Execution, 
         own: own_binary(),
         // Where memory may not be executed, a look at the path has to do.
         trampoline: Trampoline::new().ok(),
-        sealed: None,
-        first_closed: FIRST_AFTER_STDIO + preserved,
+        sealed: launch.sealed.take(),
+        first_closed: FIRST_AFTER_STDIO + launch.preserved,
     })
 }
 

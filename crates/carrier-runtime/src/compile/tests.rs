@@ -64,7 +64,6 @@ fn the_plan_of_a_process_that_joins_a_container() {
         spec: &spec,
         process: &process,
         filter: None,
-        sealed: None,
         launch,
     };
     let plan = compile_joining(entry).unwrap();

@@ -58,7 +58,6 @@ impl Runtime {
             spec: &spec,
             process: &process,
             filter: None,
-            sealed: None,
             launch,
         })?;
         if record.new_keyring {

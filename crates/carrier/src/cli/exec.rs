@@ -61,6 +61,9 @@ pub(crate) struct ProgramArgs {
     override_usage = "carrier sh [OPTIONS] CONTAINER [COMMAND [ARGUMENT]...]"
 )]
 pub(crate) struct ShellArgs {
+    /// Among the files of a container that does not run; what is written is thrown away
+    #[arg(long)]
+    pub(crate) stopped: bool,
     #[command(flatten)]
     pub(crate) how: ProgramArgs,
     /// The container, then a program instead of a shell: nothing behind the container is ours
@@ -78,6 +81,9 @@ pub(crate) struct ShellArgs {
     override_usage = "carrier terminal [OPTIONS] CONTAINER [COMMAND [ARGUMENT]...]"
 )]
 pub(crate) struct TerminalArgs {
+    /// Among the files of a container that does not run; what is written is thrown away
+    #[arg(long)]
+    pub(crate) stopped: bool,
     #[command(flatten)]
     pub(crate) how: ProgramArgs,
     /// The container, then a program instead of a shell: nothing behind the container is ours

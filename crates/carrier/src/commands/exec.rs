@@ -1,6 +1,6 @@
 //! `carrier exec`, `carrier sh` and `carrier terminal`
 
-use carrier_engine::{ContainerRecord, DetachKeys, Engine, ExecOptions, Streams, guarded};
+use carrier_engine::{ContainerRecord, DetachKeys, Engine, ExecOptions, Leash, Streams, guarded};
 use rustix::termios::isatty;
 
 use super::run::{environment, require_terminal, working_directory};
@@ -54,15 +54,20 @@ pub(crate) fn exec(args: &ExecArgs) -> Result<u8, Failure> {
 
 pub(crate) fn sh(args: &ShellArgs) -> Result<u8, Failure> {
     let on_terminal = isatty(rustix::stdio::stdin()) && isatty(rustix::stdio::stdout());
-    enter(&args.how, &args.words, on_terminal)
+    enter(&args.how, &args.words, on_terminal, args.stopped)
 }
 
 pub(crate) fn terminal(args: &TerminalArgs) -> Result<u8, Failure> {
-    enter(&args.how, &args.words, true)
+    enter(&args.how, &args.words, true, args.stopped)
 }
 
 /// Runs a program, or else the best shell, in the container that the first word names.
-fn enter(how: &ProgramArgs, words: &[String], terminal: bool) -> Result<u8, Failure> {
+fn enter(
+    how: &ProgramArgs,
+    words: &[String],
+    terminal: bool,
+    stopped: bool,
+) -> Result<u8, Failure> {
     let mut options = options(how)?;
     options.streams = Streams {
         interactive: true,
@@ -75,18 +80,38 @@ fn enter(how: &ProgramArgs, words: &[String], terminal: bool) -> Result<u8, Fail
     let record = engine.container_to_enter(container)?;
     options.command = command.to_vec();
     if command.is_empty() {
-        match engine.shell(&record, options.user.as_deref()) {
+        let user = options.user.as_deref();
+        let shell = if stopped {
+            engine.shell_of_stopped(&record, user)
+        } else {
+            engine.shell(&record, user)
+        };
+        match shell {
             Ok(shell) => options.command.push(shell),
             Err(carrier_engine::Error::NoShell(_)) => options.command.push("sh".to_owned()),
             Err(error) => return Err(error.into()),
         }
     }
-    let is_applet = |name: &String| carrier_applets::is_applet(name);
-    if options.command.first().is_some_and(is_applet) && !engine.has_program(&record, &options)? {
-        options.own_program = true;
-        options
-            .command
-            .insert(0, carrier_applets::PROGRAM.to_owned());
+    let name = options.command.first().map_or("", String::as_str);
+    if carrier_applets::is_applet(name) {
+        let has_own = if stopped {
+            engine.stopped_has_program(&record, &options)?
+        } else {
+            engine.has_program(&record, &options)?
+        };
+        if !has_own {
+            options.own_program = true;
+            options
+                .command
+                .insert(0, carrier_applets::PROGRAM.to_owned());
+        }
+    }
+    if stopped {
+        // It is the first process: nothing of it could go on.
+        options.detach_keys = DetachKeys::none();
+        return on_terminal_or_not(&options, |leash| {
+            engine.run_in_stopped(&record, &options, leash)
+        });
     }
     run(&engine, &record, &options)
 }
@@ -101,13 +126,21 @@ fn options(how: &ProgramArgs) -> Result<ExecOptions, Failure> {
 }
 
 fn run(engine: &Engine, record: &ContainerRecord, options: &ExecOptions) -> Result<u8, Failure> {
+    on_terminal_or_not(options, |leash| match leash {
+        None => engine.exec(record, options),
+        Some(leash) => engine.exec_on_terminal(record, options, leash),
+    })
+}
+
+/// A program on a terminal is served by a process of its own.
+fn on_terminal_or_not(
+    options: &ExecOptions,
+    work: impl FnOnce(Option<Leash>) -> Result<u8, carrier_engine::Error>,
+) -> Result<u8, Failure> {
     if !options.streams.terminal {
-        return Ok(engine.exec(record, options)?);
+        return Ok(work(None)?);
     }
     // What goes wrong behind the leash is told there: this process only waits.
-    let code = guarded(|leash| {
-        let outcome = engine.exec_on_terminal(record, options, leash);
-        report::code(outcome.map_err(Failure::from))
-    });
+    let code = guarded(|leash| report::code(work(Some(leash)).map_err(Failure::from)));
     Ok(code?)
 }
