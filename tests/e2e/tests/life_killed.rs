@@ -1,0 +1,233 @@
+//! Commands, monitors and programs that are killed at any moment, and hosts that boot: the next command
+//! shows what is, and nothing is left.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test explains itself by its name"
+)]
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use carrier_e2e::{Cx, is_root, rounds_or, skip};
+use serde_json::{Value, json};
+
+/// What is known of the containers, by their directories.
+fn states(cx: &Cx) -> Vec<Value> {
+    let entries = fs::read_dir(cx.store().join("containers")).unwrap();
+    let read = |path| {
+        fs::read(path)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok())
+    };
+    entries
+        .filter_map(|entry| read(entry.ok()?.path().join("state.json")))
+        .collect()
+}
+
+fn pid(state: &Value, who: &str) -> Option<String> {
+    Some(state[who]["pid"].as_u64()?.to_string())
+}
+
+fn kill(pid: &str) {
+    // It may have ended.
+    let _ = Command::new("kill")
+        .args(["-KILL", pid])
+        .stderr(Stdio::null())
+        .status();
+}
+
+/// Numbers that look random, the same in each run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// Runs `verb` once in peace, to know how long it takes.
+fn duration_of(cx: &Cx, verb: &str) -> Duration {
+    let start = Instant::now();
+    cx.script(verb);
+    let took = start.elapsed();
+    cx.carrier(["rm", "-c", "--force"]).succeeds();
+    took
+}
+
+/// What is listed as running runs, and what is not has no process: at the latest when what was on its
+/// way has arrived.
+fn assert_true_lists(cx: &Cx, round: u32) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let listed = cx.carrier(["ls", "-c"]).succeeds().text().to_owned();
+        let up = listed.lines().filter(|line| line.contains("  Up ")).count();
+        let states = states(cx);
+        let running = states.iter().filter(|state| runs(state)).count();
+        if up == running {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "round {round}: {listed}, but {states:?}"
+        );
+    }
+}
+
+/// Whether the program that a state names is there.
+fn runs(state: &Value) -> bool {
+    let is_up = matches!(state["status"].as_str(), Some("running" | "paused"));
+    let stat = pid(state, "process").map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")));
+    let stat = stat.and_then(Result::ok).unwrap_or_default();
+    is_up && stat.contains("(sleep)") && !stat.contains(") Z")
+}
+
+#[test]
+fn whoever_is_killed_no_orphan_no_ghost_and_no_leftover_stays() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let running = format!("carrier run -d --name it {image} sleep 1003 >/dev/null");
+    let verbs = [
+        ("", format!("carrier run -d --name it {image} sleep 1003")),
+        (
+            "",
+            format!("carrier run -d --rm --name it {image} sleep 1003"),
+        ),
+        (&*running, "carrier exec it sleep 0.02".to_owned()),
+        (&*running, "carrier stop -t 0 it".to_owned()),
+        (&*running, "carrier restart -t 0 it".to_owned()),
+        (&*running, "carrier rm -f it".to_owned()),
+    ];
+    let kills = rounds_or(300);
+    let mut dice = Dice(42);
+    let mut killed = [0; 3];
+    let mut each = verbs.iter().cycle();
+    let times: Vec<Duration> = verbs
+        .iter()
+        .map(|(before, verb)| duration_of(&cx, &format!("{before}; {verb}")))
+        .collect();
+    let mut round = 0;
+    while killed.iter().sum::<u32>() < kills {
+        round += 1;
+        let (before, verb) = each.next().unwrap();
+        let whole = times[(round as usize - 1) % verbs.len()];
+        cx.script(before).succeeds();
+        let words: Vec<&str> = verb.split(' ').skip(1).collect();
+        let mut command = cx.start(words);
+        let percent = u32::try_from(dice.roll(100)).unwrap();
+        std::thread::sleep(whole * percent / 100);
+        let state = states(&cx).first().cloned().unwrap_or_default();
+        let waits = command.try_wait().unwrap().is_none();
+        let targets = [
+            waits.then(|| command.id().to_string()),
+            pid(&state, "monitor"),
+            pid(&state, "process"),
+        ];
+        let start = usize::try_from(dice.roll(3)).unwrap();
+        let victim = (start..start + 3)
+            .map(|place| place % 3)
+            .find(|place| targets[*place].is_some());
+        if let Some(victim) = victim {
+            kill(targets[victim].as_deref().unwrap());
+            killed[victim] += 1;
+        }
+        command.wait().unwrap();
+        assert_true_lists(&cx, round);
+        cx.carrier(["rm", "-c", "--force"]).succeeds();
+        cx.assert_nothing_is_left();
+    }
+    let [commands, monitors, programs] = killed;
+    println!(
+        "{round} rounds: {commands} commands, {monitors} monitors and {programs} programs killed, \
+         nothing left"
+    );
+}
+
+#[test]
+fn a_stranger_with_a_recycled_pid_survives_stop_kill_and_rm() {
+    const NAME: &str = "a_stranger_with_a_recycled_pid_survives_stop_kill_and_rm";
+    if !is_root() {
+        return skip(NAME, "the stranger belongs to another user than the test");
+    }
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let mut stranger = cx.command(&["sleep", "60"]).spawn().unwrap();
+    for verb in ["stop", "kill", "rm -f", "restart -t 0"] {
+        cx.carrier(["run", "-d", "--name", "it", &image, "sleep", "1004"])
+            .succeeds();
+        let mut state = states(&cx).remove(0);
+        kill(&pid(&state, "monitor").unwrap());
+        // The processes have gone, and somebody else has got their numbers.
+        for who in ["monitor", "process"] {
+            state[who]["pid"] = json!(stranger.id());
+        }
+        let written = state.to_string();
+        let path = "~/.local/share/carrier/containers/*/state.json";
+        cx.script(&format!("sleep 0.2; echo '{written}' > $(echo {path})"))
+            .succeeds();
+        cx.script(&format!("carrier {verb} it"));
+        assert!(
+            stranger.try_wait().unwrap().is_none(),
+            "{verb} has ended a stranger"
+        );
+        cx.carrier(["rm", "-c", "--force"]).succeeds();
+    }
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[test]
+fn after_a_boot_nothing_runs_and_everything_can_be_started() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    cx.carrier(["run", "-d", "--name", "it", &image, "sleep", "1005"])
+        .succeeds();
+    cx.carrier([
+        "run", "-d", "--rm", "--name", "scratch", &image, "sleep", "1005",
+    ])
+    .succeeds();
+    // A boot ends all processes, changes the boot's id and empties the runtime directory.
+    for state in states(&cx) {
+        kill(&pid(&state, "monitor").unwrap());
+    }
+    cx.script(
+        "sleep 0.2; rm -rf $XDG_RUNTIME_DIR/carrier
+         sed -i 's/\"bootId\":\"[^\"]*\"/\"bootId\":\"another\"/g' \
+             ~/.local/share/carrier/containers/*/state.json",
+    )
+    .succeeds();
+    let listed = cx.carrier(["ls", "-c", "-a"]).succeeds();
+    listed.shows("Exited (255)");
+    cx.carrier(["ls", "-c", "-a", "-q"])
+        .text()
+        .lines()
+        .for_each(|id| {
+            cx.carrier(["start", id]).succeeds();
+        });
+    cx.carrier(["exec", "it", "true"]).succeeds();
+    cx.carrier(["ls", "-c", "-a"]).succeeds().shows("  it");
+    assert_eq!(states(&cx).len(), 1);
+    cx.carrier(["rm", "-f", "it"]).succeeds();
+}
+
+#[test]
+fn a_runtime_directory_that_is_deleted_changes_nothing() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    cx.carrier(["run", "-d", "--name", "it", &image, "sleep", "1006"])
+        .succeeds();
+    // As at the end of a login session, and in one that has another.
+    cx.script(
+        "rm -rf $XDG_RUNTIME_DIR/*; unset XDG_RUNTIME_DIR; carrier exec it true; carrier ls -c",
+    )
+    .succeeds()
+    .shows("Up");
+    cx.carrier(["stop", "-t", "0", "it"]).succeeds();
+    cx.carrier(["rm", "it"]).succeeds();
+    cx.script("rm -rf /tmp/carrier-$(id -u)");
+}
