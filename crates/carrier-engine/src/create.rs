@@ -7,6 +7,7 @@ use crate::engine::{Engine, random};
 use crate::error::Error;
 use crate::etc_files::is_hostname;
 use crate::events::Event;
+use crate::health::HealthCheck;
 use crate::moment::Moment;
 use crate::record::{ContainerRecord, RECORD_VERSION, RunOptions, arguments, environment};
 use crate::{names, spec};
@@ -68,6 +69,11 @@ fn record(
     }
     let asked = options.working_directory.as_deref();
     let directory = spec::working_directory(asked, &config.working_dir);
+    let health = HealthCheck::resolve(
+        config.healthcheck.as_ref(),
+        config.shell.as_deref(),
+        &options.health,
+    )?;
     let mut labels = config.labels.clone();
     labels.extend(options.labels.clone());
     Ok(ContainerRecord {
@@ -97,6 +103,7 @@ fn record(
         restart: options.restart,
         init: options.init,
         log: options.log.clone(),
+        health,
         pid_file: options.pid_file.clone(),
         detached: options.detach,
         stop_signal: options

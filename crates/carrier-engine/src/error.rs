@@ -3,8 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use carrier_runtime::IdMapError;
 use carrier_spec::{ContainerId, DiffId, Digest, Platform, Reference};
+
+mod hints;
+
+pub(crate) use hints::io_hint_of;
 
 /// An error of the engine.
 #[derive(Debug, thiserror::Error)]
@@ -275,6 +278,20 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// A health check that makes no sense.
+    #[error(transparent)]
+    BadHealthOption(#[from] crate::health::BadHealthOption),
+    /// Nothing tells whether a container is well.
+    #[error("container {0} has no health check")]
+    NoHealthCheck(String),
+    /// A container that was waited for.
+    #[error("container {container} is not ready: {reason}")]
+    NotReady {
+        /// The container.
+        container: carrier_spec::ContainerName,
+        /// Why it will not be.
+        reason: crate::readiness::NotReady,
+    },
     /// The driver `journald` finds no journal.
     #[error("cannot reach the journal of the host at {}", crate::log::JOURNAL)]
     NoJournal {
@@ -351,6 +368,8 @@ impl Error {
             | Self::NotATag { .. }
             | Self::Filter(_)
             | Self::BadLogOption(_)
+            | Self::BadHealthOption(_)
+            | Self::NoHealthCheck(_)
             | Self::InvalidHostname(_) => ErrorKind::Invalid,
             Self::Runtime(Runtime::ProgramNotFound { .. }) => ErrorKind::ProgramNotFound,
             Self::Runtime(Runtime::WorkingDirectory { source, .. })
@@ -380,211 +399,4 @@ impl Error {
         }
         line
     }
-
-    /// What the user can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NoSuchContainer(_) | Self::NoSuchObject(_) => {
-                "`carrier ls -a` lists what there is".to_owned()
-            }
-            Self::NoSuchImage(reference) => {
-                format!("`carrier pull {}` fetches it", reference.familiar())
-            }
-            Self::AmbiguousId { .. } => "type more digits of the id".to_owned(),
-            Self::ContainerAndImage(name) => {
-                format!(
-                    "`carrier rm -c {name}` removes the container, `carrier rmi {name}` the image"
-                )
-            }
-            Self::Refused(refusal) => return refusal.hint.clone(),
-            Self::CopyRoot(_) => {
-                "set XDG_DATA_HOME to a directory on a local disk with enough space".to_owned()
-            }
-            Self::ContainersRun(_) => {
-                "end their programs first, or `carrier system reset --force` kills them".to_owned()
-            }
-            Self::ContainerRuns(name) => {
-                format!("end its program first, or `carrier rm --force {name}` kills it")
-            }
-            Self::NotRunning(name) => format!(
-                "`carrier start {name}` starts it, `carrier sh --stopped {name}` looks at its files"
-            ),
-            Self::NotStopped(name) => format!("`carrier sh {name}` enters it"),
-            Self::Paused(name) => format!("`carrier unpause {name}` lets it go on"),
-            Self::NotPaused(name) => format!("`carrier pause {name}` holds it"),
-            Self::CannotExec(error) => return error.hint(),
-            Self::NoContainers => "`carrier run` makes one".to_owned(),
-            Self::NoShell(name) => {
-                format!("`carrier exec {name} PROGRAM` runs a program that is there")
-            }
-            Self::NoCommand(image) => {
-                format!("name a program: `carrier run {image} PROGRAM [ARGUMENT...]`")
-            }
-            Self::UnknownUser { .. } | Self::UnknownGroup { .. } => {
-                "use a number, which needs no entry".to_owned()
-            }
-            Self::UnmappedId { .. } => SUBORDINATE_IDS.to_owned(),
-            Self::SharedIds(shared) => shared.hint(),
-            Self::LayerMissing(_) => "`carrier pull` of the image brings it back".to_owned(),
-            Self::NoEmulator {
-                program: Some(_), ..
-            } => "install the package qemu-user-static (or qemu-user)".to_owned(),
-            Self::ForeignRuntimeDirectory { path } => {
-                format!(
-                    "remove {} or set XDG_RUNTIME_DIR to a directory of your own",
-                    path.display()
-                )
-            }
-            Self::RuntimeDirectory { .. } => {
-                "set XDG_RUNTIME_DIR to a directory of your own that can be written".to_owned()
-            }
-            Self::NoHome => "set HOME, or XDG_DATA_HOME, to a directory of your own".to_owned(),
-            Self::Write { source, .. } | Self::Unpacker { source, .. } => return io_hint(source),
-            Self::Terminal { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                return io_hint(source);
-            }
-            Self::LogNotReadable {
-                driver: "journald",
-                container,
-            } => {
-                format!("`journalctl CONTAINER_NAME={container}` shows it")
-            }
-            Self::LogNotReadable { .. } => {
-                "a log is kept of containers that are made with --log-driver json-file".to_owned()
-            }
-            Self::BadLogOption(error) => error.hint().to_owned(),
-            Self::NoJournal { .. } => "use --log-driver json-file".to_owned(),
-            Self::Store(error) => return store_hint(error),
-            Self::Runtime(error) => return runtime_hint(error),
-            other => return other.image_hint(),
-        })
-    }
-
-    /// [`Self::hint`], for errors about images.
-    fn image_hint(&self) -> Option<String> {
-        Some(match self {
-            Self::NoImageOfThatName(_) => "`carrier images` lists what there is".to_owned(),
-            Self::NoSuchPlatform { image, wanted, .. } => {
-                format!("`carrier pull --platform {wanted} {image}` fetches it")
-            }
-            Self::NotATag { image, .. } => {
-                format!("`carrier image inspect {image}` lists its names")
-            }
-            Self::TagWithDigest(_) => "name it NAME[:TAG]".to_owned(),
-            Self::SeveralRepositories { .. } => {
-                "remove it by a name, or --force removes all names".to_owned()
-            }
-            Self::BadArchive(error) => error.hint(),
-            Self::Copy(error) => return error.hint(),
-            Self::Files { .. } => {
-                "try again if it has just ended; `carrier system check` looks for damage".to_owned()
-            }
-            Self::BadChange(_) => {
-                "changes are instructions of a Dockerfile: CMD, ENTRYPOINT, ENV, \
-                                   EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR"
-                    .to_owned()
-            }
-            Self::ImageDamaged { image, .. } => format!("`carrier pull {image}` repairs it"),
-            Self::Filter(_) => "containers have id, name, label, label!, status, exited, ancestor, \
-                                before, since, until, network, volume, expose, publish, health, \
-                                restart-policy and command; images dangling, label, before, since, \
-                                until and reference; events type, event, container, image and label; \
-                                `prune` knows until, label and label!"
-                .to_owned(),
-            Self::SameName(_) => "choose another name".to_owned(),
-            Self::RestartAndRemove => "make a container without --rm".to_owned(),
-            _ => return None,
-        })
-    }
-}
-
-const UNFIT_HOME: &str = "the file system of the store may not be able to hold images (NFS, FUSE, \
-    overlay): set XDG_DATA_HOME to a directory on a local disk";
-
-const SUBORDINATE_IDS: &str = "each id above 0 needs a subordinate one: `sudo usermod \
-    --add-subuids 100000-165535 --add-subgids 100000-165535 $USER` adds 65536";
-
-fn store_hint(error: &carrier_store::Error) -> Option<String> {
-    use carrier_store::Error as Store;
-    Some(match error {
-        Store::ImageInUse { .. } => {
-            "remove the containers first with `carrier rm`; --force forgets the image, and the \
-             containers keep what they need of it"
-                .to_owned()
-        }
-        Store::NewerRecord { .. } => {
-            "use the newer version of carrier, or remove that file and pull the image again"
-                .to_owned()
-        }
-        Store::NameTaken { name, .. } => {
-            format!("choose another name, or remove that container: `carrier rm {name}`")
-        }
-        Store::Damaged { .. } => {
-            "`carrier system check` tells what is damaged, and --repair removes it".to_owned()
-        }
-        error => return io_hint_of(error),
-    })
-}
-
-fn runtime_hint(error: &carrier_runtime::Error) -> Option<String> {
-    use carrier_runtime::Error as Runtime;
-    Some(match error {
-        Runtime::IdMap(IdMapError::HelperMissing { .. }) => {
-            "install the package uidmap (shadow-utils on Fedora, shadow on Arch)".to_owned()
-        }
-        Runtime::IdMap(IdMapError::Refused { .. }) => {
-            "look for your user in /etc/subuid and /etc/subgid, and whether newuidmap has its \
-             set-user-ID bit or capability"
-                .to_owned()
-        }
-        Runtime::Clone(_) => {
-            "unprivileged user namespaces may be off: look at the sysctls user.max_user_namespaces, \
-             kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns"
-                .to_owned()
-        }
-        Runtime::Keyring(_) => {
-            "the user's keys are used up: raise the sysctl kernel.keys.maxkeys".to_owned()
-        }
-        Runtime::ProgramNotFound { .. } => {
-            "arguments behind the image or the container are the command: check its spelling and the \
-             image's PATH"
-                .to_owned()
-        }
-        Runtime::WorkingDirectory { .. } => {
-            "name a directory that the container has and the user may enter".to_owned()
-        }
-        Runtime::ProgramNotExecutable { .. } => {
-            "check that the file is executable and made for this architecture (`--platform`)"
-                .to_owned()
-        }
-        Runtime::Step { source, .. } => return io_hint(&io::Error::from(*source)),
-        _ => return None,
-    })
-}
-
-/// What to do about an error of the file system that stands anywhere behind `error`.
-pub(crate) fn io_hint_of(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(hint) = error.downcast_ref().and_then(io_hint) {
-            return Some(hint);
-        }
-        next = error.source();
-    }
-    None
-}
-
-fn io_hint(error: &io::Error) -> Option<String> {
-    let hint = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space: `carrier rm` removes containers and images"
-        }
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-            "set XDG_DATA_HOME to a directory that you can write"
-        }
-        io::ErrorKind::Unsupported | io::ErrorKind::StaleNetworkFileHandle => UNFIT_HOME,
-        _ => return None,
-    };
-    Some(hint.to_owned())
 }

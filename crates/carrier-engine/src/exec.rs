@@ -125,6 +125,21 @@ impl Engine {
         serve_on_leash(record, options, started, leash)
     }
 
+    /// Makes one check of a container's health, and says whether it went well. What the command
+    /// writes goes to the caller.
+    ///
+    /// # Errors
+    /// [`Error::NoHealthCheck`], or when the container does not run.
+    pub fn check_health(&self, record: &ContainerRecord) -> Result<bool, Error> {
+        let check = record.health.as_ref().filter(|check| check.is_active());
+        let check = check.ok_or_else(|| Error::NoHealthCheck(record.name.to_string()))?;
+        let options = ExecOptions {
+            command: check.command.clone(),
+            ..ExecOptions::default()
+        };
+        Ok(self.exec(record, &options)? == 0)
+    }
+
     fn start_beside(
         &self,
         record: &ContainerRecord,

@@ -19,7 +19,6 @@ mod exec;
 mod fallback;
 mod files;
 mod foreground;
-#[allow(dead_code, reason = "the monitor will ask")]
 mod health;
 mod host;
 mod identity;
@@ -33,6 +32,7 @@ mod moment;
 mod monitor;
 mod names;
 mod processes;
+mod readiness;
 mod record;
 mod remove;
 mod rename;
@@ -80,6 +80,7 @@ pub use log::{
 pub use moment::Moment;
 pub use monitor::Wanted;
 pub use processes::{ContainerProcess, boot_time};
+pub use readiness::{NotReady, ParseReadinessError, Readiness};
 pub use record::{
     ContainerRecord, EnvironmentSetting, NetworkMode, RunOptions, SeccompChoice, SecurityOptions,
     Streams,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::health::Health;
 use crate::moment::Moment;
 use crate::record::ContainerRecord;
 
@@ -82,6 +83,9 @@ pub struct Life {
     pub stopped: bool,
     /// How often it was started again by its restart policy.
     pub restarts: u32,
+    /// Whether it is well; nothing of a container without a check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// Bytes of output that its log had no room for.
     pub unlogged: u64,
 }

@@ -19,6 +19,7 @@ mod select;
 mod sink;
 mod stamp;
 mod tail;
+mod watch;
 mod writer;
 
 pub use driver::{BadLogOption, LogConfig, LogDriver, LogLimits};

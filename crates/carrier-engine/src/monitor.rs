@@ -3,6 +3,7 @@
 //! it, and the container does not outlive it.
 
 mod clients;
+mod health;
 mod pause;
 mod protocol;
 mod serve;
@@ -24,6 +25,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::events::Event;
 use crate::fallback::FuseMount;
+use crate::health::HealthMonitor;
 use crate::life::{Life, Status};
 use crate::log::{Log, Origin};
 use crate::moment::Moment;
@@ -137,6 +139,9 @@ struct Monitor<'a> {
     log: Log,
     stop: Stop,
     held: Held,
+    health: Option<HealthMonitor>,
+    /// The program is ended because it is not well, to be started again.
+    unwell: bool,
 }
 
 /// A program that runs.
@@ -186,6 +191,8 @@ impl<'a> Monitor<'a> {
                     log,
                     stop: Stop::default(),
                     held: Held::default(),
+                    health: None,
+                    unwell: false,
                 })
             }
             Err(error) => {
@@ -213,7 +220,8 @@ impl<'a> Monitor<'a> {
             let lifetime = program.since.elapsed();
             let code = self.serve(program)?;
             self.end(code);
-            let again = self.record.restart.wants(code, self.life.restarts);
+            let again = std::mem::take(&mut self.unwell)
+                || self.record.restart.wants(code, self.life.restarts);
             if !again || self.stop.was_asked_for() {
                 break;
             }
@@ -249,6 +257,7 @@ impl<'a> Monitor<'a> {
         self.life.status = Status::Running;
         self.life.process = Some(process);
         self.life.started = Some(Moment::now());
+        self.begin_checks();
         self.write_pid(started.pid())?;
         self.write()?;
         self.engine.emit(&Event::container("start", &self.record));
@@ -285,6 +294,7 @@ impl<'a> Monitor<'a> {
         self.life.code = code;
         self.life.finished = Some(Moment::now());
         self.life.process = None;
+        self.end_checks();
         self.life.stopped |= self.stop.was_asked_for();
         let event = Event::container("die", &self.record);
         self.engine.emit(&event.with("exitCode", code.to_string()));

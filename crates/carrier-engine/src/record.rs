@@ -7,6 +7,7 @@ use carrier_runtime::Capabilities;
 use carrier_spec::{ContainerId, ContainerName, DiffId, ImageConfig, ImageId, Platform, Reference};
 use serde::{Deserialize, Serialize};
 
+use crate::health::{HealthCheck, HealthOptions};
 use crate::log::LogConfig;
 use crate::moment::Moment;
 use crate::restart::RestartPolicy;
@@ -59,6 +60,8 @@ pub struct RunOptions {
     pub init: bool,
     /// Where what the program writes is kept.
     pub log: LogConfig,
+    /// Whether it is well: over what the image says.
+    pub health: HealthOptions,
     /// Where the program's process id goes.
     pub pid_file: Option<PathBuf>,
     /// The container goes on when the command has ended.
@@ -211,6 +214,9 @@ pub struct ContainerRecord {
     /// Where what the program writes is kept.
     #[serde(default)]
     pub log: LogConfig,
+    /// How it is found out whether it is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
     /// Where the program's process id goes.
     #[serde(default)]
     pub pid_file: Option<PathBuf>,

@@ -7,6 +7,7 @@ mod containers;
 mod docs;
 pub(crate) mod exec;
 pub(crate) mod files;
+pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod later;
 mod logs;
@@ -37,7 +38,10 @@ use observe::{
 pub(crate) use registry::{
     AuthArgs, CompressionFormat, LoginArgs, LogoutArgs, PushArgs, SecretArgs, TlsArgs,
 };
-pub(crate) use run::{AttachArgs, ContainerArgs, CreateArgs, PullPolicy, RunArgs, StreamName};
+pub(crate) use run::{
+    AttachArgs, ContainerArgs, CreateArgs, FailureAction, HealthArgs, PullPolicy, ReadyArgs,
+    RunArgs, StreamName,
+};
 use system::{InfoArgs, SystemArgs};
 
 /// A rootless, daemonless container engine.
@@ -146,6 +150,8 @@ pub(crate) enum Verb {
     Image(ImageArgs),
     /// Let containers come back after a reboot
     Boot(boot::BootArgs),
+    /// Ask a container whether it is well
+    Healthcheck(health::HealthcheckArgs),
     /// Show facts of the engine and the host
     Info(InfoArgs),
     /// The verbs about the store as a whole

@@ -6,6 +6,7 @@ mod containers;
 mod events;
 mod exec;
 mod files;
+mod health;
 mod images;
 mod login;
 mod logs;
@@ -68,6 +69,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Diff(args) => files::diff(&args),
         Verb::Boot(args) => boot::boot(&args),
         Verb::Info(args) if !args.words.is_empty() => one(containers::info(&args)),
+        Verb::Healthcheck(args) => health::healthcheck(&args),
         Verb::Info(args) => system::info(&args),
         Verb::System(args) => system::system(&args),
         Verb::Search(args) => images::search(&args),

@@ -15,7 +15,7 @@ fn status(cx: &Cx, name: &str) -> String {
     let lines = listed.text().lines();
     let line = lines
         .filter(|line| line.ends_with(&format!(" {name}")))
-        .last();
+        .next_back();
     let words = line.unwrap_or_default();
     let known = ["Created", "Up", "Exited", "Restarting"];
     let start = known

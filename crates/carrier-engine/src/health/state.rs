@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::check::HealthCheck;
+use crate::moment::Moment;
 
 /// So many answers are kept.
 const KEPT: usize = 5;
@@ -48,10 +49,10 @@ impl HealthStatus {
 /// One check that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// Nanoseconds since 1970.
-    pub start: u64,
-    /// Nanoseconds since 1970.
-    pub end: u64,
+    /// When it began.
+    pub start: Moment,
+    /// When the answer came.
+    pub end: Moment,
     /// 0 for well, -1 where there was no answer.
     pub exit_code: i32,
     /// What the program wrote, or why there was no answer.
@@ -93,8 +94,8 @@ mod tests {
 
     fn probe(exit_code: i32) -> Probe {
         Probe {
-            start: 1,
-            end: 2,
+            start: Moment::default(),
+            end: Moment::default(),
             exit_code,
             output: String::new(),
         }

@@ -83,12 +83,18 @@ impl Monitor<'_> {
     fn hold(&mut self, program: &Program) -> Result<(), Error> {
         self.held = Held::hold(program.started.pid())?;
         self.life.status = Status::Paused;
+        if let Some(health) = &mut self.health {
+            health.pause();
+        }
         self.write()
     }
 
     pub(super) fn let_go(&mut self) -> Result<(), Error> {
         std::mem::take(&mut self.held).let_go();
         self.life.status = Status::Running;
+        if let Some(health) = &mut self.health {
+            health.resume();
+        }
         self.write()
     }
 }

@@ -12,6 +12,7 @@ use super::protocol::{CHUNK, Wanted, answer, request};
 use super::streams::Read;
 use super::{Monitor, Program};
 use crate::error::Error;
+use crate::health::HealthMonitor;
 use crate::life::Status;
 use crate::log::Stream;
 use crate::signals::signal_number;
@@ -30,6 +31,7 @@ enum Source {
     Listener,
     Output(Stream),
     Input,
+    Health,
     Client(usize),
 }
 
@@ -51,12 +53,15 @@ impl Monitor<'_> {
                     Source::Input => self.give_input(&mut program),
                     Source::Signals => self.pass_signals(Some(&program))?,
                     Source::Listener => self.clients.accept(),
+                    // Looked at below.
+                    Source::Health => {}
                     Source::Client(place) => self.hear(place, flags, Some(&mut program)),
                 }
             }
             self.clients.forget_the_gone();
             self.log.flush();
             quiet_until = quiet_until.filter(|until| *until > Instant::now());
+            self.check_health(&program);
             if self.stop.is_due() {
                 self.signal(&program, Signal::KILL.as_raw());
             }
@@ -71,7 +76,7 @@ impl Monitor<'_> {
                     Source::Signals => self.pass_signals(None)?,
                     Source::Listener => self.clients.accept(),
                     Source::Client(place) => self.hear(place, flags, None),
-                    Source::Program | Source::Output(_) | Source::Input => {}
+                    Source::Program | Source::Output(_) | Source::Input | Source::Health => {}
                 }
             }
             self.clients.forget_the_gone();
@@ -109,6 +114,9 @@ impl Monitor<'_> {
             if has_input && let Some(file) = program.ends.input() {
                 add(Source::Input, file, PollFlags::OUT);
             }
+            for file in self.health.iter().flat_map(HealthMonitor::fds) {
+                add(Source::Health, file, PollFlags::IN);
+            }
             // Last: what the program wrote before it ended comes first.
             add(Source::Program, program.started.as_fd(), PollFlags::IN);
         }
@@ -117,7 +125,9 @@ impl Monitor<'_> {
             flags.set(PollFlags::OUT, self.clients.owes(place));
             add(Source::Client(place), client.peer.as_fd(), flags);
         }
-        let deadline = [self.stop.deadline(), until].into_iter().flatten().min();
+        let check = self.health.as_ref().and_then(HealthMonitor::deadline);
+        let deadlines = [self.stop.deadline(), until, check];
+        let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let ready = match wait_long(&files, timeout) {
             Err(Errno::INTR) => Vec::new(),
@@ -183,7 +193,7 @@ impl Monitor<'_> {
     }
 
     /// How long a program may take to end.
-    fn patience(&self) -> Option<Duration> {
+    pub(super) fn patience(&self) -> Option<Duration> {
         const DEFAULT: i64 = 10;
         let seconds = self.record.stop_timeout.unwrap_or(DEFAULT);
         u64::try_from(seconds).ok().map(Duration::from_secs)
@@ -289,7 +299,7 @@ impl Monitor<'_> {
     }
 
     /// A held program takes no signal: it is let go for one that ends it.
-    fn signal(&mut self, program: &Program, signal: i32) {
+    pub(super) fn signal(&mut self, program: &Program, signal: i32) {
         // It may have ended.
         let _ = program.started.signal(signal);
         if self.life.status == Status::Paused && self.stop.was_asked_for() {

@@ -14,6 +14,11 @@ impl Stop {
     /// end to it. Who is less patient wins.
     pub(super) fn ask(&mut self, patience: Option<Duration>) {
         self.asked = true;
+        self.within(patience);
+    }
+
+    /// The program shall end, and may be started again.
+    pub(super) fn within(&mut self, patience: Option<Duration>) {
         self.at(patience.and_then(|patience| Instant::now().checked_add(patience)));
     }
 

@@ -101,6 +101,8 @@ pub(crate) enum Condition {
     NextExit,
     /// The container is gone
     Removed,
+    /// Its health check went well
+    Healthy,
 }
 
 #[derive(Args, Debug)]

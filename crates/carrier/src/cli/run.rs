@@ -16,6 +16,8 @@ pub(crate) struct RunArgs {
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true, value_name = "BOOL", action = ArgAction::Set)]
     pub(crate) detach: bool,
     #[command(flatten)]
+    pub(crate) ready: ReadyArgs,
+    #[command(flatten)]
     pub(crate) keys: AttachArgs,
     #[command(flatten)]
     pub(crate) container: ContainerArgs,
@@ -36,6 +38,59 @@ pub(crate) struct CreateArgs {
     /// Print help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
+}
+
+/// When `run -d` has done its work.
+#[derive(Args, Debug)]
+pub(crate) struct ReadyArgs {
+    /// With -d: wait until the container is ready: healthy, port:NUMBER or log:TEXT
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "WHEN")]
+    pub(crate) wait: Option<String>,
+    /// Wait no longer than so many seconds, or a duration
+    #[arg(long, value_name = "SECONDS", requires = "wait")]
+    pub(crate) wait_timeout: Option<String>,
+}
+
+/// How a container is asked whether it is well.
+#[derive(Args, Debug)]
+pub(crate) struct HealthArgs {
+    /// Ask by this command, a text for the shell
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) health_cmd: Option<String>,
+    /// How long to wait between two checks: 30s
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) health_interval: Option<String>,
+    /// How long a check may take: 30s
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) health_timeout: Option<String>,
+    /// How many failures in a row make it unhealthy: 3
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) health_retries: Option<u32>,
+    /// How long failures do not count: 0s
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) health_start_period: Option<String>,
+    /// How long to wait between two checks meanwhile: 5s
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) health_start_interval: Option<String>,
+    /// What is done when it is unhealthy
+    #[arg(long, value_enum, value_name = "ACTION")]
+    pub(crate) health_on_failure: Option<FailureAction>,
+    /// Do not ask, also when the image brings a check
+    #[arg(long)]
+    pub(crate) no_healthcheck: bool,
+}
+
+/// What is done when a container is unhealthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailureAction {
+    /// Nothing.
+    None,
+    /// It gets SIGKILL.
+    Kill,
+    /// It is stopped and started again.
+    Restart,
+    /// It is stopped.
+    Stop,
 }
 
 /// How a command is at the streams of a container.
@@ -128,6 +183,8 @@ pub(crate) struct ContainerArgs {
     /// How it is kept: max-size=10m, max-file=3
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) log_opt: Vec<String>,
+    #[command(flatten)]
+    pub(crate) health: HealthArgs,
     /// Annotate the container
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) annotation: Vec<String>,

@@ -16,6 +16,7 @@ use carrier_store::ImageRecord;
 use rustix::termios::isatty;
 
 use super::containers::{attach_options, code_of};
+use super::health;
 use super::print;
 use super::pull::{Request, fetch, platform};
 use crate::cli::{ContainerArgs, PullPolicy, RunArgs, StreamName};
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
     check(args, &options)?;
     let wanted = streams(container);
     let attach = attach_options(&args.keys, wanted)?;
+    let ready = health::readiness(&args.ready, args.detach)?;
     let (engine, record) = make(container, &options)?;
     if !args.detach {
         let ending = engine.run(&record, &attach, &progress::warn)?;
@@ -38,7 +40,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
     }
     engine.run_detached(&record, &progress::warn)?;
     print(&format!("{}\n", record.id))?;
-    Ok(0)
+    Ok(ready.map_or(0, |ready| {
+        health::wait_until_ready(&engine, record.id.as_str(), ready)
+    }))
 }
 
 pub(crate) fn create(args: &ContainerArgs) -> Result<u8, Failure> {
@@ -244,6 +248,7 @@ fn options(args: &ContainerArgs) -> Result<RunOptions, Failure> {
             args.log_opt.iter().map(String::as_str),
         )
         .map_err(|error| Failure::with_hint(&error, error.hint()))?,
+        health: health::options(&args.health)?,
         pid_file: args.pidfile.as_deref().map(absolute).transpose()?,
         detach: false,
     })

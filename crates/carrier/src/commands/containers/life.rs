@@ -1,6 +1,6 @@
 //! `carrier stop`, `restart`, `kill`, `wait`, `pause` and `unpause`
 
-use carrier_engine::{Engine, StopOptions, WaitCondition, signal_number};
+use carrier_engine::{Engine, Readiness, StopOptions, WaitCondition, signal_number};
 
 use super::{each, targets};
 use crate::cli::{Condition, KillArgs, RestartArgs, StopArgs, TargetsArgs, WaitArgs};
@@ -47,14 +47,19 @@ pub(crate) fn kill(args: &KillArgs) -> Result<u8, Failure> {
 
 pub(crate) fn wait(args: &WaitArgs) -> Result<u8, Failure> {
     let engine = Engine::open()?;
-    let condition = match args.condition {
-        Condition::NotRunning => WaitCondition::NotRunning,
-        Condition::NextExit => WaitCondition::NextExit,
-        Condition::Removed => WaitCondition::Removed,
+    let wait = |word: &str| match args.condition {
+        Condition::NotRunning => engine.wait(word, WaitCondition::NotRunning).map(i32::from),
+        Condition::NextExit => engine.wait(word, WaitCondition::NextExit).map(i32::from),
+        Condition::Removed => engine.wait(word, WaitCondition::Removed).map(i32::from),
+        // It has not ended: there is no code, as in Podman.
+        Condition::Healthy => {
+            let ready = engine.wait_until_ready(word, &Readiness::EventuallyHealthy, None);
+            ready.map(|()| -1)
+        }
     };
     let mut code = 0;
     for word in &args.containers {
-        match engine.wait(word, condition) {
+        match wait(word) {
             Ok(left_with) => print(&format!("{left_with}\n"))?,
             Err(error) => {
                 tell(&error.into());
