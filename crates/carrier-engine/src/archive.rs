@@ -4,11 +4,12 @@
 //! bytes are kept in files without a name until every digest is right and every layer is unpacked;
 //! and documents are bounded before they are read.
 
-mod changes;
+pub(crate) mod changes;
 mod docker;
 mod import;
 mod layers;
 mod load;
+pub(crate) mod new_image;
 mod oci;
 mod save;
 mod spool;

@@ -1,5 +1,6 @@
 //! The files of containers: copied in and out, exported, compared and made into images.
 
+mod commit;
 mod copy;
 mod diff;
 mod export;
@@ -9,5 +10,6 @@ mod pack;
 mod path;
 mod resolve;
 
+pub use commit::CommitOptions;
 pub use copy::{Copied, CopyError, CopyOptions, HostEnd};
 pub use diff::{FileChange, FileChangeKind};

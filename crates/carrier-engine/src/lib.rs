@@ -61,7 +61,9 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind};
 pub use events::{Actor, Event, EventFilter, EventKind, EventReader};
 pub use exec::ExecOptions;
-pub use files::{Copied, CopyError, CopyOptions, FileChange, FileChangeKind, HostEnd};
+pub use files::{
+    CommitOptions, Copied, CopyError, CopyOptions, FileChange, FileChangeKind, HostEnd,
+};
 pub use foreground::{Leash, Session, guarded};
 pub use health::{
     BadHealthOption, Health, HealthAction, HealthCheck, HealthOptions, HealthStatus, Probe,

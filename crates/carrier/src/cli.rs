@@ -25,7 +25,7 @@ pub(crate) use containers::{
     AttachCommandArgs, Condition, KillArgs, RestartArgs, StartArgs, StopArgs, TargetsArgs, WaitArgs,
 };
 use exec::{ExecArgs, ShellArgs, TerminalArgs};
-use files::{CopyArgs, DiffArgs};
+use files::{CommitArgs, CopyArgs, DiffArgs};
 use images::{
     ExportArgs, HistoryArgs, ImageArgs, ImageListOptions, ImagesArgs, ImportArgs, LoadArgs,
     RemoveImagesArgs, SaveArgs, SearchArgs, TagArgs, UntagArgs,
@@ -146,6 +146,8 @@ pub(crate) enum Verb {
     Cp(CopyArgs),
     /// Show what a container has changed of its image
     Diff(DiffArgs),
+    /// Make an image of a container
+    Commit(CommitArgs),
     /// The verbs of images
     Image(ImageArgs),
     /// Let containers come back after a reboot

@@ -70,6 +70,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Boot(args) => boot::boot(&args),
         Verb::Info(args) if !args.words.is_empty() => one(containers::info(&args)),
         Verb::Healthcheck(args) => health::healthcheck(&args),
+        Verb::Commit(args) => files::commit(&args),
         Verb::Info(args) => system::info(&args),
         Verb::System(args) => system::system(&args),
         Verb::Search(args) => images::search(&args),

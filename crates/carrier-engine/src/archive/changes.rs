@@ -1,7 +1,9 @@
 //! Changes of an image's configuration, written as instructions of a Dockerfile.
 
-use carrier_spec::Config;
+use carrier_spec::{Config, Healthcheck};
 use serde_json::Value;
+
+use crate::health::parse_duration;
 
 /// Why a change makes no sense.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -21,14 +23,14 @@ pub enum BadChange {
 
 /// A configuration, with what only builders read.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Changed {
-    pub(super) config: Config,
-    pub(super) on_build: Vec<String>,
+pub(crate) struct Changed {
+    pub(crate) config: Config,
+    pub(crate) on_build: Vec<String>,
 }
 
 impl Changed {
     /// Carries out one instruction.
-    pub(super) fn apply(&mut self, text: &str) -> Result<(), BadChange> {
+    pub(crate) fn apply(&mut self, text: &str) -> Result<(), BadChange> {
         let (name, arguments) = text
             .trim()
             .split_once(char::is_whitespace)
@@ -75,6 +77,7 @@ impl Changed {
                     format!("{}/{path}", config.working_dir.trim_end_matches('/'))
                 };
             }
+            "HEALTHCHECK" => config.healthcheck = Some(healthcheck(arguments).ok_or_else(bad)?),
             "ONBUILD" => self.on_build.push(arguments.to_owned()),
             _ => return Err(BadChange::Unknown(name)),
         }
@@ -85,6 +88,36 @@ impl Changed {
 /// A JSON list is executed as it is; anything else by a shell.
 fn command(text: &str) -> Vec<String> {
     list(text).unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()])
+}
+
+/// `NONE`, or options and then `CMD` with a list or a text for the shell.
+fn healthcheck(text: &str) -> Option<Healthcheck> {
+    let mut check = Healthcheck::default();
+    let mut rest = text.trim();
+    while let Some(option) = rest.strip_prefix("--") {
+        let (option, behind) = option.split_once(char::is_whitespace)?;
+        let (name, value) = option.split_once('=')?;
+        let time = || i64::try_from(parse_duration(value)?.as_nanos()).ok();
+        match name {
+            "interval" => check.interval = time()?,
+            "timeout" => check.timeout = time()?,
+            "start-period" => check.start_period = time()?,
+            "start-interval" => check.start_interval = time()?,
+            "retries" => check.retries = value.parse().ok().filter(|count| *count >= 0)?,
+            _ => return None,
+        }
+        rest = behind.trim_start();
+    }
+    let (word, command) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let command = command.trim();
+    check.test = Some(match (word.to_ascii_uppercase().as_str(), list(command)) {
+        ("NONE", _) if command.is_empty() => vec!["NONE".to_owned()],
+        ("CMD", _) if command.is_empty() => return None,
+        ("CMD", Some(words)) => [vec!["CMD".to_owned()], words].concat(),
+        ("CMD", None) => vec!["CMD-SHELL".to_owned(), command.to_owned()],
+        _ => return None,
+    });
+    Some(check)
 }
 
 fn list(text: &str) -> Option<Vec<String>> {
@@ -193,6 +226,7 @@ mod tests {
             "WORKDIR app",
             "STOPSIGNAL SIGINT",
             "ONBUILD RUN make",
+            r#"HEALTHCHECK --interval=5s --retries=2 CMD ["a", "b"]"#,
         ])
         .unwrap();
         let config = all.config;
@@ -210,6 +244,11 @@ mod tests {
         );
         assert_eq!(config.stop_signal.as_deref(), Some("SIGINT"));
         assert_eq!(all.on_build, ["RUN make"]);
+        let check = config.healthcheck.unwrap();
+        assert_eq!(check.test.unwrap(), ["CMD", "a", "b"]);
+        assert_eq!((check.interval, check.retries), (5_000_000_000, 2));
+        let shell = healthcheck("CMD curl -f x || exit 1").unwrap();
+        assert_eq!(shell.test.unwrap(), ["CMD-SHELL", "curl -f x || exit 1"]);
     }
 
     #[test]
@@ -228,7 +267,11 @@ mod tests {
             "EXPOSE 9-1",
             "EXPOSE 1/icmp",
             "USER a b",
-            "HEALTHCHECK NONE",
+            "HEALTHCHECK",
+            "HEALTHCHECK x",
+            "HEALTHCHECK CMD",
+            "HEALTHCHECK --interval=x CMD y",
+            "HEALTHCHECK --what=1s CMD y",
         ] {
             assert!(changed(&[bad]).is_err(), "{bad}");
         }

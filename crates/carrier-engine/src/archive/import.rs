@@ -1,17 +1,12 @@
 //! From an archive of a file system to an image of one layer.
 
-use std::io::{self, Read};
+use std::io::Read;
 
-use carrier_spec::{
-    DiffId, History, ImageConfig, ImageId, Manifest, MediaType, Platform, Reference, RootFs,
-};
-use carrier_store::{ImageRecord, VerifiedBlob, compression_of, digest_of};
+use carrier_spec::{DiffId, History, ImageConfig, ImageId, Platform, Reference, RootFs};
 use serde_json::json;
 
 use super::changes::Changed;
-use super::layers::{LayerSource, unpack};
-use super::load::blob_of;
-use super::{BadArchive, descriptor, manifest_json, stream};
+use super::new_image::NewImage;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::unpacker::Unpacker;
@@ -42,69 +37,15 @@ impl Engine {
         }
         // Before a stranger's bytes are read.
         let unpacker = Unpacker::start(self.host.own_ids()?)?;
-        let (blob, size) = self.take(input)?;
-        let mut start = Vec::new();
-        let read = blob
-            .open()
-            .and_then(|file| file.take(8).read_to_end(&mut start));
-        read.map_err(stream("read the archive"))?;
-        if start.is_empty() {
-            return Err(BadArchive::Empty.into());
-        }
-        let compression = compression_of(&start).map_err(BadArchive::from)?;
-        let source = LayerSource {
-            digest: blob.digest(),
-            compression,
-            expected: None,
-            open: Box::new(|| blob.open()),
-        };
-        let unpacked = unpack(&self.store, &unpacker, &[source])?.pop();
-        let (layer, summary) = unpacked.ok_or(BadArchive::Empty)?;
-        let config = configuration(&changed, options, summary.diff_id.clone())?;
-        let manifest = manifest_json(&Manifest {
-            config: descriptor(
-                "application/vnd.oci.image.config.v1+json",
-                digest_of(&config),
-                config.len() as u64,
-            ),
-            layers: vec![descriptor(
-                MediaType::Layer(compression).name(),
-                blob.digest().clone(),
-                size,
-            )],
-        })?;
-        let parsed =
-            ImageConfig::parse(&config, 1).map_err(|error| Error::Configuration(error.into()))?;
-        let kind = MediaType::OciManifest.name();
-        let mut record = ImageRecord {
-            schema: ImageRecord::SCHEMA,
-            reference: options.name.clone(),
-            origin: None,
+        let layer = self.new_layer(&unpacker, input)?;
+        let config = configuration(&changed, options, layer.summary.diff_id.clone())?;
+        self.add_image(NewImage {
+            name: options.name.clone(),
             platform: options.platform.clone().unwrap_or_else(Platform::host),
-            manifest: descriptor(kind, digest_of(&manifest), manifest.len() as u64),
-            index: None,
-            id: ImageId(digest_of(&config)),
-            size: 0,
-            config: parsed,
-        };
-        // A crash between the parts and the name leaves nothing but this.
-        let _transit = self.store.announce_image(&record)?;
-        let mut ingest = self.store.ingest();
-        ingest.add_layer(layer, &summary)?;
-        ingest.add_blob(blob);
-        for document in [&config, &manifest] {
-            ingest.add_blob(blob_of(&self.store, document)?);
-        }
-        ingest.commit()?;
-        record.size = self.store.unpacked_size(&record.config)?;
-        self.store.put_image(&record)?;
-        Ok(record.id)
-    }
-
-    fn take(&self, mut input: impl Read) -> Result<(VerifiedBlob, u64), Error> {
-        let mut writer = self.store.new_blob()?;
-        let size = io::copy(&mut input, &mut writer).map_err(stream("copy the archive"))?;
-        Ok((writer.finish(), size))
+            config,
+            base: Vec::new(),
+            layer: Some(layer),
+        })
     }
 }
 

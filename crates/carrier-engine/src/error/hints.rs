@@ -97,7 +97,8 @@ impl Error {
             }
             Self::BadChange(_) => {
                 "changes are instructions of a Dockerfile: CMD, ENTRYPOINT, ENV, \
-                                   EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR"
+                                   EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, \
+                                   WORKDIR"
                     .to_owned()
             }
             Self::ImageDamaged { image, .. } => format!("`carrier pull {image}` repairs it"),

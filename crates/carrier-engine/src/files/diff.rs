@@ -81,15 +81,26 @@ pub(super) struct Sides {
 }
 
 impl Sides {
+    /// Whether there is nothing in what the container wrote but directories that are as they were.
+    pub(super) fn are_equal(&self) -> io::Result<bool> {
+        let comparison = self.comparison()?;
+        Ok(comparison.changes.is_empty() && !comparison.has_files)
+    }
+
     fn compare(&self) -> io::Result<Vec<FileChange>> {
+        Ok(self.comparison()?.changes)
+    }
+
+    fn comparison(&self) -> io::Result<Comparison> {
         let lower = MergedDirectory::root(self.layers.iter().cloned())?;
         let upper = rustix::fs::open(&self.upper, DIRECTORY, Mode::empty())?;
         let mut comparison = Comparison {
             changes: Vec::new(),
             is_copied: self.is_copied,
+            has_files: false,
         };
         comparison.directory(&upper, Some(&lower), &mut b"/".to_vec())?;
-        Ok(comparison.changes)
+        Ok(comparison)
     }
 }
 
@@ -101,6 +112,8 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 struct Comparison {
     changes: Vec<FileChange>,
     is_copied: bool,
+    /// What overlay copied up may differ in more than what is compared.
+    has_files: bool,
 }
 
 impl Comparison {
@@ -161,6 +174,7 @@ impl Comparison {
             self.note(kind, path);
         }
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            self.has_files = true;
             return Ok(());
         }
         let directory = match rustix::fs::openat(parent, name, DIRECTORY, Mode::empty()) {

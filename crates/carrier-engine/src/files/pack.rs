@@ -8,13 +8,18 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
+use carrier_store::{is_opaque, is_whiteout};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::marks;
 use crate::archive::write::{Attribute, Header, Kind, Writer};
 
 /// No file system allows larger values.
 const MAX_XATTR: usize = 64 * 1024;
+
+/// Image-spec `layer.md`, section "Whiteouts".
+const WHITEOUT: &[u8] = b".wh.";
 
 /// Of a file with more, the holes are stored too.
 const MAX_PARTS: usize = 10_000;
@@ -64,6 +69,15 @@ pub(crate) struct Packer<W: Write> {
     changed: Vec<String>,
     /// Holes of files are not stored.
     keeps_holes: bool,
+    /// The tree is what a container wrote: marks of overlay become those of a layer.
+    layer: Option<LayerStyle>,
+}
+
+/// How a tree becomes a layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LayerStyle {
+    /// Directories hide all that is below them.
+    pub(crate) is_whole: bool,
 }
 
 impl<W: Write> Packer<W> {
@@ -73,7 +87,33 @@ impl<W: Write> Packer<W> {
             links: HashMap::new(),
             changed: Vec::new(),
             keeps_holes: false,
+            layer: None,
         }
+    }
+
+    /// Writes a layer of an image, image-spec `layer.md`.
+    pub(crate) fn for_layer(self, style: LayerStyle) -> Self {
+        Self {
+            layer: Some(style),
+            ..self
+        }
+    }
+
+    /// Writes that a name of lower layers is gone.
+    pub(crate) fn whiteout(&mut self, path: &[u8]) -> io::Result<()> {
+        let (above, name) = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => path.split_at(slash + 1),
+            None => (&b""[..], path),
+        };
+        self.mark(&[above, WHITEOUT, name].concat())
+    }
+
+    fn mark(&mut self, path: &[u8]) -> io::Result<()> {
+        let header = Header {
+            path,
+            ..Header::file("", 0)
+        };
+        self.writer.append(&header, io::empty()).map(drop)
     }
 
     /// Stores files with holes without them. Carrier's own reader knows what that means, and so do
@@ -92,7 +132,7 @@ impl<W: Write> Packer<W> {
     }
 
     /// Writes all that is below a directory; `path` ends with a slash, or is empty.
-    fn below(&mut self, directory: OwnedFd, path: Vec<u8>) -> io::Result<()> {
+    pub(crate) fn below(&mut self, directory: OwnedFd, path: Vec<u8>) -> io::Result<()> {
         let mut frames = vec![Frame::new(directory, path)?];
         while let Some(frame) = frames.last_mut() {
             let Some(name) = frame.names.pop() else {
@@ -127,6 +167,16 @@ impl<W: Write> Packer<W> {
             }
             other => other.map_err(at(path))?,
         };
+        if self.layer.is_some() {
+            if is_whiteout(&stat) {
+                self.whiteout(path)?;
+                return Ok(None);
+            }
+            let absolute = [b"/", path].concat();
+            if marks::is_mount_point(&absolute, &stat) {
+                return Ok(None);
+            }
+        }
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => return self.directory(parent, name, path),
             FileType::RegularFile => self.file(parent, name, path)?,
@@ -171,7 +221,15 @@ impl<W: Write> Packer<W> {
         let named = [path, b"/"].concat();
         let mut header = header(&named, Kind::Directory, &stat);
         header.xattrs = xattrs(directory).map_err(at(path))?;
-        self.writer.append(&header, io::empty()).map(drop)
+        self.writer.append(&header, io::empty())?;
+        let hides = self.layer.is_some_and(|layer| {
+            let is_top = !path.contains(&b'/');
+            (layer.is_whole && is_top) || is_opaque(directory)
+        });
+        if hides {
+            self.mark(&[&named, marks::OPAQUE.to_bytes()].concat())?;
+        }
+        Ok(())
     }
 
     fn file(&mut self, parent: BorrowedFd<'_>, name: &CString, path: &[u8]) -> io::Result<()> {
