@@ -152,6 +152,13 @@ impl Engine {
         append(&self.runtime, event);
     }
 
+    /// [`Engine::emit`], about the container that `word` names, if it is still there.
+    pub fn emit_about(&self, action: &str, word: &str) {
+        if let Ok(Some(record)) = self.find_container(word) {
+            self.emit(&Event::container(action, &record));
+        }
+    }
+
     /// Reads events: those since a time, in nanoseconds since 1970, or only those to come.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::life::Life;
+use crate::log::LogDriver;
 use crate::list::ContainerSize;
 use crate::moment::Moment;
 use crate::record::{ContainerRecord, NetworkMode};
@@ -71,7 +72,10 @@ fn describe(facts: &Facts<'_>) -> Value {
         "ResolvConfPath": path("resolv.conf"),
         "HostnamePath": path("hostname"),
         "HostsPath": path("hosts"),
-        "LogPath": path("log.json"),
+        "LogPath": match record.log.driver {
+            LogDriver::JsonFile(_) => path("log.json"),
+            _ => String::new(),
+        },
         "Name": format!("/{}", record.name),
         "RestartCount": life.restarts,
         "Driver": "overlay",

@@ -1,7 +1,7 @@
 //! `HostConfig`: what the program may do on this host.
 
 use carrier_runtime::Capabilities;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::record::{ContainerRecord, SeccompChoice, SecurityOptions};
 use crate::spec::{MASKED, READ_ONLY};
@@ -16,11 +16,15 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
         capabilities.without(Capabilities::DEFAULT),
         Capabilities::DEFAULT.without(capabilities),
     );
+    let log_options = record.log.options.iter();
+    let log_options: Map<String, Value> = log_options
+        .map(|(name, value)| (name.clone(), value.as_str().into()))
+        .collect();
     let mut config = limits();
     let own = json!({
         "Binds": null,
         "ContainerIDFile": "",
-        "LogConfig": { "Type": "json-file", "Config": {} },
+        "LogConfig": { "Type": record.log.driver.name(), "Config": log_options },
         "NetworkMode": record.network.name(),
         "PortBindings": {},
         "RestartPolicy": {

@@ -46,6 +46,7 @@ pub(crate) fn export(args: &ExportArgs) -> Result<u8, Failure> {
         }
         Ok(())
     })?;
+    engine.emit_about("export", &args.container);
     Ok(0)
 }
 
