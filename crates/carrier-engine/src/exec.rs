@@ -96,13 +96,17 @@ impl Engine {
     pub fn exec(&self, record: &ContainerRecord, options: &ExecOptions) -> Result<u8, Error> {
         if options.detach {
             self.start_beside(record, options)?.release();
+            self.emit_exec(record, &options.command)?;
             return Ok(0);
         }
         // First of all: a signal that comes during the set-up is the program's.
         let session = Session::open(options.streams)?;
         let started = self.start_beside(record, options)?;
+        let id = self.emit_exec(record, &options.command)?;
         let status = session.serve(started);
-        Ok(status.map_err(|source| wait_failed(record, source))?.code())
+        let code = status.map_err(|source| wait_failed(record, source))?.code();
+        self.emit_exec_end(record, id, code);
+        Ok(code)
     }
 
     /// [`exec`](Self::exec) on a terminal, in a process that [`guarded`](crate::guarded) has made.
@@ -116,13 +120,16 @@ impl Engine {
         leash: Leash,
     ) -> Result<u8, Error> {
         let mut started = self.start_beside(record, options)?;
+        let id = self.emit_exec(record, &options.command)?;
         if options.detach {
             let failed = |source| wait_failed(record, source);
             leash.cut().map_err(failed)?;
             let controller = started.take_terminal();
             return drain(started, controller).map_err(failed);
         }
-        serve_on_leash(record, options, started, leash)
+        let code = serve_on_leash(record, options, started, leash)?;
+        self.emit_exec_end(record, id, code);
+        Ok(code)
     }
 
     /// Makes one check of a container's health, and says whether it went well. What the command

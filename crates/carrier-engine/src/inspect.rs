@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::life::Life;
-use crate::log::LogDriver;
 use crate::list::ContainerSize;
+use crate::log::LogDriver;
 use crate::moment::Moment;
 use crate::record::{ContainerRecord, NetworkMode};
 

@@ -54,7 +54,7 @@ impl ContainerSummary {
     /// Docker's word for how well it is; nothing where nobody looks.
     #[must_use]
     pub fn health(&self) -> Option<&'static str> {
-        None
+        Some(self.life.health.as_ref()?.status.as_str())
     }
 }
 

@@ -35,13 +35,27 @@ fn the_life_of_a_container_is_told_in_order() {
     cx.carrier(["pause", "one"]).succeeds();
     cx.carrier(["unpause", "one"]).succeeds();
     cx.carrier(["rename", "one", "two"]).succeeds();
+    cx.carrier(["exec", "two", "sh", "-c", "exit 3"])
+        .exits_with(3);
     cx.carrier(["update", "--restart", "no", "two"]).succeeds();
     cx.carrier(["stop", "-t", "0", "two"]).succeeds();
     cx.carrier(["rm", "two"]).succeeds();
     let told = actions(&cx, &["-f", "type=container"]);
     let mut rest = told.as_str();
     for action in [
-        "create", "start", "pause", "unpause", "rename", "update", "die", "stop", "destroy",
+        "create",
+        "start",
+        "pause",
+        "unpause",
+        "rename",
+        "exec_create: sh -c exit 3",
+        "exec_start",
+        "exec_die",
+        "update",
+        "kill",
+        "die",
+        "stop",
+        "destroy",
     ] {
         let (_, behind) = rest
             .split_once(action)

@@ -29,10 +29,13 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
         "Labels": record.labels,
         "StopSignal": record.stop_signal,
     });
-    if let Some(fields) = config.as_object_mut()
-        && let Some(seconds) = record.stop_timeout
-    {
-        fields.insert("StopTimeout".to_owned(), seconds.into());
+    if let Some(fields) = config.as_object_mut() {
+        if let Some(seconds) = record.stop_timeout {
+            fields.insert("StopTimeout".to_owned(), seconds.into());
+        }
+        if let Some(check) = &record.health {
+            fields.insert("Healthcheck".to_owned(), json!(check.config));
+        }
     }
     config
 }

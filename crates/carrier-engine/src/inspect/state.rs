@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::go_time;
+use crate::health::{Health, Probe};
 use crate::life::{Life, Status};
 use crate::moment::Moment;
 
@@ -14,7 +15,7 @@ pub(super) fn describe(life: &Life) -> Value {
     let is = |status: Status| life.status == status;
     // For one that runs, what it left with before is not told.
     let code = if life.status.is_up() { 0 } else { life.code };
-    json!({
+    let mut state = json!({
         "Status": life.status.word(),
         "Running": life.status.is_alive(),
         "Paused": is(Status::Paused),
@@ -26,5 +27,25 @@ pub(super) fn describe(life: &Life) -> Value {
         "Error": life.error.as_deref().unwrap_or_default(),
         "StartedAt": time(life.started),
         "FinishedAt": time(life.finished),
+    });
+    if let (Some(health), Some(fields)) = (&life.health, state.as_object_mut()) {
+        fields.insert("Health".to_owned(), describe_health(health));
+    }
+    state
+}
+
+fn describe_health(health: &Health) -> Value {
+    let probe = |probe: &Probe| {
+        json!({
+            "Start": go_time(probe.start),
+            "End": go_time(probe.end),
+            "ExitCode": probe.exit_code,
+            "Output": probe.output,
+        })
+    };
+    json!({
+        "Status": health.status.as_str(),
+        "FailingStreak": health.failing_streak,
+        "Log": health.log.iter().map(probe).collect::<Vec<_>>(),
     })
 }

@@ -37,15 +37,18 @@ pub(crate) fn cp(args: &CopyArgs) -> Result<u8, Failure> {
         }
         (End::Container(container, path), End::Host(to)) => {
             let end = output(to)?;
-            (
-                engine()?.copy_out(container, path, end, options)?,
-                to.to_owned(),
-            )
+            let engine = engine()?;
+            let copied = engine.copy_out(container, path, end, options)?;
+            engine.emit_about("copy", container);
+            (copied, to.to_owned())
         }
         (End::Host(from), End::Container(container, path)) => {
             let end = input(from)?;
             let to = format!("{container}:{path}");
-            (engine()?.copy_in(end, container, path, options)?, to)
+            let engine = engine()?;
+            let copied = engine.copy_in(end, container, path, options)?;
+            engine.emit_about("copy", container);
+            (copied, to)
         }
     };
     tell(&copied);
