@@ -12,9 +12,9 @@ use carrier_e2e::Cx;
 fn every_verb_of_containers_is_there_under_the_noun_too() {
     let cx = Cx::new();
     for verb in [
-        "attach", "cp", "create", "diff", "exec", "exists", "export", "inspect", "kill", "logs",
-        "ls", "pause", "port", "prune", "ps", "rename", "restart", "rm", "run", "start", "stats",
-        "stop", "top", "unpause", "update", "wait",
+        "attach", "commit", "cp", "create", "diff", "exec", "exists", "export", "inspect", "kill",
+        "logs", "ls", "pause", "port", "prune", "ps", "rename", "restart", "rm", "run", "start",
+        "stats", "stop", "top", "unpause", "update", "wait",
     ] {
         cx.carrier(["container", verb, "--help"])
             .succeeds()

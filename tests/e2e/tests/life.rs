@@ -12,10 +12,8 @@ use carrier_e2e::Cx;
 /// The status of a container, as `ps` has it.
 fn status(cx: &Cx, name: &str) -> String {
     let listed = cx.script("carrier ls -c -a").succeeds();
-    let lines = listed.text().lines();
-    let line = lines
-        .filter(|line| line.ends_with(&format!(" {name}")))
-        .next_back();
+    let mut lines = listed.text().lines();
+    let line = lines.rfind(|line| line.ends_with(&format!(" {name}")));
     let words = line.unwrap_or_default();
     let known = ["Created", "Up", "Exited", "Restarting"];
     let start = known

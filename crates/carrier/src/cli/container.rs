@@ -8,8 +8,8 @@ use super::observe::{
     InspectContainersArgs, PortArgs, PsArgs, RenameArgs, StatsArgs, TopArgs, UpdateArgs,
 };
 use super::{
-    AttachCommandArgs, CopyArgs, CreateArgs, DiffArgs, KillArgs, LogsArgs, RemoveArgs, RestartArgs,
-    RunArgs, StartArgs, StopArgs, TargetsArgs, WaitArgs,
+    AttachCommandArgs, CommitArgs, CopyArgs, CreateArgs, DiffArgs, KillArgs, LogsArgs, RemoveArgs,
+    RestartArgs, RunArgs, StartArgs, StopArgs, TargetsArgs, WaitArgs,
 };
 
 /// `carrier container VERB`
@@ -27,6 +27,8 @@ pub(crate) enum ContainerVerb {
     Attach(AttachCommandArgs),
     /// Make a container without starting it
     Create(Box<CreateArgs>),
+    /// Make an image of what a container has become
+    Commit(CommitArgs),
     /// Copy files from a container or into one
     Cp(CopyArgs),
     /// Show what a container has changed of its image

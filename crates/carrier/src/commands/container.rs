@@ -16,6 +16,7 @@ pub(crate) fn container(verb: ContainerVerb) -> Result<u8, Failure> {
         ContainerVerb::Prune(args) => return one(prune(&args)),
         ContainerVerb::Attach(args) => Verb::Attach(args),
         ContainerVerb::Create(args) => Verb::Create(args),
+        ContainerVerb::Commit(args) => Verb::Commit(args),
         ContainerVerb::Cp(args) => Verb::Cp(args),
         ContainerVerb::Diff(args) => Verb::Diff(args),
         ContainerVerb::Exec(args) => Verb::Exec(args),
