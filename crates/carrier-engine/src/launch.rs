@@ -172,6 +172,7 @@ fn attempt(spec: &Spec, record: &ContainerRecord, root: RootSource) -> Result<La
         launch: Launch {
             stdin,
             output,
+            init: record.init,
             ..Launch::default()
         },
     };

@@ -66,6 +66,9 @@ pub struct Launch {
     /// What is executed instead of the program of that name: it is shown to the container, and
     /// cannot be changed there.
     pub sealed: Option<SealedProgram>,
+    /// Whether a process of Carrier's is the first one, which passes signals on to the program and
+    /// buries what that leaves behind.
+    pub init: bool,
 }
 
 impl Default for Launch {
@@ -79,6 +82,7 @@ impl Default for Launch {
             preserved: 0,
             has_cgroup: false,
             sealed: None,
+            init: false,
         }
     }
 }

@@ -284,6 +284,8 @@ pub(crate) struct Execution {
     pub(crate) trampoline: Option<Trampoline>,
     /// What is executed, wherever the program would be.
     pub(crate) sealed: Option<SealedProgram>,
+    /// Whether the trampoline stays, with the program as its child.
+    pub(crate) init: bool,
     /// Descriptors from this number on are closed.
     pub(crate) first_closed: u32,
 }

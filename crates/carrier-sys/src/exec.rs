@@ -37,10 +37,13 @@ pub struct Report<'a> {
     pub step: u32,
     /// `/proc`, where there is a label to be set, and that step.
     pub label: Option<(BorrowedFd<'a>, u32)>,
+    /// Whether the trampoline stays, as the first process of the container, with the program as its
+    /// child.
+    pub stays: bool,
 }
 
-/// Five decimal numbers with a space behind each, and a null byte.
-type Control = [u8; 5 * 11 + 1];
+/// Six decimal numbers with a space behind each, and a null byte.
+type Control = [u8; 6 * 11 + 1];
 
 /// Strings, and the null-terminated array of pointers to them that execve(2) wants.
 #[derive(Debug)]
@@ -150,7 +153,14 @@ impl Program {
             Some((proc, step)) => (number(proc), step),
             None => (0, 0),
         };
-        let numbers = [number(report.channel), report.step, count, proc, label_step];
+        let numbers = [
+            number(report.channel),
+            report.step,
+            count,
+            proc,
+            label_step,
+            report.stays.into(),
+        ];
         self.control.set(control(numbers));
         // SAFETY: the descriptor is open, and the path is empty; both arrays end with a null pointer
         // and point to bytes that `self` owns, each of which end with a null byte.
@@ -168,7 +178,7 @@ impl Program {
     }
 }
 
-fn control(numbers: [u32; 5]) -> Control {
+fn control(numbers: [u32; 6]) -> Control {
     let mut text: Control = [0; size_of::<Control>()];
     let mut places = text.iter_mut();
     for number in numbers {
@@ -191,14 +201,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_control_is_five_numbers() {
+    fn the_control_is_six_numbers() {
         let text = |numbers| {
             let control = control(numbers);
             let text = CStr::from_bytes_until_nul(&control).unwrap();
             text.to_str().unwrap().to_owned()
         };
-        assert_eq!(text([0, 10, 109, 9, 1]), "0 10 109 9 1 ");
+        assert_eq!(text([0, 10, 109, 9, 1, 0]), "0 10 109 9 1 0 ");
         let most = u32::MAX.to_string();
-        assert_eq!(text([u32::MAX; 5]), format!("{most} ").repeat(5));
+        assert_eq!(text([u32::MAX; 6]), format!("{most} ").repeat(6));
     }
 }

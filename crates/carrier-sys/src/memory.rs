@@ -164,7 +164,7 @@ Anonymous:             0 kB
     fn a_program_goes_on_without_its_pages() {
         let pages = ProgramPages::find().unwrap();
         for _ in 0..3 {
-            let (reader, _writer) = std::io::pipe().unwrap();
+            let (reader, _writer) = io::pipe().unwrap();
             let files = [(reader.as_fd(), PollFlags::IN)];
             pages.rest(&files, Some(Duration::from_millis(1))).unwrap();
             assert_eq!(unchanged(SMAPS).len(), 2);

@@ -341,7 +341,17 @@ pub(super) fn of<'a>(spec: &'a Spec, launch: &Launch) -> Result<Cow<'a, Process>
 pub(super) fn execution_of(spec: &Spec, launch: &mut Launch) -> Result<Option<Execution>, Error> {
     let process = spec.process().as_ref();
     let execution = process.map(|process| execution(process, launch));
-    execution.transpose()
+    let Some(execution) = execution.transpose()? else {
+        return Ok(None);
+    };
+    if launch.init && execution.trampoline.is_none() {
+        let reason = "memory may not be executed here: look at the sysctl vm.memfd_noexec";
+        return Err(invalid("init", reason));
+    }
+    Ok(Some(Execution {
+        init: launch.init,
+        ..execution
+    }))
 }
 
 pub(super) fn execution(process: &Process, launch: &mut Launch) -> Result<Execution, Error> {
@@ -370,6 +380,7 @@ pub(super) fn execution(process: &Process, launch: &mut Launch) -> Result<Execut
         trampoline: Trampoline::new().ok(),
         sealed: launch.sealed.take(),
         first_closed: FIRST_AFTER_STDIO + launch.preserved,
+        init: false,
     })
 }
 

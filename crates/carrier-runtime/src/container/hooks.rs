@@ -85,6 +85,7 @@ fn start(hook: &Hook, state: &str, place: Place, proof: &SingleThreaded) -> Resu
                 Place::Container(_) => Trampoline::new().ok(),
             },
             sealed: None,
+            init: false,
             first_closed: 3,
         }),
     );

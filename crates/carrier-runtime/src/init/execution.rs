@@ -34,6 +34,7 @@ impl Machine<'_> {
             channel: self.listener().as_fd(),
             step: number(self.step),
             label: (self.label.as_ref()).map(|(proc, step)| (proc.as_fd(), number(*step))),
+            stays: execution.init,
         };
         keep_open(report.channel)?;
         if let Some((proc, _)) = report.label {

@@ -1,10 +1,12 @@
 //! The little program between Carrier and the program of a container: see `trampoline.rs`.
 //!
-//! It is called with `[CONTROL, file, label, candidates..., words...]`, where CONTROL is five numbers:
+//! It is called with `[CONTROL, file, label, candidates..., words...]`, where CONTROL is six numbers:
 //! the descriptor to which a failure is reported, the step whose failure it is, how many candidates
-//! there are, a descriptor of `/proc` and the step of the label. It writes the label to the file, where
-//! that descriptor is not 0, and becomes the first candidate that can be executed, with the words as its
-//! arguments. There is no library behind it, so that it stays as small as it is.
+//! there are, a descriptor of `/proc`, the step of the label, and whether it is to stay. It writes the
+//! label to the file, where that descriptor is not 0, and becomes the first candidate that can be
+//! executed, with the words as its arguments. Where it is to stay, a child of it does that, and it becomes
+//! the first process that a program without care for others wants: see `stay`. There is no library
+//! behind it, so that it stays as small as it is.
 // Nobody brings the `strlen` that the compiler would recognize.
 #![no_builtins]
 #![no_std]
@@ -38,8 +40,18 @@ global_asm!(
 #[cfg(target_arch = "x86_64")]
 mod number {
     pub const WRITE: usize = 1;
+    pub const CLOSE: usize = 3;
+    pub const SIGPROCMASK: usize = 14;
+    pub const IOCTL: usize = 16;
+    pub const GETPID: usize = 39;
+    pub const CLONE: usize = 56;
     pub const EXECVE: usize = 59;
+    pub const WAIT4: usize = 61;
+    pub const KILL: usize = 62;
     pub const FCNTL: usize = 72;
+    pub const SETPGID: usize = 109;
+    pub const SIGTIMEDWAIT: usize = 128;
+    pub const PRCTL: usize = 157;
     pub const EXIT_GROUP: usize = 231;
     pub const OPENAT: usize = 257;
 }
@@ -47,15 +59,40 @@ mod number {
 #[cfg(target_arch = "aarch64")]
 mod number {
     pub const FCNTL: usize = 25;
+    pub const IOCTL: usize = 29;
     pub const OPENAT: usize = 56;
+    pub const CLOSE: usize = 57;
     pub const WRITE: usize = 64;
     pub const EXIT_GROUP: usize = 94;
+    pub const KILL: usize = 129;
+    pub const SIGPROCMASK: usize = 135;
+    pub const SIGTIMEDWAIT: usize = 137;
+    pub const SETPGID: usize = 154;
+    pub const PRCTL: usize = 167;
+    pub const GETPID: usize = 172;
+    pub const CLONE: usize = 220;
     pub const EXECVE: usize = 221;
+    pub const WAIT4: usize = 260;
 }
 
 const F_SETFD: usize = 2;
 const FD_CLOEXEC: usize = 1;
 const O_WRONLY_CLOEXEC: usize = 0o2_000_001;
+
+const SIG_SETMASK: usize = 2;
+const SIGCHLD: usize = 17;
+const WNOHANG: usize = 1;
+const TIOCSPGRP: usize = 0x5410;
+const PR_SET_NAME: usize = 15;
+const PR_SET_CHILD_SUBREAPER: usize = 36;
+
+/// Bytes of the kernel's set of signals.
+const SET: usize = 8;
+
+/// What Docker calls its own, and what stands before the program's words there.
+const TITLE: &[u8; 21] = b"/sbin/docker-init\0--\0";
+
+const NAME: &[u8; 12] = b"docker-init\0";
 
 const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
@@ -90,8 +127,25 @@ unsafe extern "C" fn begin(stack: *const usize) -> ! {
     let mut control = unsafe { arguments.read() };
     let mut next = || read_number(&mut control);
     let (channel, step, candidates, proc, label_step) = (next(), next(), next(), next(), next());
+    let stays = next() != 0;
     if candidates == 0 || candidates > count - 4 {
         leave(MISUSED);
+    }
+    if stays {
+        match clone_child() {
+            // The child goes on, and is told of by its own means.
+            Ok(0) => {}
+            Ok(child) => {
+                call(number::CLOSE, [channel, 0, 0]);
+                if proc != 0 {
+                    call(number::CLOSE, [proc, 0, 0]);
+                }
+                // SAFETY: the words follow the candidates, and the arguments are not read any more.
+                unsafe { show_as_init(arguments, 3 + candidates, count) };
+                stay(child)
+            }
+            Err(errno) => fail(channel, step, errno),
+        }
     }
     // Their ends tell Carrier that the program runs, and keep it from what is Carrier's.
     for descriptor in [channel, proc] {
@@ -112,6 +166,101 @@ unsafe extern "C" fn begin(stack: *const usize) -> ! {
     // SAFETY: so many candidates and at least one word follow the label.
     let errno = unsafe { execute(arguments.add(3), candidates, environment) };
     fail(channel, step, errno)
+}
+
+/// Clones a child into a process group of its own, which gets the terminal; 0 in the child. All
+/// signals wait from then on in the parent.
+fn clone_child() -> Result<usize, i32> {
+    let all = u64::MAX;
+    let mut before: u64 = 0;
+    let set = (&raw const all).expose_provenance();
+    let old = (&raw mut before).expose_provenance();
+    call_4(number::SIGPROCMASK, [SIG_SETMASK, set, old, SET]);
+    let pid = call_5(number::CLONE, [SIGCHLD, 0, 0, 0, 0]);
+    if pid == 0 {
+        call(number::SETPGID, [0, 0, 0]);
+        #[expect(clippy::cast_possible_truncation, reason = "a process id")]
+        let own = call(number::GETPID, [0, 0, 0]) as i32;
+        // Without a terminal that is an error. In the background it is a signal, which is blocked.
+        call(number::IOCTL, [0, TIOCSPGRP, (&raw const own).expose_provenance()]);
+        call_4(number::SIGPROCMASK, [SIG_SETMASK, old, 0, SET]);
+    }
+    usize::try_from(pid).map_err(|_| error_of(pid))
+}
+
+/// Passes signals on to `child`, and buries whoever has lost his parent, until the child has ended;
+/// then leaves with its code.
+fn stay(child: usize) -> ! {
+    call(number::PRCTL, [PR_SET_NAME, NAME.as_ptr().expose_provenance(), 0]);
+    call(number::PRCTL, [PR_SET_CHILD_SUBREAPER, 1, 0]);
+    let all = u64::MAX;
+    loop {
+        let set = (&raw const all).expose_provenance();
+        let signal = call_4(number::SIGTIMEDWAIT, [set, 0, 0, SET]);
+        match usize::try_from(signal) {
+            Ok(SIGCHLD) => bury(child),
+            Ok(signal) if signal > 0 => drop(call(number::KILL, [child, signal, 0])),
+            // A stop and its end interrupt the call.
+            _ => {}
+        }
+    }
+}
+
+/// Waits for all that have ended. Several ends may be one signal.
+fn bury(child: usize) {
+    loop {
+        let mut status: i32 = 0;
+        let place = (&raw mut status).expose_provenance();
+        let any = usize::MAX;
+        let pid = call_4(number::WAIT4, [any, place, WNOHANG, 0]);
+        if pid <= 0 {
+            return;
+        }
+        if usize::try_from(pid) == Ok(child) {
+            // SAFETY: the kernel has written it meanwhile, behind the compiler's back.
+            let status = unsafe { (&raw const status).read_volatile() }.cast_unsigned();
+            let signal = status & 0x7f;
+            let code = match signal {
+                0 => status >> 8 & 0xff,
+                signal => 128 + signal,
+            };
+            leave(code as usize);
+        }
+    }
+}
+
+/// Makes the command line what Docker shows, instead of what is Carrier's: others read it.
+///
+/// # Safety
+/// `arguments` are `count` texts that follow each other in memory; nobody reads them afterwards.
+unsafe fn show_as_init(arguments: *const Text, words: usize, count: usize) {
+    // SAFETY: there is a first text, and a last one, which ends with a null byte.
+    let (first, words, last) = unsafe {
+        let first = arguments.read().cast_mut();
+        (first, arguments.add(words).read(), arguments.add(count - 1).read())
+    };
+    let mut end = last;
+    // SAFETY: not beyond the null byte.
+    while unsafe { end.read() } != 0 {
+        // SAFETY: the byte was not the last.
+        end = unsafe { end.add(1) };
+    }
+    let room = words.addr() - first.addr();
+    let length = end.addr() - words.addr();
+    let all = end.addr() - first.addr();
+    let title = if TITLE.len() <= room { TITLE.len() } else { 0 };
+    let mut place = 0;
+    while place < all {
+        let byte = match TITLE.get(place) {
+            Some(byte) if place < title => *byte,
+            // SAFETY: the words are behind the place that is written, or at it.
+            _ if place - title < length => unsafe { words.add(place - title).read() },
+            _ => 0,
+        };
+        // SAFETY: before the end, on the stack, which can be written.
+        unsafe { first.add(place).write_volatile(byte) };
+        place += 1;
+    }
 }
 
 fn fail(channel: usize, step: usize, errno: i32) -> ! {
@@ -200,24 +349,34 @@ fn leave(code: usize) -> ! {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
 fn call(number: usize, [a, b, c]: [usize; 3]) -> isize {
+    call_5(number, [a, b, c, 0, 0])
+}
+
+fn call_4(number: usize, [a, b, c, d]: [usize; 4]) -> isize {
+    call_5(number, [a, b, c, d, 0])
+}
+
+#[cfg(target_arch = "x86_64")]
+fn call_5(number: usize, [a, b, c, d, e]: [usize; 5]) -> isize {
     let result;
-    // SAFETY: the calls of this program read memory that its callers name, and write none.
+    // SAFETY: the calls of this program read and write memory that its callers name, and a clone gets
+    // a copy of the stack.
     unsafe {
         asm!("syscall", inlateout("rax") number => result, in("rdi") a, in("rsi") b, in("rdx") c,
-             out("rcx") _, out("r11") _, options(nostack));
+             in("r10") d, in("r8") e, out("rcx") _, out("r11") _, options(nostack));
     }
     result
 }
 
 #[cfg(target_arch = "aarch64")]
-fn call(number: usize, [a, b, c]: [usize; 3]) -> isize {
+fn call_5(number: usize, [a, b, c, d, e]: [usize; 5]) -> isize {
     let result;
-    // SAFETY: the calls of this program read memory that its callers name, and write none.
+    // SAFETY: the calls of this program read and write memory that its callers name, and a clone gets
+    // a copy of the stack.
     unsafe {
         asm!("svc 0", in("x8") number, inlateout("x0") a => result, in("x1") b, in("x2") c,
-             options(nostack));
+             in("x3") d, in("x4") e, options(nostack));
     }
     result
 }

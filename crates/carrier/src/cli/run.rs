@@ -188,6 +188,9 @@ pub(crate) struct ContainerArgs {
     /// Annotate the container
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) annotation: Vec<String>,
+    /// Let a small first process pass signals on and bury orphans
+    #[arg(long)]
+    pub(crate) init: bool,
     /// Seconds that the program then has; -1 for ever
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub(crate) stop_timeout: Option<i64>,

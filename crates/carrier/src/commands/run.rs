@@ -242,7 +242,7 @@ fn options(args: &ContainerArgs) -> Result<RunOptions, Failure> {
                 "policies are no, always, unless-stopped and on-failure[:NUMBER]",
             )
         })?,
-        init: false,
+        init: args.init,
         log: LogConfig::parse(
             args.log_driver.as_deref(),
             args.log_opt.iter().map(String::as_str),

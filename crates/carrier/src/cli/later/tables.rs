@@ -86,12 +86,6 @@ const HEALTH: Area = Area {
     hint: "leave it out",
 };
 
-const INIT: Area = Area {
-    name: "init",
-    message: "a built-in init is not available in this version",
-    hint: "use an image with an init of its own, such as tini",
-};
-
 const SECRETS: Area = Area {
     name: "secrets",
     message: "secrets are not available in this version",
@@ -275,7 +269,6 @@ pub(crate) const OPTIONS: &[LaterOption] = &[
     value("cert-dir", Later(&PULLING)),
     value("creds", Later(&PULLING)),
     value("decryption-key", Later(&PULLING)),
-    flag("init", Later(&INIT)),
     value("label-file", Later(&ENVIRONMENT)),
     value("health-startup-cmd", Later(&HEALTH)),
     value("health-startup-interval", Later(&HEALTH)),

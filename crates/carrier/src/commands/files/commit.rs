@@ -30,7 +30,6 @@ pub(crate) fn commit(args: &CommitArgs) -> Result<u8, Failure> {
     let engine = Engine::open()?;
     engine.repair()?;
     let id = engine.commit(&args.container, &options)?;
-    engine.emit_about("commit", &args.container);
     if let Some(path) = &args.iidfile {
         fs::write(path, id.to_string()).map_err(|source| Failure::File {
             action: "write",
