@@ -21,8 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use filter::EventFilter;
 pub use follow::EventReader;
 
-use crate::engine::{Engine, random};
-use crate::error::Error;
+use crate::engine::Engine;
 use crate::record::ContainerRecord;
 
 const FILE: &str = "events.jsonl";
@@ -158,27 +157,6 @@ impl Engine {
         if let Ok(Some(record)) = self.find_container(word) {
             self.emit(&Event::container(action, &record));
         }
-    }
-
-    /// Tells that a program was started in a container, and returns what it is known by.
-    pub(crate) fn emit_exec(
-        &self,
-        record: &ContainerRecord,
-        command: &[String],
-    ) -> Result<String, Error> {
-        let id = carrier_spec::ContainerId::from_random(random()?).to_string();
-        for action in ["exec_create", "exec_start"] {
-            let action = format!("{action}: {}", command.join(" "));
-            let event = Event::container(&action, record);
-            self.emit(&event.with("execID", id.as_str()));
-        }
-        Ok(id)
-    }
-
-    /// Tells that such a program has ended.
-    pub(crate) fn emit_exec_end(&self, record: &ContainerRecord, id: String, code: u8) {
-        let event = Event::container("exec_die", record).with("execID", id);
-        self.emit(&event.with("exitCode", code.to_string()));
     }
 
     /// Reads events: those since a time, in nanoseconds since 1970, or only those to come.

@@ -7,6 +7,7 @@
 mod inside;
 mod process;
 mod stopped;
+mod telling;
 
 use carrier_runtime::{Entry, Launch, Output, Ready, Running, Started, Stdin};
 use carrier_sys::process::{ExitStatus, SingleThreaded};
@@ -20,6 +21,7 @@ use crate::launch::{filter, profile};
 use crate::life::Status;
 use crate::record::{ContainerRecord, EnvironmentSetting, Streams};
 use inside::Inside;
+use telling::Telling;
 
 /// What a user asks for with `exec`.
 #[derive(Clone, Debug, Default)]
@@ -94,18 +96,17 @@ impl Engine {
     /// # Errors
     /// When the container does not run, or the program cannot be started.
     pub fn exec(&self, record: &ContainerRecord, options: &ExecOptions) -> Result<u8, Error> {
+        let telling = self.telling(record, &options.command);
         if options.detach {
-            self.start_beside(record, options)?.release();
-            self.emit_exec(record, &options.command)?;
+            self.start_beside(record, options, &telling)?.release();
             return Ok(0);
         }
         // First of all: a signal that comes during the set-up is the program's.
         let session = Session::open(options.streams)?;
-        let started = self.start_beside(record, options)?;
-        let id = self.emit_exec(record, &options.command)?;
+        let started = self.start_beside(record, options, &telling)?;
         let status = session.serve(started);
         let code = status.map_err(|source| wait_failed(record, source))?.code();
-        self.emit_exec_end(record, id, code);
+        telling.ended(code);
         Ok(code)
     }
 
@@ -119,16 +120,17 @@ impl Engine {
         options: &ExecOptions,
         leash: Leash,
     ) -> Result<u8, Error> {
-        let mut started = self.start_beside(record, options)?;
-        let id = self.emit_exec(record, &options.command)?;
-        if options.detach {
+        let telling = self.telling(record, &options.command);
+        let mut started = self.start_beside(record, options, &telling)?;
+        let code = if options.detach {
             let failed = |source| wait_failed(record, source);
             leash.cut().map_err(failed)?;
             let controller = started.take_terminal();
-            return drain(started, controller).map_err(failed);
-        }
-        let code = serve_on_leash(record, options, started, leash)?;
-        self.emit_exec_end(record, id, code);
+            drain(started, controller).map_err(failed)?
+        } else {
+            serve_on_leash(record, options, started, leash, || telling.detached())?
+        };
+        telling.ended(code);
         Ok(code)
     }
 
@@ -151,8 +153,13 @@ impl Engine {
         &self,
         record: &ContainerRecord,
         options: &ExecOptions,
+        telling: &Telling<'_>,
     ) -> Result<Started, Error> {
-        Ok(self.ready_beside(record, options)?.start()?)
+        let ready = self.ready_beside(record, options)?;
+        telling.created();
+        let started = ready.start()?;
+        telling.started();
+        Ok(started)
     }
 
     /// Carries the program up to its last step.
@@ -221,12 +228,14 @@ fn serve_on_leash(
     options: &ExecOptions,
     started: Started,
     leash: Leash,
+    detached: impl FnOnce(),
 ) -> Result<u8, Error> {
     let failed = |source| wait_failed(record, source);
     let session = Session::on_leash(options.streams, leash, options.detach_keys.clone());
     match session.serve_on_leash(started).map_err(failed)? {
         (Served::Ended(status), _) => Ok(status.code()),
         (Served::Detached(started, controller), leash) => {
+            detached();
             if let Some(leash) = leash {
                 leash.cut().map_err(failed)?;
             }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::process::DumpableBehavior;
 use rustix::thread::LinkNameSpaceType;
 
-use crate::channel::{ChildEnd, Report, pair};
+use crate::channel::{ChildEnd, ParentEnd, Report, pair};
 use crate::compile::Join;
 use crate::error::Error;
 use crate::init;
@@ -82,12 +82,14 @@ pub(crate) fn clone_inside(
     joined: &[Join],
     new: Namespaces,
     plan: &InitPlan,
-    child_end: &ChildEnd,
+    (parent_end, child_end): (&mut Option<ParentEnd>, &ChildEnd),
     proof: &SingleThreaded,
 ) -> Result<Child, Error> {
     let opened = open(joined)?;
     let (parent, helper_end) = pair().map_err(|errno| Error::Prepare(errno.into()))?;
     let helper = clone_into(Namespaces::empty(), proof, |token| {
+        // A copy would keep the new process from ever seeing that the parent is gone.
+        drop(parent_end.take());
         let joined = join_all(&opened, &token).and_then(|()| {
             let run = |token| init::run(plan, child_end, &token);
             carrier_sys::process::clone_sibling(new, &token, run)

@@ -103,14 +103,21 @@ impl Prepared {
     ) -> Result<Spawned, Error> {
         mapped::open(&mut self.plan, proof)?;
         let (channel, child_end) = pair().map_err(|errno| Error::Prepare(errno.into()))?;
+        let mut channel = Some(channel);
         let (new, joined) = (self.namespaces.new, &self.namespaces.joined);
         let child = if joined.is_empty() {
-            let run = |token| init::run(&self.plan, &child_end, &token);
+            let run = |token| {
+                // The child's copy would keep it from ever seeing that its parent is gone.
+                drop(channel.take());
+                init::run(&self.plan, &child_end, &token)
+            };
             clone_into(new, proof, run).map_err(Error::Clone)?
         } else {
-            join::clone_inside(joined, new, &self.plan, &child_end, proof)?
+            let parent_end = &mut channel;
+            join::clone_inside(joined, new, &self.plan, (parent_end, &child_end), proof)?
         };
         drop(child_end);
+        let channel = channel.ok_or(Error::ChildDied)?;
         let spawned = Spawned {
             child,
             channel,

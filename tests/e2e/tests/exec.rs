@@ -308,3 +308,70 @@ fn every_namespace_is_the_containers() {
             .prints("end");
     }
 }
+
+#[test]
+fn who_follows_events_hears_of_programs() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _web = cx.running("web", [&image, "sleep", "1000"]);
+    cx.carrier(["exec", "web", "sh", "-c", "exit 3"])
+        .exits_with(3);
+    let events = cx
+        .carrier(["events", "--since", "1h", "--until", "0s"])
+        .succeeds();
+    let lines: Vec<&str> = events
+        .text()
+        .lines()
+        .filter(|line| line.contains("exec_"))
+        .collect();
+    assert_eq!(lines.len(), 3, "{events:?}");
+    for (line, parts) in lines.iter().zip([
+        &["exec_create: sh -c exit 3", "execID="][..],
+        &["exec_start: sh -c exit 3", "name=web"],
+        &["exec_die", "exitCode=3"],
+    ]) {
+        for part in parts {
+            assert!(line.contains(part), "{part:?} in {line:?}");
+        }
+    }
+}
+
+#[test]
+fn a_command_that_is_killed_at_any_moment_leaves_no_program() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _web = cx.running("web", [&image, "sleep", "1000"]);
+    let rounds = carrier_e2e::rounds_or(100);
+    // A third of a millisecond more each time, over and over again.
+    let script = format!(
+        "n=0; while [ $n -lt {rounds} ]; do n=$((n+1))
+            for option in '' -t; do
+                carrier exec $option web sleep 3001 > /dev/null & pid=$!
+                sleep $(awk \"BEGIN {{ print ($n % 40) / 3000 }}\"); kill -KILL $pid
+            done
+        done 2> /dev/null
+        sleep 0.5; carrier exec web ps | grep -c 'sleep 3001$'; carrier exec web true; echo $?"
+    );
+    cx.script(&script).succeeds().prints("0\n0");
+    println!("{} commands were killed", 2 * rounds);
+}
+
+#[test]
+fn h09_output_that_nobody_reads_takes_no_memory() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _web = cx.running("web", [&image, "sleep", "1000"]);
+    let script = "carrier exec -t web cat /dev/zero | sleep 4 & 
+        sleep 3; for pid in $(pgrep -f '^carrier exec -t web cat'); do grep VmRSS /proc/$pid/status; done; wait";
+    let outcome = cx.script(script).succeeds();
+    let sizes: Vec<u64> = outcome
+        .text()
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .collect();
+    assert_eq!(sizes.len(), 2, "{outcome:?}");
+    assert!(
+        sizes.iter().all(|kibibytes| *kibibytes < 16_384),
+        "{sizes:?}"
+    );
+}

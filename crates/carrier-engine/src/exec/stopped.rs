@@ -74,7 +74,7 @@ impl Engine {
             let (ready, _mount) = self.ready_in(record, options, &scratch)?;
             let started = ready.start()?;
             match (leash, session) {
-                (Some(leash), _) => serve_on_leash(record, options, started, leash)?,
+                (Some(leash), _) => serve_on_leash(record, options, started, leash, || {})?,
                 (None, Some(session)) => {
                     let status = session.serve(started);
                     status.map_err(|source| wait_failed(record, source))?.code()

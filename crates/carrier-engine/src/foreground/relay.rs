@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::termios::isatty;
@@ -13,6 +13,10 @@ use crate::terminal::{Drained, Filled, Flow};
 
 /// What a terminal takes for the end of its input, at the beginning of a line.
 const END_OF_INPUT: u8 = 4;
+
+/// How soon that is said again, at first: a program that sets up its terminal may not have heard it, and
+/// another one may come to read.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// The two directions.
 pub(super) struct Relay<'a> {
@@ -25,6 +29,8 @@ pub(super) struct Relay<'a> {
     /// Whether the container may still write.
     reads_output: bool,
     last_typed: u8,
+    /// When the end of the input is said again, and how long after that the next time.
+    ends_again: Option<(Instant, Duration)>,
 }
 
 /// What happened.
@@ -54,6 +60,7 @@ impl<'a> Relay<'a> {
             reads_input: interactive,
             reads_output: true,
             last_typed: b'\n',
+            ends_again: None,
         }
     }
 
@@ -85,7 +92,8 @@ impl<'a> Relay<'a> {
             add(stdin, when(types, PollFlags::IN)),
             add(stdout, when(!self.output.is_empty(), PollFlags::OUT)),
         ];
-        wait(&mut fds, deadline)?;
+        let again = self.ends_again.map(|(when, _)| when);
+        wait(&mut fds, [deadline, again].into_iter().flatten().min())?;
         let ready = |place: Option<usize>| {
             place
                 .and_then(|place| fds.get(place))
@@ -93,6 +101,7 @@ impl<'a> Relay<'a> {
         };
         let [terminal, typed, shown] = places.map(ready);
         let [ended, signaled] = [0, 1].map(|place| !ready(Some(place)).is_empty());
+        self.end_again();
         if !typed.is_empty() && self.read_input()? {
             return Ok(Turn::Detached);
         }
@@ -134,9 +143,21 @@ impl<'a> Relay<'a> {
         if !isatty(rustix::stdio::stdin()) {
             let again = (self.last_typed != b'\n').then_some(END_OF_INPUT);
             rest.extend(again.into_iter().chain([END_OF_INPUT]));
+            self.ends_again = Some((Instant::now() + AGAIN, AGAIN * 2));
         }
         self.input.replace(&rest);
         Ok(false)
+    }
+
+    fn end_again(&mut self) {
+        if let Some((when, pause)) = self.ends_again
+            && when <= Instant::now()
+        {
+            if self.input.is_empty() {
+                self.input.replace(&[END_OF_INPUT]);
+            }
+            self.ends_again = Some((Instant::now() + pause, pause * 2));
+        }
     }
 
     /// Shows what the program wrote before it ended.
