@@ -88,6 +88,13 @@ fn a_container_gets_well_and_ill_and_well_again() {
         .prints("-1");
     let well = until(&cx, "healthy", is("healthy"));
     assert_eq!(well["health"]["failing_streak"], 0);
+    let format = "{{.State.Health.Status}} {{.State.Health.FailingStreak}} \
+                  {{.Config.Healthcheck.Retries}}";
+    cx.carrier(["inspect", "-f", format, "box"])
+        .prints("healthy 0 2");
+    cx.carrier(["ps"]).shows("(healthy)");
+    cx.carrier(["ps", "-q", "-f", "health=unhealthy"])
+        .prints("");
     cx.carrier(["healthcheck", "run", "box"])
         .succeeds()
         .prints("");

@@ -62,15 +62,20 @@ impl LogFiles {
 
     /// Moves each file one number up, so that `count` stay with the new one.
     ///
-    /// The highest goes first and each step is one rename, so that a crash leaves at most a number
-    /// without a file. The next rotation fills it and moves nothing above it.
+    /// The highest goes first and each step is one call, so that a crash leaves at most a number
+    /// without a file. The next rotation fills it and moves nothing above it. No file is renamed over
+    /// another one: ext4 would bring it to the disk for that, which takes longer than to write it.
     pub(super) fn rotate(&self, count: u32) -> io::Result<()> {
         let last = count.saturating_sub(1);
-        if last == 0 {
-            return self.remove(0);
-        }
-        let free = (1..last).find(|number| !self.exists(*number));
-        for number in (0..free.unwrap_or(last)).rev() {
+        let free = (1..=last).find(|number| !self.exists(*number));
+        let free = match free {
+            Some(free) => free,
+            None => {
+                self.remove(last)?;
+                last
+            }
+        };
+        for number in (0..free).rev() {
             match rustix::fs::renameat(&self.0, name(number), &self.0, name(number + 1)) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno.into()),
