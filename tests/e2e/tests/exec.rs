@@ -375,3 +375,20 @@ fn h09_output_that_nobody_reads_takes_no_memory() {
         "{sizes:?}"
     );
 }
+
+#[test]
+fn a_container_that_is_paused_is_not_entered() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _web = cx.running("web", [&image, "sleep", "1000"]);
+    cx.carrier(["pause", "web"]).succeeds();
+    for verb in ["exec", "sh", "t"] {
+        cx.carrier([verb, "web", "true"])
+            .exits_with(125)
+            .complains("container web is paused");
+    }
+    cx.carrier(["unpause", "web"]).succeeds();
+    cx.carrier(["exec", "-l", "echo", "back"])
+        .succeeds()
+        .prints("back");
+}
