@@ -15,7 +15,7 @@ use crate::detach_keys::{DetachKeys, Detector};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::events::Event;
-use crate::foreground::FORWARDED;
+use crate::foreground::{FORWARDED, TerminalGuard};
 use crate::monitor::{CHUNK, Peer, Wanted, answer, request};
 use crate::record::ContainerRecord;
 use crate::terminal::RawMode;
@@ -117,16 +117,17 @@ impl Attachment {
     /// Serves until the program has ended and all that it wrote is out, or the user detaches.
     pub(crate) fn serve(self, peer: Peer) -> Result<Ending, Error> {
         let types = self.options.wanted.contains(Wanted::STDIN);
-        let raw = if self.terminal && types {
-            RawMode::enter()
-        } else {
-            Ok(None)
-        };
         let failed = |source| Error::Terminal {
             action: "serve the container's streams",
             source,
         };
-        let _raw = raw.map_err(failed)?;
+        // The guard outlives the mode that it guards.
+        let _raw = if self.terminal && types {
+            let guard = TerminalGuard::start().map_err(failed)?;
+            Some((RawMode::enter().map_err(failed)?, guard))
+        } else {
+            None
+        };
         let session = Session {
             detector: self.options.detach_keys.detector(),
             reads_input: types,

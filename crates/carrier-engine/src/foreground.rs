@@ -1,6 +1,7 @@
 //! A program in the foreground: signals go in, terminal bytes go both ways, the exit status comes
 //! out.
 
+mod guard;
 mod relay;
 mod warden;
 
@@ -19,6 +20,7 @@ use crate::detach_keys::DetachKeys;
 use crate::error::Error;
 use crate::record::Streams;
 use crate::terminal::{RawMode, copy_size};
+pub(crate) use guard::TerminalGuard;
 use relay::{Relay, Turn};
 pub use warden::{Leash, guarded};
 

@@ -165,3 +165,58 @@ fn detach_keys_part_the_terminal_from_a_program_that_goes_on() {
     terminal.keys(&["C-c"]);
     terminal.waits_for("ready$");
 }
+
+#[test]
+fn a_run_on_a_terminal_is_left_by_its_detach_keys_and_attached_to_again() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let terminal = Terminal::open(&cx);
+    terminal.enter(KEEP);
+    terminal.enter(&format!("carrier run -it --name web {image}"));
+    terminal.waits_for("/ #");
+    for _ in 0..2 {
+        terminal.keys(&["C-p"]);
+        terminal.keys(&["C-q"]);
+        terminal.waits_for("ready$");
+        terminal.enter(&format!("clear; echo code: $?; {COMPARE}"));
+        terminal.waits_for("same");
+        cx.carrier(["ls", "-c"]).succeeds().shows("Up");
+        terminal.enter("clear; carrier attach web");
+        terminal.resize(90, 25);
+        terminal.enter("clear; stty size");
+        terminal.waits_for("25 90");
+    }
+    // Two at once see the same.
+    let other = Terminal::open(&cx);
+    other.enter("carrier attach web");
+    other.enter("echo from the $((1 + 1))nd");
+    terminal.waits_for("from the 2nd");
+    other.waits_for("from the 2nd");
+    terminal.enter("exit 3");
+    for one in [&terminal, &other] {
+        one.waits_for("ready$");
+        one.enter("clear; echo code: $?");
+    }
+    terminal.enter(COMPARE);
+    terminal.waits_for("same");
+    cx.carrier(["ls", "-c", "-a"]).succeeds().shows("Exited (3)");
+    cx.carrier(["rm", "web"]).succeeds();
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_its_terminal_as_it_was() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let terminal = Terminal::open(&cx);
+    terminal.enter(KEEP);
+    terminal.enter(&format!("carrier run -it --name web {image}"));
+    terminal.waits_for("/ #");
+    cx.script("kill -KILL $(pgrep -x carrier -n -f '^carrier run' || pgrep -o -f '^carrier run')")
+        .succeeds();
+    terminal.waits_for("ready$");
+    terminal.enter(COMPARE);
+    terminal.waits_for("same");
+    // The container goes on.
+    cx.carrier(["exec", "web", "true"]).succeeds();
+    cx.carrier(["rm", "-f", "web"]).succeeds();
+}
