@@ -113,7 +113,7 @@ impl Engine {
             Some(lock) => lock,
             None if !force => return Err(Error::ContainerRuns(record.name.to_string())),
             None => {
-                let life = self.life(record)?;
+                let life = self.settled_life(record)?;
                 self.end(record, &life, Signal::KILL.as_raw(), Some(Duration::ZERO))?;
                 if !container.path().exists() {
                     // Its monitor has removed it.

@@ -152,8 +152,14 @@ impl Engine {
         warn: &dyn Fn(&str),
     ) -> Result<crate::monitor::Peer, Error> {
         let container = self.store.container(&record.id);
-        let busy = || Error::ContainerRuns(record.name.to_string());
-        let lock = container.try_lock()?.ok_or_else(busy)?;
+        let lock = match container.try_lock()? {
+            Some(lock) => lock,
+            None if self.settled_life(record)?.status.is_alive() => {
+                return Err(Error::ContainerRuns(record.name.to_string()));
+            }
+            // Somebody has just looked, or is done with it.
+            None => self.seize(record)?,
+        };
         let before: Life = container.read_state()?.unwrap_or_default();
         Start {
             engine: self,

@@ -54,7 +54,7 @@ impl Engine {
         options: &StopOptions,
     ) -> Result<(), Error> {
         const DEFAULT: i64 = 10;
-        let life = self.life(record)?;
+        let life = self.settled_life(record)?;
         if !life.status.is_alive() {
             return Ok(());
         }
@@ -240,6 +240,23 @@ impl Engine {
             self.remove_files(record)?;
         }
         Ok(())
+    }
+
+    /// How a container is when it is not just being started or removed by somebody: it runs, or
+    /// nobody has it in his hands.
+    pub(crate) fn settled_life(&self, record: &ContainerRecord) -> Result<Life, Error> {
+        let deadline = Instant::now() + AFTER_KILL;
+        loop {
+            let life = self.life(record)?;
+            let container = self.store.container(&record.id);
+            let is_settled = life.status.is_alive()
+                || !container.path().exists()
+                || container.try_lock()?.is_some();
+            if is_settled || Instant::now() >= deadline {
+                return Ok(life);
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Waits until nobody takes care of a container any more, and takes it into the caller's hands.

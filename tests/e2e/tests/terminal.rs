@@ -199,7 +199,9 @@ fn a_run_on_a_terminal_is_left_by_its_detach_keys_and_attached_to_again() {
     }
     terminal.enter(COMPARE);
     terminal.waits_for("same");
-    cx.carrier(["ls", "-c", "-a"]).succeeds().shows("Exited (3)");
+    cx.carrier(["ls", "-c", "-a"])
+        .succeeds()
+        .shows("Exited (3)");
     cx.carrier(["rm", "web"]).succeeds();
 }
 
