@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -98,13 +98,18 @@ impl EventReader {
         events.filter(|event| event.nanoseconds >= since).collect()
     }
 
-    /// Waits until there may be more, at most for `limit`.
+    /// Waits until there may be more, at most for `limit`; false when nobody reads `listener` any
+    /// more.
     ///
     /// # Errors
     /// Those of poll(2).
-    pub fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
+    pub fn wait(&self, limit: Option<Duration>, listener: BorrowedFd<'_>) -> io::Result<bool> {
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-        let mut fds = [PollFd::new(&self.watch, PollFlags::IN)];
+        let mut fds = [
+            PollFd::new(&self.watch, PollFlags::IN),
+            // Nothing is waited for but what is always told: that a pipe has no reader.
+            PollFd::from_borrowed_fd(listener, PollFlags::empty()),
+        ];
         match poll(&mut fds, limit.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -112,6 +117,6 @@ impl EventReader {
         // What it was does not matter, but it must not be told again.
         let mut seen = [0; 4096];
         while rustix::io::read(&self.watch, &mut seen).is_ok_and(|length| length > 0) {}
-        Ok(())
+        Ok(!fds[1].revents().contains(PollFlags::ERR))
     }
 }

@@ -1,3 +1,5 @@
+use std::os::fd::AsFd as _;
+
 use super::*;
 
 fn event(action: &str) -> Event {
@@ -16,7 +18,7 @@ fn a_reader_sees_what_comes_and_what_came_if_it_asks() {
     let mut late = EventReader::open(runtime.path(), None).unwrap();
     let mut all = EventReader::open(runtime.path(), Some(0)).unwrap();
     append(runtime.path(), &event("tag"));
-    late.wait(None).unwrap();
+    assert!(late.wait(None, io::stdin().as_fd()).unwrap());
     assert_eq!(actions(&mut late), ["tag"]);
     assert_eq!(actions(&mut all), ["pull", "tag"]);
     assert!(actions(&mut all).is_empty());
@@ -30,8 +32,17 @@ fn a_reader_waits_for_the_first_event_too() {
     let mut reader = EventReader::open(runtime.path(), None).unwrap();
     assert!(actions(&mut reader).is_empty());
     append(runtime.path(), &event("pull"));
-    reader.wait(None).unwrap();
+    assert!(reader.wait(None, io::stdin().as_fd()).unwrap());
     assert_eq!(actions(&mut reader), ["pull"]);
+}
+
+#[test]
+fn a_reader_whose_listener_has_gone_waits_no_longer() {
+    let runtime = tempfile::tempdir().unwrap();
+    let reader = EventReader::open(runtime.path(), None).unwrap();
+    let (listener, pipe) = rustix::pipe::pipe().unwrap();
+    drop(listener);
+    assert!(!reader.wait(None, pipe.as_fd()).unwrap());
 }
 
 #[test]

@@ -54,7 +54,10 @@ pub(crate) fn events(args: &EventsArgs) -> Result<u8, Failure> {
         if left == Some(Duration::ZERO) {
             return Ok(0);
         }
-        reader.wait(left).map_err(failed)?;
+        let is_read = reader.wait(left, rustix::stdio::stdout()).map_err(failed)?;
+        if !is_read {
+            return Ok(0);
+        }
     }
 }
 
