@@ -54,6 +54,13 @@ impl ContainerDir {
         self.0.join(COPIED).exists()
     }
 
+    /// Whether somebody else than the kernel has mounted the layers on each other, whose marks of what
+    /// is gone are files.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        !self.is_copied() && self.0.join("merged").exists()
+    }
+
     /// Makes a place for whoever else than the kernel mounts the layers on each other.
     ///
     /// # Errors

@@ -129,3 +129,33 @@ fn the_program_that_serves_the_root_ends_with_the_monitor() {
     // That no process is left is looked at by the harness.
     outcome.shows("serves").shows("one");
 }
+
+/// What `cp`, `diff` and `export` must be able to do, whatever the root is made of.
+const FILES: &str = "carrier run -d --name box IMAGE sh -c \"echo x > /new; rm /etc/group; mkdir /in; sleep 300\" >/dev/null; \
+    until carrier diff box | grep -q /in; do sleep 0.1; done; \
+    look() { carrier diff box; carrier export box | tar -tf - | grep -c \"^new\\|^etc/group\"; \
+    echo back > file; carrier cp -q file box:/in; carrier cp box:/in/file - | tar -xOf -; }; \
+    cd $HOME/../run; look; carrier stop -t 0 box >/dev/null; look; \
+    carrier rm -f box >/dev/null; carrier rmi -f IMAGE >/dev/null";
+
+const FOUND: &str = "1\nback";
+
+#[test]
+fn files_are_reached_wherever_the_root_comes_from() {
+    let test = "files_are_reached_wherever_the_root_comes_from";
+    for hide in ["", "mount --bind /dev/null /usr/bin/fuse-overlayfs;"] {
+        let cx = Cx::with_registry();
+        let image = cx.image("busybox");
+        let script = format!(
+            "carrier pull -q {image} >/dev/null; {}",
+            FILES.replace("IMAGE", &image)
+        );
+        let Some(outcome) = on_an_overlay(&cx, test, hide, &script) else {
+            return;
+        };
+        let text = outcome.text().to_owned();
+        assert_eq!(text.matches(FOUND).count(), 2, "{outcome:?}");
+        assert_eq!(text.matches("D /etc/group").count(), 2, "{outcome:?}");
+        assert_eq!(text.matches("A /new").count(), 2, "{outcome:?}");
+    }
+}

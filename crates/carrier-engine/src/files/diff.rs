@@ -67,6 +67,7 @@ impl Engine {
             upper: container.upper(),
             layers,
             is_copied: container.is_copied(),
+            is_served: container.is_served(),
         })
     }
 }
@@ -78,6 +79,8 @@ pub(super) struct Sides {
     pub(super) layers: Vec<PathBuf>,
     /// What is not in `upper` is gone, whatever the layers have.
     pub(super) is_copied: bool,
+    /// What is gone is marked by files.
+    pub(super) is_served: bool,
 }
 
 impl Sides {
@@ -97,6 +100,7 @@ impl Sides {
         let mut comparison = Comparison {
             changes: Vec::new(),
             is_copied: self.is_copied,
+            is_served: self.is_served,
             has_files: false,
         };
         comparison.directory(&upper, Some(&lower), &mut b"/".to_vec())?;
@@ -112,6 +116,7 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 struct Comparison {
     changes: Vec<FileChange>,
     is_copied: bool,
+    is_served: bool,
     /// What overlay copied up may differ in more than what is compared.
     has_files: bool,
 }
@@ -128,6 +133,10 @@ impl Comparison {
     ) -> io::Result<()> {
         let mut names = names_in(upper.as_fd())?;
         let hides = self.is_copied || is_opaque(upper.as_fd()) || names.remove(marks::OPAQUE);
+        if self.is_served {
+            // Under the name that is gone there is nothing.
+            names = names.into_iter().map(marks::unmarked).collect();
+        }
         if hides && let Some(lower) = lower {
             names.extend(lower.names()?);
         }

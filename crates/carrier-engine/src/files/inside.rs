@@ -76,6 +76,8 @@ struct Layers {
     upper: PathBuf,
     work: PathBuf,
     view: View,
+    /// The kernel would take its marks for files.
+    is_served: bool,
 }
 
 impl Engine {
@@ -146,7 +148,8 @@ impl Engine {
             if let Some(process) = self.live_process(&record.id)? {
                 return Ok(Hold::Running(process));
             }
-            if view != View::Write {
+            // Who serves the layers writes to them.
+            if view != View::Write && !self.store.container(&record.id).is_served() {
                 return Ok(Hold::Stopped(None));
             }
             if let Some(lock) = self.store.container(&record.id).try_lock()? {
@@ -180,6 +183,7 @@ impl Engine {
             upper: container.upper(),
             work: container.work(),
             view,
+            is_served: container.is_served(),
         })
     }
 }
@@ -303,6 +307,9 @@ impl Layers {
     /// Mounts the layers on each other, in this process's own mount namespace.
     fn root(&self) -> io::Result<OwnedFd> {
         hide()?;
+        if self.is_served {
+            return Err(io::Error::other("the kernel cannot mount its layers"));
+        }
         if self.lower.is_empty() {
             // Overlay wants two directories.
             return open(&self.upper);
