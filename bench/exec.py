@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Times `exec C true` in a container that runs, beside podman and crun, in one run.
+"""Times `exec C true` in a container that runs, beside podman and crun, in one run; and weighs the
+processes that take care of it, Carrier's monitor and podman's conmon.
 
 The three take turns, so that whatever else the machine does meets all of them. Started as root it
 prepares what crun and podman need of control groups, and measures as the user carrier-test; an ordinary
 user measures what the host allows. One that does not run is left out, and named.
 """
 
+import glob
 import json
 import os
 import platform
@@ -114,6 +116,17 @@ class Bench:
         self.ends.append(crun + ["delete", "--force", "bench"])
         return crun + ["exec", "bench", "/bin/true"]
 
+    def weights(self, commands):
+        """Memory of the monitors, from /proc/PID/smaps_rollup."""
+        pids = {}
+        if "carrier" in commands:
+            [state] = glob.glob(self.work + "/data/carrier/containers/*/state.json")
+            pids["carrier"] = json.load(open(state))["monitor"]["pid"]
+        if "podman" in commands:
+            shown = quiet(self.podman + ["inspect", "--format", "{{.State.ConmonPid}}", "bench"])
+            pids["conmon"] = int(shown.stdout)
+        return {name: weight(pid) for name, pid in pids.items()}
+
     def start(self, command):
         self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL,
                                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
@@ -133,6 +146,12 @@ class Bench:
             subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
         for process in self.processes:
             process.wait()
+
+
+def weight(pid):
+    lines = [line.split() for line in open(f"/proc/{pid}/smaps_rollup")]
+    sizes = {words[0]: int(words[1]) for words in lines[1:]}
+    return sizes["Pss:"], sizes["Private_Clean:"] + sizes["Private_Dirty:"]
 
 
 def measure():
@@ -156,12 +175,15 @@ def measure():
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 if round >= 3:
                     times[name].append((time.perf_counter() - began) * 1000)
+        # Idle for a while, as most are most of the time.
+        time.sleep(2)
+        weights = bench.weights(commands)
     finally:
         bench.end()
-    write_table(bench.work + "/exec.md", times)
+    write_table(bench.work + "/exec.md", times, weights)
 
 
-def write_table(path, times):
+def write_table(path, times, weights):
     medians = {name: statistics.median(list) for name, list in times.items()}
     with open(path, "w") as table:
         print(f"Linux {platform.release()}, {os.cpu_count()} processors; `exec C true`, "
@@ -171,6 +193,9 @@ def write_table(path, times):
             high = sorted(times[name])[int(len(times[name]) * 0.95)]
             ratio = median / medians["carrier"]
             print(f"| {name} | {median:.1f} | {high:.1f} | {ratio:.1f} |", file=table)
+        print("\n| process that takes care of an idle container | PSS kB | private kB |\n|---|---|---|", file=table)
+        for name, (proportional, private) in weights.items():
+            print(f"| {name} | {proportional} | {private} |", file=table)
 
 
 if __name__ == "__main__":

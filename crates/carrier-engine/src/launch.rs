@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::etc_files::EtcFiles;
 use crate::fallback::{self, FuseMount};
 use crate::identity::{self, ResolvedUser};
+use crate::log::LogDriver;
 use crate::monitor::{Ends, streams};
 use crate::record::{ContainerRecord, SeccompChoice};
 use crate::spec::{self, Facts};
@@ -161,6 +162,8 @@ fn attempt(spec: &Spec, record: &ContainerRecord, root: RootSource) -> Result<La
     let failed = carrier_runtime::Error::Prepare;
     let (ends, (stdin, output)) = if record.streams.terminal {
         (Ends::default(), (Stdin::Inherit, Output::Inherit))
+    } else if record.log.driver == LogDriver::Passthrough {
+        (Ends::default(), (stdin_of_caller(record), Output::Inherit))
     } else {
         streams::pipes(record.streams.interactive).map_err(failed)?
     };
@@ -187,6 +190,15 @@ fn attempt(spec: &Spec, record: &ContainerRecord, root: RootSource) -> Result<La
         ends,
         mount: None,
     })
+}
+
+/// With log driver `passthrough` the program has the streams of the command.
+fn stdin_of_caller(record: &ContainerRecord) -> Stdin {
+    if record.streams.interactive {
+        Stdin::Inherit
+    } else {
+        Stdin::Null
+    }
 }
 
 /// The filter of a container that asks for Carrier's own; profiles of others go into the

@@ -366,3 +366,55 @@ fn input_goes_to_a_program_until_its_end() {
     );
     cx.script(&script).succeeds().prints("5");
 }
+
+#[test]
+fn p09_a_monitor_is_reached_by_its_user_alone() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    cx.carrier([
+        "run",
+        "-d",
+        "--name",
+        "xx",
+        "--network",
+        "host",
+        &image,
+        "sleep",
+        "100",
+    ])
+    .succeeds();
+    let script = "cd ~/.local/share/carrier; stat -c '%a %F' . containers containers/* containers/*/control.sock
+        grep -c '@.*carrier' /proc/net/unix";
+    cx.script(script)
+        .prints("700 directory\n700 directory\n700 directory\n600 socket\n0");
+    // The kernel lists it to whoever has the host's network; its path leads nowhere in there.
+    let inside = "grep -o '/.*control.sock' /proc/net/unix | while read s; do ls $s; done";
+    cx.carrier(["exec", "xx", "sh", "-c", inside]).shows("");
+    cx.carrier(["exec", "xx", "find", "/", "-name", "control.sock"])
+        .prints("");
+    // What is no request ends the conversation, and nothing else.
+    let nonsense = "import socket, os, glob
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+os.chdir(os.path.dirname(glob.glob(os.path.expanduser('~/.local/share/carrier/containers/*/control.sock'))[0]))
+s.connect('control.sock')
+for message in [b'?', b'S', b'R12', b'K', b'A' * 60000]:
+    try: s.send(message)
+    except OSError: break
+print(len(s.recv(100)))";
+    cx.script(&format!("python3 -c \"{nonsense}\""))
+        .succeeds()
+        .prints("0");
+    cx.carrier(["exec", "xx", "true"]).succeeds();
+    cx.carrier(["rm", "-f", "xx"]).succeeds();
+}
+
+#[test]
+fn a_program_may_have_the_streams_of_the_command() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let script = format!(
+        "carrier run --rm -d --log-driver passthrough --name xx {image} echo from inside > ~/out
+         until grep -q inside ~/out; do sleep 0.05; done; grep inside ~/out"
+    );
+    cx.script(&script).succeeds().prints("from inside");
+}
