@@ -57,6 +57,19 @@ impl Engine {
         Ok(self.store.image(reference, platform)?)
     }
 
+    /// Where the files of `/etc` are that a container which runs has. Not in the store: the container
+    /// reads in its mount table where a file comes from, and of the runtime directory, which is a file
+    /// system of its own, only the place in it.
+    pub(crate) fn etc_dir(&self, id: &ContainerId) -> PathBuf {
+        self.runtime.join(id.as_str())
+    }
+
+    /// Removes them.
+    pub(crate) fn remove_etc(&self, id: &ContainerId) {
+        // It dies with the boot at the latest, and may have gone with a session.
+        let _ = std::fs::remove_dir_all(self.etc_dir(id));
+    }
+
     /// Whether somebody takes care of a container.
     pub(crate) fn runs(&self, id: &ContainerId) -> Result<bool, Error> {
         Ok(self.life_of(id)?.status.is_alive())

@@ -23,6 +23,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) life: &'a Life,
     /// The container's directory in the store.
     pub(crate) directory: &'a Path,
+    /// Where its files of `/etc` are while it runs.
+    pub(crate) etc: &'a Path,
     /// Directories of the image's layers, the topmost first.
     pub(crate) layers: &'a [String],
     pub(crate) size: Option<ContainerSize>,
@@ -49,6 +51,7 @@ impl Engine {
             record: &record,
             life: &life,
             directory: self.store.container(&record.id).path(),
+            etc: &self.etc_dir(&record.id),
             layers: &layers,
             size,
         }))
@@ -57,6 +60,7 @@ impl Engine {
 
 fn describe(facts: &Facts<'_>) -> Value {
     let Facts { record, life, .. } = facts;
+    let etc = |name: &str| facts.etc.join(name).display().to_string();
     let path = |name: &str| facts.directory.join(name).display().to_string();
     let (program, arguments) = match record.arguments.split_first() {
         Some((program, arguments)) => (program.as_str(), arguments),
@@ -69,9 +73,9 @@ fn describe(facts: &Facts<'_>) -> Value {
         "Args": arguments,
         "State": state::describe(life),
         "Image": record.image_id,
-        "ResolvConfPath": path("resolv.conf"),
-        "HostnamePath": path("hostname"),
-        "HostsPath": path("hosts"),
+        "ResolvConfPath": etc("resolv.conf"),
+        "HostnamePath": etc("hostname"),
+        "HostsPath": etc("hosts"),
         "LogPath": match record.log.driver {
             LogDriver::JsonFile(_) => path("log.json"),
             _ => String::new(),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 
 use carrier_runtime::seccomp::{self, Arch, DockerHost, Instruction, KernelVersion};
 use carrier_runtime::{Bundle, Launch, Output, Overlay, Prepared, Ready, RootSource, Stdin};
@@ -87,11 +88,15 @@ impl Engine {
     }
 
     pub(crate) fn write_etc_files(&self, record: &ContainerRecord) -> Result<(), Error> {
-        let container = self.store.container(&record.id);
-        let etc = EtcFiles::in_directory(container.path());
-        etc.write(record, &self.host.hosts, &self.host.resolv_conf)
+        let directory = self.etc_dir(&record.id);
+        let etc = EtcFiles::in_directory(&directory);
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&directory);
+        made.and_then(|()| etc.write(record, &self.host.hosts, &self.host.resolv_conf))
             .map_err(|source| Error::Write {
-                path: container.path().to_owned(),
+                path: directory,
                 source,
             })
     }
@@ -107,7 +112,7 @@ impl Engine {
             record,
             user,
             host: &self.host,
-            etc: &EtcFiles::in_directory(self.store.container(&record.id).path()),
+            etc: &EtcFiles::in_directory(&self.etc_dir(&record.id)),
         };
         spec::build(&facts, seccomp).map_err(|error| Error::Configuration(error.into()))
     }

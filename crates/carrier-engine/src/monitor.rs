@@ -345,6 +345,7 @@ impl<'a> Monitor<'a> {
             .container(&self.record.id)
             .path()
             .join(SOCKET);
+        self.engine.remove_etc(&self.record.id);
         // Who comes later finds nobody behind it.
         let _ = std::fs::remove_file(socket);
         self.lock = None;

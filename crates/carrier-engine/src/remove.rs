@@ -129,6 +129,7 @@ impl Engine {
 
     /// Removes a container that does not run.
     pub(crate) fn remove_files(&self, record: &ContainerRecord) -> Result<(), Error> {
+        self.remove_etc(&record.id);
         let clean = self.store.remove_container(&record.id, &record.name)?;
         self.emit(&Event::container("destroy", record));
         if clean { Ok(()) } else { self.sweep() }

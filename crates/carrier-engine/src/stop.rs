@@ -234,6 +234,7 @@ impl Engine {
             ..written.now()
         };
         container.write_state(&life)?;
+        self.remove_etc(&record.id);
         let event = Event::container("die", record);
         self.emit(&event.with("exitCode", life.code.to_string()));
         if record.remove {

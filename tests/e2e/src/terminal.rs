@@ -1,6 +1,7 @@
 //! A real terminal, driven by keys: tmux.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Cx;
@@ -16,7 +17,11 @@ impl<'a> Terminal<'a> {
     /// Opens a terminal of 100 columns and 30 rows.
     #[must_use]
     pub fn open(cx: &'a Cx) -> Self {
-        let socket = cx.home().join("tmux").display().to_string();
+        // The server of an earlier terminal may be about to end.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let socket = cx.home().join(format!("tmux{number}"));
+        let socket = socket.display().to_string();
         let terminal = Self { cx, socket };
         terminal.tmux(&[
             "-f",

@@ -44,6 +44,7 @@ fn describe_container(record: &ContainerRecord, life: &Life) -> Value {
         record,
         life,
         directory: Path::new("/store/containers/ab"),
+        etc: Path::new("/run/carrier/ab"),
         layers: &["/store/layers/2".to_owned(), "/store/layers/1".to_owned()],
         size: None,
     })
