@@ -8,6 +8,7 @@ use carrier_spec::{ContainerId, ContainerName, Platform, Reference};
 use carrier_store::{ImageRecord, Store};
 
 use crate::error::Error;
+use crate::etc_files::EtcFiles;
 use crate::host::{Host, runtime_dir};
 use crate::record::ContainerRecord;
 
@@ -66,8 +67,12 @@ impl Engine {
 
     /// Removes them.
     pub(crate) fn remove_etc(&self, id: &ContainerId) {
-        // It dies with the boot at the latest, and may have gone with a session.
-        let _ = std::fs::remove_dir_all(self.etc_dir(id));
+        let directory = self.etc_dir(id);
+        for name in EtcFiles::NAMES {
+            // They die with the boot at the latest, and may have gone with a session.
+            let _ = std::fs::remove_file(directory.join(name));
+        }
+        let _ = std::fs::remove_dir(directory);
     }
 
     /// Whether somebody takes care of a container.

@@ -167,7 +167,7 @@ pub(crate) struct RenameArgs {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct UpdateArgs {
-    /// When it is started again: no, always, unless-stopped, on-failure[:NUMBER]
+    /// When it is started again: no, always, unless-stopped, on-failure or on-failure:NUMBER
     #[arg(long, value_name = "POLICY")]
     pub(crate) restart: Option<String>,
     /// Resource limits come later.

@@ -197,7 +197,7 @@ pub(crate) struct ContainerArgs {
     /// Kill the program after so many seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
-    /// Start it again when it ends: no, always, unless-stopped, on-failure[:NUMBER]
+    /// Start it again when it ends: no, always, unless-stopped, on-failure or on-failure:NUMBER
     #[arg(long, value_name = "POLICY", default_value = "no")]
     pub(crate) restart: String,
     /// Write the container's id to a new file
