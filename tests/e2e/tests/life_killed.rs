@@ -157,6 +157,8 @@ fn a_stranger_with_a_recycled_pid_survives_stop_kill_and_rm() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     let mut stranger = cx.command(&["sleep", "60"]).spawn().unwrap();
+    // The kernel tells the start of a process in hundredths of a second.
+    std::thread::sleep(Duration::from_millis(50));
     for verb in ["stop", "kill", "rm -f", "restart -t 0"] {
         cx.carrier(["run", "-d", "--name", "it", &image, "sleep", "1004"])
             .succeeds();
