@@ -5,20 +5,19 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use carrier_sys::signal::SignalStream;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::process::Signal;
-use rustix::termios::tcgetwinsize;
 
 use crate::control::Answer;
 use crate::detach_keys::{DetachKeys, Detector};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::events::Event;
-use crate::foreground::{FORWARDED, TerminalGuard};
+use crate::foreground::{FORWARDED, TerminalGuard, wait};
 use crate::monitor::{CHUNK, Peer, Wanted, answer, request};
 use crate::record::ContainerRecord;
-use crate::terminal::RawMode;
+use crate::terminal::{RawMode, size};
 
 /// As much as a pipe takes at once when there is room at all, pipe(7).
 const PIPE_BUF: usize = 4096;
@@ -187,7 +186,7 @@ impl Session {
                 PollFlags::IN,
             ));
         }
-        wait(&mut fds)?;
+        wait(&mut fds, None)?;
         let ready = |place: usize| fds.get(place).is_some_and(|fd| !fd.revents().is_empty());
         Ok([ready(0), ready(1), ready(2)])
     }
@@ -244,7 +243,7 @@ impl Session {
                 PollFd::from_borrowed_fd(sink, PollFlags::OUT),
                 PollFd::new(&self.signals, PollFlags::IN),
             ];
-            wait(&mut fds)?;
+            wait(&mut fds, None)?;
             let [sink_ready, signals] = fds.map(|fd| !fd.revents().is_empty());
             if signals {
                 self.forward()?;
@@ -291,22 +290,5 @@ impl Session {
 
 /// Rows and columns of the caller's terminal.
 pub(crate) fn terminal_size() -> Option<(u16, u16)> {
-    let streams = [
-        rustix::stdio::stdin(),
-        rustix::stdio::stdout(),
-        rustix::stdio::stderr(),
-    ];
-    let size = streams
-        .into_iter()
-        .find_map(|stream| tcgetwinsize(stream).ok());
-    size.map(|size| (size.ws_row, size.ws_col))
-}
-
-fn wait(fds: &mut [PollFd<'_>]) -> io::Result<()> {
-    loop {
-        match poll(fds, None) {
-            Err(Errno::INTR) => {}
-            other => return other.map(drop).map_err(Into::into),
-        }
-    }
+    size().map(|size| (size.ws_row, size.ws_col))
 }

@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::foreground::wait;
 use crate::monitor::{CHUNK, Peer, SOCKET, answer, refused};
 use crate::record::ContainerRecord;
 
@@ -116,7 +117,9 @@ fn hear(source: io::Error) -> Error {
 
 /// Kills a process and waits for its end; one that is gone is no error, and no other is ever killed.
 pub(crate) fn kill(process: &ProcessIdentity) -> io::Result<()> {
-    signal(process, rustix::process::Signal::KILL.as_raw())?.map_or(Ok(()), |pidfd| wait(&pidfd))
+    signal(process, rustix::process::Signal::KILL.as_raw())?.map_or(Ok(()), |pidfd| {
+        wait(&mut [PollFd::new(&pidfd, PollFlags::IN)], None)
+    })
 }
 
 /// Sends a signal, and returns what holds on to the process; nothing when that is gone.
@@ -137,13 +140,4 @@ pub(crate) fn signal(
     }
     carrier_sys::process::signal_process(pidfd.as_fd(), signal)?;
     Ok(Some(pidfd))
-}
-
-fn wait(pidfd: &std::os::fd::OwnedFd) -> io::Result<()> {
-    loop {
-        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], None) {
-            Err(Errno::INTR) => {}
-            other => return other.map(drop).map_err(Into::into),
-        }
-    }
 }

@@ -47,15 +47,6 @@ pub struct ExecOptions {
 }
 
 impl Engine {
-    /// The container of a name or an id.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchContainer`].
-    pub fn container_to_enter(&self, word: &str) -> Result<ContainerRecord, Error> {
-        let found = self.find_container(word)?;
-        found.ok_or_else(|| Error::NoSuchContainer(word.to_owned()))
-    }
-
     /// The container that was made last.
     ///
     /// # Errors

@@ -253,7 +253,7 @@ fn end(started: Started, signal: Signal) -> io::Result<Served> {
 }
 
 /// Waits until one of `fds` is ready; with a deadline, at most until then.
-fn wait(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
+pub(crate) fn wait(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> io::Result<()> {
     loop {
         let timeout = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use carrier_runtime::Capabilities;
 use carrier_spec::{ContainerId, ContainerName, DiffId, ImageConfig, ImageId, Platform, Reference};
@@ -226,6 +227,14 @@ pub struct ContainerRecord {
 }
 
 impl ContainerRecord {
+    /// How long the program has between the signal that asks it to end and the one that kills it:
+    /// `asked` seconds, else the container's; for ever where there is no answer.
+    pub(crate) fn patience(&self, asked: Option<i64>) -> Option<Duration> {
+        const DEFAULT: i64 = 10;
+        let seconds = asked.or(self.stop_timeout).unwrap_or(DEFAULT);
+        u64::try_from(seconds).ok().map(Duration::from_secs)
+    }
+
     /// The name of the image as the user wrote it, else its own or the beginning of its id.
     #[must_use]
     pub fn image_name(&self) -> String {

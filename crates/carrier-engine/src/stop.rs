@@ -53,15 +53,13 @@ impl Engine {
         record: &ContainerRecord,
         options: &StopOptions,
     ) -> Result<(), Error> {
-        const DEFAULT: i64 = 10;
         let life = self.settled_life(record)?;
         if !life.status.is_alive() {
             return Ok(());
         }
         let default = || signal_number(&record.stop_signal).unwrap_or(Signal::TERM.as_raw());
         let signal = options.signal.unwrap_or_else(default);
-        let seconds = options.timeout.or(record.stop_timeout).unwrap_or(DEFAULT);
-        let patience = u64::try_from(seconds).ok().map(Duration::from_secs);
+        let patience = record.patience(options.timeout);
         self.emit_kill(record, signal);
         self.end(record, &life, signal, patience)?;
         self.emit(&Event::container("stop", record));

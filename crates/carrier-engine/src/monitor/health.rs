@@ -52,12 +52,12 @@ impl Monitor<'_> {
             HealthAction::None => {}
             HealthAction::Kill => self.signal(program, Signal::KILL.as_raw()),
             HealthAction::Stop => {
-                self.stop.ask(self.patience());
+                self.stop.ask(self.record.patience(None));
                 self.ask_to_end(program);
             }
             HealthAction::Restart => {
                 self.unwell = true;
-                self.stop.within(self.patience());
+                self.stop.within(self.record.patience(None));
                 self.ask_to_end(program);
             }
         }

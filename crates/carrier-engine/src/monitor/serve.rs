@@ -182,7 +182,7 @@ impl Monitor<'_> {
             source,
         };
         while let Some(signal) = self.signals.next().map_err(io)? {
-            self.stop.ask(self.patience());
+            self.stop.ask(self.record.patience(None));
             if let Some(program) = program {
                 let wanted = signal_number(&self.record.stop_signal).unwrap_or(signal);
                 // It may have ended.
@@ -190,13 +190,6 @@ impl Monitor<'_> {
             }
         }
         Ok(())
-    }
-
-    /// How long a program may take to end.
-    pub(super) fn patience(&self) -> Option<Duration> {
-        const DEFAULT: i64 = 10;
-        let seconds = self.record.stop_timeout.unwrap_or(DEFAULT);
-        u64::try_from(seconds).ok().map(Duration::from_secs)
     }
 
     /// Collects what the program left with, and what it left behind.

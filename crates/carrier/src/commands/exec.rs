@@ -46,7 +46,7 @@ pub(crate) fn exec(args: &ExecArgs) -> Result<u8, Failure> {
     };
     let engine = Engine::open()?;
     let record = match container {
-        Some(word) => engine.container_to_enter(word)?,
+        Some(word) => engine.container(word)?,
         None => engine.latest_container()?,
     };
     run(&engine, &record, &options)
@@ -77,7 +77,7 @@ fn enter(
     let (container, command) = words
         .split_first()
         .map_or(("", [].as_slice()), |(word, rest)| (word.as_str(), rest));
-    let record = engine.container_to_enter(container)?;
+    let record = engine.container(container)?;
     options.command = command.to_vec();
     if command.is_empty() {
         let user = options.user.as_deref();
