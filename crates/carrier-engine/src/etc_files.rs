@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::record::{ContainerRecord, NetworkMode};
+use crate::net::NetworkMode;
+use crate::record::ContainerRecord;
 
 const HOSTS: &str = "127.0.0.1\tlocalhost\n\
     ::1\tlocalhost ip6-localhost ip6-loopback\n\
@@ -44,7 +45,7 @@ impl EtcFiles {
     ) -> io::Result<()> {
         let hosts = match record.network {
             NetworkMode::Host => hosts.to_vec(),
-            NetworkMode::None => format!("{HOSTS}127.0.0.1\t{}\n", record.hostname).into_bytes(),
+            _ => format!("{HOSTS}127.0.0.1\t{}\n", record.hostname).into_bytes(),
         };
         fs::write(self.directory.join("hosts"), hosts)?;
         fs::write(

@@ -15,7 +15,7 @@ use crate::life::Life;
 use crate::list::ContainerSize;
 use crate::log::LogDriver;
 use crate::moment::Moment;
-use crate::record::{ContainerRecord, NetworkMode};
+use crate::record::ContainerRecord;
 
 /// What the description is made of.
 pub(crate) struct Facts<'a> {
@@ -153,17 +153,6 @@ fn network(record: &ContainerRecord) -> Value {
         "MacAddress": "",
         "Networks": { record.network.name(): endpoint },
     })
-}
-
-impl NetworkMode {
-    /// Docker's word.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Host => "host",
-        }
-    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ mod log;
 mod moment;
 mod monitor;
 mod names;
+mod net;
 mod processes;
 mod readiness;
 mod record;
@@ -81,11 +82,15 @@ pub use log::{
 };
 pub use moment::Moment;
 pub use monitor::Wanted;
+pub use net::{
+    Attachment, BoundPort, DnsOptions, Endpoint, ExtraHost, HostAddress, HostsFile, MacAddress,
+    NetworkMode, NetworkOptions, NetworkState, ParseMacAddressError, ParsePortError, PastaOptions,
+    PortMapping, PortRange, PortSpec, Protocol, SlirpOptions,
+};
 pub use processes::{ContainerProcess, boot_time};
 pub use readiness::{NotReady, ParseReadinessError, Readiness};
 pub use record::{
-    ContainerRecord, EnvironmentSetting, NetworkMode, RunOptions, SeccompChoice, SecurityOptions,
-    Streams,
+    ContainerRecord, EnvironmentSetting, RunOptions, SeccompChoice, SecurityOptions, Streams,
 };
 pub use remove::{RemoveOptions, Removed};
 pub use restart::{NoRestartPolicy, RestartPolicy};

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::health::Health;
 use crate::moment::Moment;
+use crate::net::NetworkState;
 use crate::record::ContainerRecord;
 
 /// The code of a container whose monitor was killed, and the program with it.
@@ -88,6 +89,8 @@ pub struct Life {
     pub health: Option<Health>,
     /// Bytes of output that its log had no room for.
     pub unlogged: u64,
+    /// How it is connected.
+    pub network: NetworkState,
 }
 
 impl Life {

@@ -134,7 +134,7 @@ pub(crate) fn summary(record: ContainerRecord, life: Life) -> ContainerSummary {
         created: record.created,
         life,
         labels: record.labels,
-        network: record.network.name().to_owned(),
+        network: record.network.name(),
         mounts: Vec::new(),
         exposed: Vec::new(),
         restart: record.restart,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::health::{HealthCheck, HealthOptions};
 use crate::log::LogConfig;
 use crate::moment::Moment;
+use crate::net::{NetworkMode, NetworkOptions};
 use crate::restart::RestartPolicy;
 
 /// The version of [`ContainerRecord`] that this program writes.
@@ -43,6 +44,8 @@ pub struct RunOptions {
     pub read_only: bool,
     /// What the program can reach.
     pub network: NetworkMode,
+    /// Its ports and names.
+    pub networking: NetworkOptions,
     /// What confines the program.
     pub security: SecurityOptions,
     /// What the user says about the container.
@@ -85,17 +88,6 @@ pub enum EnvironmentSetting {
     Set(String, String),
     /// `NAME`, whose value the caller did not have.
     Unset(String),
-}
-
-/// What a container can reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NetworkMode {
-    /// Itself.
-    #[default]
-    None,
-    /// All that the host can.
-    Host,
 }
 
 /// What confines a container.
@@ -191,6 +183,9 @@ pub struct ContainerRecord {
     pub streams: Streams,
     /// What it can reach.
     pub network: NetworkMode,
+    /// Its ports and names.
+    #[serde(default)]
+    pub networking: NetworkOptions,
     /// What confines it.
     pub security: SecurityOptions,
     /// The image's labels and the user's.

@@ -19,7 +19,8 @@ use oci_spec::runtime::{
 use crate::etc_files::EtcFiles;
 use crate::host::Host;
 use crate::identity::ResolvedUser;
-use crate::record::{ContainerRecord, NetworkMode};
+use crate::net::NetworkMode;
+use crate::record::ContainerRecord;
 
 /// The version of the runtime specification that configurations are written for.
 pub(crate) const OCI_VERSION: &str = "1.2.0";
@@ -145,7 +146,7 @@ fn linux(facts: &Facts<'_>, seccomp: Option<LinuxSeccomp>) -> Result<Linux, OciS
         masked.push("/sys/kernel".to_owned());
     }
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(facts.record.network)?)
+        .namespaces(namespaces(&facts.record.network)?)
         .uid_mappings(id_mappings(&facts.host.maps.users)?)
         .gid_mappings(id_mappings(&facts.host.maps.groups)?)
         .masked_paths(masked)
@@ -169,7 +170,7 @@ fn linux(facts: &Facts<'_>, seccomp: Option<LinuxSeccomp>) -> Result<Linux, OciS
     Ok(linux)
 }
 
-fn namespaces(network: NetworkMode) -> Result<Vec<LinuxNamespace>, OciSpecError> {
+fn namespaces(network: &NetworkMode) -> Result<Vec<LinuxNamespace>, OciSpecError> {
     let mut kinds = vec![
         LinuxNamespaceType::User,
         LinuxNamespaceType::Mount,
@@ -178,7 +179,7 @@ fn namespaces(network: NetworkMode) -> Result<Vec<LinuxNamespace>, OciSpecError>
         LinuxNamespaceType::Uts,
         LinuxNamespaceType::Cgroup,
     ];
-    if network != NetworkMode::Host {
+    if *network != NetworkMode::Host {
         kinds.push(LinuxNamespaceType::Network);
     }
     kinds
@@ -202,7 +203,7 @@ fn id_mappings(ranges: &[IdRange]) -> Result<Vec<LinuxIdMapping>, OciSpecError> 
 /// exploits of the kernel begin with.
 fn sysctls(facts: &Facts<'_>) -> HashMap<String, String> {
     let mut sysctls = HashMap::from([("user.max_user_namespaces".to_owned(), "0".to_owned())]);
-    if facts.record.network != NetworkMode::Host {
+    if facts.record.network.has_own_namespace() {
         let last_group = facts
             .host
             .maps

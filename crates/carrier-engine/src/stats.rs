@@ -183,7 +183,7 @@ fn proportional(pid: u32) -> Option<u64> {
 
 /// Bytes that came and went over interfaces other than the loopback; none where they are the host's.
 fn network(init: u32, record: &ContainerRecord) -> (u64, u64) {
-    if record.network == crate::record::NetworkMode::Host {
+    if record.network == crate::net::NetworkMode::Host {
         return (0, 0);
     }
     let text = fs::read_to_string(format!("/proc/{init}/net/dev")).unwrap_or_default();

@@ -7,7 +7,7 @@ use oci_spec::runtime::{Mount, MountBuilder};
 
 use super::Facts;
 use crate::host::Host;
-use crate::record::NetworkMode;
+use crate::net::NetworkMode;
 
 /// The group that owns terminals, on every distribution.
 const TTY_GROUP: u32 = 5;

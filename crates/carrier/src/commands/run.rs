@@ -6,9 +6,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use carrier_engine::{
-    ContainerRecord, Engine, EnvironmentSetting, HELLO, LogConfig, NetworkMode, NoRestartPolicy,
-    RemoveOptions, RestartPolicy, RunOptions, SeccompChoice, SecurityOptions, Streams, Wanted,
-    signal_number,
+    ContainerRecord, Engine, EnvironmentSetting, HELLO, LogConfig, NetworkMode, NetworkOptions,
+    NoRestartPolicy, RemoveOptions, RestartPolicy, RunOptions, SeccompChoice, SecurityOptions,
+    Streams, Wanted, signal_number,
 };
 use carrier_runtime::Capabilities;
 use carrier_spec::Reference;
@@ -230,6 +230,7 @@ fn options(args: &ContainerArgs) -> Result<RunOptions, Failure> {
         hostname: args.hostname.clone(),
         read_only: args.read_only,
         network: network(&args.network)?,
+        networking: NetworkOptions::default(),
         security: security(args)?,
         labels: labels(&args.label),
         annotations: labels(&args.annotation),
