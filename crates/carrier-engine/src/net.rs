@@ -2,6 +2,7 @@
 //! packets.
 
 mod attachment;
+mod netlink;
 mod options;
 mod ports;
 mod state;
