@@ -9,6 +9,7 @@ use crate::etc_files::is_hostname;
 use crate::events::Event;
 use crate::health::HealthCheck;
 use crate::moment::Moment;
+use crate::net::NetworkMode;
 use crate::record::{ContainerRecord, RECORD_VERSION, RunOptions, arguments, environment};
 use crate::{names, spec};
 
@@ -63,6 +64,11 @@ fn record(
     if !is_hostname(&hostname) {
         return Err(Error::InvalidHostname(hostname));
     }
+    let shares_network = matches!(
+        options.network,
+        NetworkMode::Host | NetworkMode::Container(_)
+    );
+    options.resources.check_sysctls(!shares_network)?;
     let (arguments, entrypoint_words) = arguments(&image.config, options);
     if arguments.is_empty() {
         return Err(Error::NoCommand(image.familiar()));
@@ -107,6 +113,7 @@ fn record(
         health,
         pid_file: options.pid_file.clone(),
         detached: options.detach,
+        resources: options.resources.clone(),
         stop_signal: options
             .stop_signal
             .clone()

@@ -115,6 +115,25 @@ pub enum Error {
     /// Processes are made faster than they are stopped.
     #[error("cannot stop the container's processes: new ones are made all the time")]
     CannotHold,
+    /// A limit cannot be applied.
+    #[error("{option} cannot be applied: {reason}")]
+    Limit {
+        /// What the user asked for.
+        option: String,
+        /// Why not.
+        reason: String,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
+    /// A limit makes no sense.
+    #[error(transparent)]
+    BadResource(#[from] crate::resources::BadResource),
+    /// Limits of devices are for disks.
+    #[error("{} is not a block device", .0.display())]
+    NoDisk(PathBuf),
+    /// Processes that run have no cgroup whose limits could be changed.
+    #[error("container {0} runs without a cgroup: its limits cannot change while it runs")]
+    RunsWithoutCgroup(String),
     /// The container runs.
     #[error("container {0} is running")]
     ContainerRuns(String),
@@ -369,6 +388,7 @@ impl Error {
             | Self::Filter(_)
             | Self::BadLogOption(_)
             | Self::BadHealthOption(_)
+            | Self::BadResource(_)
             | Self::NoHealthCheck(_)
             | Self::InvalidHostname(_) => ErrorKind::Invalid,
             Self::Runtime(Runtime::ProgramNotFound { .. }) => ErrorKind::ProgramNotFound,
@@ -382,6 +402,14 @@ impl Error {
                 Runtime::ProgramNotExecutable { .. } | Runtime::WorkingDirectory { .. },
             ) => ErrorKind::ProgramNotExecutable,
             _ => ErrorKind::Failed,
+        }
+    }
+
+    pub(crate) fn limit(option: &str, reason: String, hint: Option<&'static str>) -> Self {
+        Self::Limit {
+            option: option.to_owned(),
+            reason,
+            hint,
         }
     }
 

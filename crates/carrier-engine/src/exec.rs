@@ -160,6 +160,7 @@ impl Engine {
         options: &ExecOptions,
     ) -> Result<Ready, Error> {
         let running = self.running(record)?;
+        let cgroup = self.life(record)?.cgroup;
         let inside = Inside::of(&running)?;
         let user = inside.resolve(options.user.as_deref().unwrap_or(&record.user));
         let user = user.and_then(|user| user.on(&self.host));
@@ -194,7 +195,7 @@ impl Engine {
             },
         };
         let single = SingleThreaded::check().map_err(carrier_runtime::Error::Prepare)?;
-        match running.enter(entry, &single) {
+        match running.enter_in(cgroup.as_ref(), entry, &single) {
             Err(_) if !running.is_alive() => Err(Error::NotRunning(record.name.to_string())),
             other => Ok(other?),
         }

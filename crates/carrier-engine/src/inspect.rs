@@ -3,6 +3,7 @@
 
 mod config;
 mod host_config;
+mod resources;
 mod state;
 
 use std::path::Path;

@@ -5,7 +5,9 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 
 use carrier_runtime::seccomp::{self, Arch, DockerHost, Instruction, KernelVersion};
-use carrier_runtime::{Bundle, Launch, Output, Overlay, Prepared, Ready, RootSource, Stdin};
+use carrier_runtime::{
+    Bundle, Launch, Output, Overlay, Prepared, Ready, RootSource, Stdin, Subtree,
+};
 use carrier_store::{ContainerDir, LayerView};
 use carrier_sys::process::SingleThreaded;
 use oci_spec::runtime::{LinuxSeccomp, Spec};
@@ -19,6 +21,7 @@ use crate::identity::{self, ResolvedUser};
 use crate::log::LogDriver;
 use crate::monitor::{Ends, streams};
 use crate::record::{ContainerRecord, SeccompChoice};
+use crate::resources;
 use crate::spec::{self, Facts};
 
 /// No real image has a larger one.
@@ -45,14 +48,16 @@ impl Engine {
     pub(crate) fn prepare(
         &self,
         record: &ContainerRecord,
+        mut subtree: Option<&mut Subtree>,
         warn: &dyn Fn(&str),
     ) -> Result<Launched, Error> {
+        record.resources.notes().iter().for_each(|note| warn(note));
         let container = self.store.container(&record.id);
         let user = self.user(record)?;
         self.write_etc_files(record)?;
         let spec = self.spec_of(record, &user, profile(record)?)?;
         let native = RootSource::Overlay(self.overlay(record, &container)?);
-        let refused = match attempt(&spec, record, native) {
+        let refused = match attempt(&spec, record, native, subtree.as_deref_mut()) {
             Err(Error::Runtime(error)) => match error.overlay_refused() {
                 Some(errno) => errno,
                 None => return Err(Error::Runtime(error)),
@@ -68,7 +73,7 @@ impl Engine {
             );
             match mounted {
                 Ok(mount) => {
-                    let launched = attempt(&spec, record, mount.root())?;
+                    let launched = attempt(&spec, record, mount.root(), subtree)?;
                     let mount = Some(mount);
                     return Ok(Launched { mount, ..launched });
                 }
@@ -84,7 +89,12 @@ impl Engine {
                 source,
             })?;
         }
-        attempt(&spec, record, RootSource::Directory(container.upper()))
+        attempt(
+            &spec,
+            record,
+            RootSource::Directory(container.upper()),
+            subtree,
+        )
     }
 
     pub(crate) fn write_etc_files(&self, record: &ContainerRecord) -> Result<(), Error> {
@@ -163,7 +173,12 @@ impl Engine {
 }
 
 /// Carries a container with this root up to the last step before its program runs.
-fn attempt(spec: &Spec, record: &ContainerRecord, root: RootSource) -> Result<Launched, Error> {
+fn attempt(
+    spec: &Spec,
+    record: &ContainerRecord,
+    root: RootSource,
+    subtree: Option<&mut Subtree>,
+) -> Result<Launched, Error> {
     let failed = carrier_runtime::Error::Prepare;
     let (ends, (stdin, output)) = if record.streams.terminal {
         (Ends::default(), (Stdin::Inherit, Output::Inherit))
@@ -181,11 +196,21 @@ fn attempt(spec: &Spec, record: &ContainerRecord, root: RootSource) -> Result<La
             stdin,
             output,
             init: record.init,
+            has_cgroup: subtree.is_some(),
             ..Launch::default()
         },
     };
     let single = SingleThreaded::check().map_err(failed)?;
-    let mut ready = Prepared::new(bundle)?.spawn(&single)?.wait_ready()?;
+    let prepared = Prepared::new(bundle)?;
+    let spawned = match subtree {
+        None => prepared.spawn(&single)?,
+        Some(subtree) => {
+            let limits = record.resources.to_oci()?;
+            let spawned = prepared.spawn_in(&single, subtree, &limits);
+            spawned.map_err(|error| resources::refused(&record.resources, error))?
+        }
+    };
+    let mut ready = spawned.wait_ready()?;
     let ends = match ready.take_terminal() {
         Some(controller) => streams::terminal(controller).map_err(failed)?,
         None => ends,

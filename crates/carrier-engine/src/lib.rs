@@ -37,6 +37,7 @@ mod readiness;
 mod record;
 mod remove;
 mod rename;
+mod resources;
 mod restart;
 mod run;
 mod shared_ids;
@@ -93,6 +94,10 @@ pub use record::{
     ContainerRecord, EnvironmentSetting, RunOptions, SeccompChoice, SecurityOptions, Streams,
 };
 pub use remove::{RemoveOptions, Removed};
+pub use resources::{
+    BadResource, CgroupChoice, ContainerChange, DeviceRate, DeviceWeight, Limits, Processors,
+    Resources, Sysctl, Ulimit, cpus, processor_list, size, swap,
+};
 pub use restart::{NoRestartPolicy, RestartPolicy};
 pub use signals::signal_number;
 pub use stats::{ContainerStats, Sample};

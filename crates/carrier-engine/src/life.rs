@@ -3,6 +3,7 @@
 //! The file outlives its writer. It names processes so that they cannot be mistaken for others, also
 //! after a boot: a monitor that is gone has left an old state, which readers see through.
 
+use carrier_runtime::Cgroup;
 use carrier_runtime::state::ProcessIdentity;
 use carrier_spec::ContainerId;
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,11 @@ pub struct Life {
     /// Whether it is well; nothing of a container without a check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// Whether the kernel has killed one of its processes because memory ran out.
+    pub oom_killed: bool,
+    /// Its cgroup, where it has one of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cgroup: Option<Cgroup>,
     /// Bytes of output that its log had no room for.
     pub unlogged: u64,
     /// How it is connected.

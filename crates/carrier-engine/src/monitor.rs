@@ -2,6 +2,7 @@
 //! its exit status, and starts it again where that was asked for. It outlives the command that made
 //! it, and the container does not outlive it.
 
+mod cgroup;
 mod clients;
 mod health;
 mod pause;
@@ -31,6 +32,7 @@ use crate::log::{Log, Origin};
 use crate::moment::Moment;
 use crate::record::ContainerRecord;
 use crate::restart::BackOff;
+use cgroup::Confinement;
 use clients::{Client, Clients};
 use pause::Held;
 pub use protocol::Wanted;
@@ -140,6 +142,7 @@ struct Monitor<'a> {
     stop: Stop,
     held: Held,
     health: Option<HealthMonitor>,
+    confinement: Confinement,
     /// The program is ended because it is not well, to be started again.
     unwell: bool,
 }
@@ -192,6 +195,7 @@ impl<'a> Monitor<'a> {
                     stop: Stop::default(),
                     held: Held::default(),
                     health: None,
+                    confinement: Confinement::default(),
                     unwell: false,
                 })
             }
@@ -242,7 +246,10 @@ impl<'a> Monitor<'a> {
     }
 
     fn start(&mut self, warn: &dyn Fn(&str)) -> Result<Program, Error> {
-        let launched = self.engine.prepare(&self.record, warn)?;
+        self.find_cgroup()?;
+        let place = self.confinement.subtree();
+        let launched = self.engine.prepare(&self.record, place, warn)?;
+        self.watch_cgroup();
         if let Some((rows, columns)) = self.clients.size() {
             launched.ends.resize(rows, columns);
         }
@@ -281,6 +288,7 @@ impl<'a> Monitor<'a> {
         if self.life.status.is_alive() {
             self.life.status = Status::Exited;
         }
+        self.remove_cgroup();
         // The command's error is the one that counts.
         let _ = self.write();
         self.close_up();
@@ -295,6 +303,7 @@ impl<'a> Monitor<'a> {
         self.life.finished = Some(Moment::now());
         self.life.process = None;
         self.end_checks();
+        self.remove_cgroup();
         self.life.stopped |= self.stop.was_asked_for();
         let event = Event::container("die", &self.record);
         self.engine.emit(&event.with("exitCode", code.to_string()));

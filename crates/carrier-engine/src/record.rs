@@ -12,6 +12,7 @@ use crate::health::{HealthCheck, HealthOptions};
 use crate::log::LogConfig;
 use crate::moment::Moment;
 use crate::net::{NetworkMode, NetworkOptions};
+use crate::resources::Resources;
 use crate::restart::RestartPolicy;
 
 /// The version of [`ContainerRecord`] that this program writes.
@@ -70,6 +71,8 @@ pub struct RunOptions {
     pub pid_file: Option<PathBuf>,
     /// The container goes on when the command has ended.
     pub detach: bool,
+    /// What it may use.
+    pub resources: Resources,
 }
 
 /// What a program's standard streams are.
@@ -219,6 +222,9 @@ pub struct ContainerRecord {
     /// Whether nobody was attached when it was made.
     #[serde(default)]
     pub detached: bool,
+    /// What it may use.
+    #[serde(default)]
+    pub resources: Resources,
 }
 
 impl ContainerRecord {

@@ -88,6 +88,14 @@ impl Engine {
                 None if record.remove && !self.is_young(&record) => {
                     self.remove_abandoned(&record)?;
                 }
+                // Its monitor was killed before the program ran.
+                Some(life) if life.cgroup.is_some() && !life.status.is_alive() => {
+                    if let Some(_lock) = container.try_lock()? {
+                        self.remove_cgroup(&record.id)?;
+                        let cgroup = None;
+                        container.write_state(&Life { cgroup, ..life })?;
+                    }
+                }
                 _ => {}
             }
         }
@@ -130,6 +138,7 @@ impl Engine {
     /// Removes a container that does not run.
     pub(crate) fn remove_files(&self, record: &ContainerRecord) -> Result<(), Error> {
         self.remove_etc(&record.id);
+        self.remove_cgroup(&record.id)?;
         let clean = self.store.remove_container(&record.id, &record.name)?;
         self.emit(&Event::container("destroy", record));
         if clean { Ok(()) } else { self.sweep() }

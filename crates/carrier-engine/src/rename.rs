@@ -1,4 +1,4 @@
-//! Changing what a container shall be: its name, and when it is started again.
+//! Changing the name of a container.
 
 use carrier_spec::ContainerName;
 
@@ -7,7 +7,6 @@ use crate::error::Error;
 use crate::events::Event;
 use crate::monitor::request;
 use crate::record::ContainerRecord;
-use crate::restart::RestartPolicy;
 
 impl Engine {
     /// Gives the container that `word` names another name. Durable.
@@ -28,26 +27,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Changes when the container that `word` names is started again. Durable, and true for the
-    /// program that runs.
-    ///
-    /// # Errors
-    /// When there is no such container, or it is to be removed when it ends.
-    pub fn update_restart(&self, word: &str, policy: RestartPolicy) -> Result<(), Error> {
-        let record = self.container(word)?;
-        if record.remove && policy != RestartPolicy::No {
-            return Err(Error::RestartAndRemove);
-        }
-        let change = |record: &mut ContainerRecord| record.restart = policy;
-        let changed = self.store.change_record(&record.id, change)?;
-        let changed = changed.ok_or_else(|| Error::NoSuchContainer(word.to_owned()))?;
-        self.tell_monitor(&changed)?;
-        self.emit(&Event::container("update", &changed));
-        Ok(())
-    }
-
     /// A monitor that does not hear of it reads the record when it starts the program again.
-    fn tell_monitor(&self, record: &ContainerRecord) -> Result<(), Error> {
+    pub(crate) fn tell_monitor(&self, record: &ContainerRecord) -> Result<(), Error> {
         if self.runs(&record.id)? {
             self.ask(record, request::RELOAD, &[])?;
         }

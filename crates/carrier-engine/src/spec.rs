@@ -83,7 +83,7 @@ fn process(facts: &Facts<'_>) -> Result<Process, OciSpecError> {
     if !environment.iter().any(|line| line.starts_with("HOME=")) {
         environment.push(format!("HOME={}", facts.user.home));
     }
-    ProcessBuilder::default()
+    let mut process = ProcessBuilder::default()
         .terminal(record.streams.terminal)
         .user(user(facts.user)?)
         .args(record.arguments.clone())
@@ -94,8 +94,10 @@ fn process(facts: &Facts<'_>) -> Result<Process, OciSpecError> {
             facts.user.uid,
         )?)
         .no_new_privileges(record.security.no_new_privileges)
-        .rlimits(Vec::new())
-        .build()
+        .rlimits(record.resources.rlimits()?)
+        .build()?;
+    process.set_oom_score_adj(record.resources.oom_score());
+    Ok(process)
 }
 
 fn user(user: &ResolvedUser) -> Result<User, OciSpecError> {
@@ -146,7 +148,7 @@ fn linux(facts: &Facts<'_>, seccomp: Option<LinuxSeccomp>) -> Result<Linux, OciS
         masked.push("/sys/kernel".to_owned());
     }
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(&facts.record.network)?)
+        .namespaces(namespaces(facts.record)?)
         .uid_mappings(id_mappings(&facts.host.maps.users)?)
         .gid_mappings(id_mappings(&facts.host.maps.groups)?)
         .masked_paths(masked)
@@ -170,16 +172,18 @@ fn linux(facts: &Facts<'_>, seccomp: Option<LinuxSeccomp>) -> Result<Linux, OciS
     Ok(linux)
 }
 
-fn namespaces(network: &NetworkMode) -> Result<Vec<LinuxNamespace>, OciSpecError> {
+fn namespaces(record: &ContainerRecord) -> Result<Vec<LinuxNamespace>, OciSpecError> {
     let mut kinds = vec![
         LinuxNamespaceType::User,
         LinuxNamespaceType::Mount,
         LinuxNamespaceType::Pid,
         LinuxNamespaceType::Ipc,
         LinuxNamespaceType::Uts,
-        LinuxNamespaceType::Cgroup,
     ];
-    if *network != NetworkMode::Host {
+    if !record.resources.host_cgroups {
+        kinds.push(LinuxNamespaceType::Cgroup);
+    }
+    if record.network != NetworkMode::Host {
         kinds.push(LinuxNamespaceType::Network);
     }
     kinds
@@ -221,6 +225,7 @@ fn sysctls(facts: &Facts<'_>) -> HashMap<String, String> {
             "0".to_owned(),
         );
     }
+    sysctls.extend(facts.record.resources.sysctls.clone());
     sysctls
 }
 

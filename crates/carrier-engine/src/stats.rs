@@ -2,15 +2,16 @@
 //! processes.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use carrier_runtime::Cgroup;
 use carrier_spec::{ContainerId, ContainerName};
 
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::processes;
 use crate::record::ContainerRecord;
+use crate::resources::keyed;
 
 /// What a container has used until a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,15 +85,13 @@ impl Engine {
         };
         let mut stats = Vec::new();
         for record in records {
-            let init = self
-                .life(&record)?
-                .first_process()
-                .map(|process| process.pid);
+            let life = self.life(&record)?;
+            let init = life.first_process().map(|process| process.pid);
             if init.is_none() && words.is_empty() && !all {
                 continue;
             }
             stats.push(ContainerStats {
-                sample: init.and_then(|pid| sample(pid, &record)),
+                sample: init.and_then(|pid| sample(pid, &record, life.cgroup.as_ref())),
                 id: record.id,
                 name: record.name,
             });
@@ -101,13 +100,11 @@ impl Engine {
     }
 }
 
-fn sample(init: u32, record: &ContainerRecord) -> Option<Sample> {
+fn sample(init: u32, record: &ContainerRecord, cgroup: Option<&Cgroup>) -> Option<Sample> {
     let network = network(init, record);
     let at = Instant::now();
-    let sample = match own_cgroup(init, &record.id) {
-        Some(cgroup) => of_cgroup(&cgroup, at),
-        None => of_processes(init, at),
-    }?;
+    let counted = cgroup.and_then(|cgroup| of_cgroup(cgroup, at));
+    let sample = counted.or_else(|| of_processes(init, at))?;
     Some(Sample {
         received: network.0,
         sent: network.1,
@@ -115,16 +112,8 @@ fn sample(init: u32, record: &ContainerRecord) -> Option<Sample> {
     })
 }
 
-/// The control group whose name has the container's id: others are shared.
-fn own_cgroup(init: u32, id: &ContainerId) -> Option<PathBuf> {
-    let text = fs::read_to_string(format!("/proc/{init}/cgroup")).ok()?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    path.contains(id.as_str())
-        .then(|| Path::new("/sys/fs/cgroup").join(path))
-}
-
-fn of_cgroup(cgroup: &Path, at: Instant) -> Option<Sample> {
-    let read = |name: &str| fs::read_to_string(cgroup.join(name)).unwrap_or_default();
+fn of_cgroup(cgroup: &Cgroup, at: Instant) -> Option<Sample> {
+    let read = |name: &str| cgroup.read(name).unwrap_or_default();
     let number = |name: &str| read(name).trim().parse::<u64>().ok();
     let usage = keyed(&read("cpu.stat"), "usage_usec")?;
     // Docker does not count what the kernel would give back first.
@@ -139,7 +128,8 @@ fn of_cgroup(cgroup: &Path, at: Instant) -> Option<Sample> {
         at,
         processor: Duration::from_micros(usage),
         memory: number("memory.current").unwrap_or(0).saturating_sub(cache),
-        memory_limit: number("memory.max").unwrap_or_else(host_memory),
+        memory_limit: number("memory.max")
+            .map_or_else(host_memory, |limit| limit.min(host_memory())),
         received: 0,
         sent: 0,
         read: bytes_read,
@@ -207,12 +197,6 @@ fn traffic(text: &str) -> (u64, u64) {
 fn host_memory() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     keyed(&text, "MemTotal:").unwrap_or(0) * 1024
-}
-
-/// The number behind a word at the beginning of a line.
-fn keyed(text: &str, key: &str) -> Option<u64> {
-    let mut lines = text.lines().map(str::split_ascii_whitespace);
-    lines.find_map(|mut words| (words.next() == Some(key)).then(|| words.next()?.parse().ok())?)
 }
 
 #[cfg(test)]

@@ -225,9 +225,11 @@ impl Engine {
                 source,
             })?;
         }
+        self.remove_cgroup(&record.id)?;
         let life = Life {
             monitor: None,
             process: None,
+            cgroup: None,
             finished: Some(crate::moment::Moment::now()),
             ..written.now()
         };

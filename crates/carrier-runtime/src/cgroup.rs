@@ -5,7 +5,9 @@ mod devices;
 mod limits;
 mod planned;
 mod scope;
+mod subtree;
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,25 +17,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 pub(crate) use planned::Planned;
+pub use subtree::{Place, Subtree};
 
 /// The cgroup of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Cgroup {
+pub struct Cgroup {
     path: PathBuf,
     /// The unit of systemd whose cgroup it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
+    /// The unit of systemd below whose cgroup it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    within: Option<String>,
 }
 
 /// Where the unified hierarchy is mounted, beside version 1 in the second place.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 impl Cgroup {
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Changes limits of a container that runs.
-    pub(crate) fn update(
-        &self,
-        resources: &oci_spec::runtime::LinuxResources,
-    ) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Controller`] and [`Error::Limit`] for what cannot be applied.
+    pub fn update(&self, resources: &oci_spec::runtime::LinuxResources) -> Result<(), Error> {
         let limits = limits::files(resources)?;
         match &self.scope {
             Some(unit) => scope::update(unit, &limits)?,
@@ -56,14 +68,34 @@ impl Cgroup {
             ));
         }
         match fs::create_dir_all(&path) {
-            Ok(()) => Ok(Self { path, scope: None }),
+            Ok(()) => Ok(Self {
+                path,
+                scope: None,
+                within: self.within.clone(),
+            }),
             Err(error) => Err(self.failed(format!("make {name:?} below"), error)),
         }
     }
 
-    /// Moves a process in.
-    pub(crate) fn add(&self, pid: u32) -> Result<(), Error> {
-        self.write("cgroup.procs", &pid.to_string(), "move a process to")
+    /// Moves a process of the user in.
+    ///
+    /// # Errors
+    /// [`Error::Cgroup`], [`Error::Scope`]
+    pub fn add(&self, pid: u32) -> Result<(), Error> {
+        match (
+            self.write("cgroup.procs", &pid.to_string(), "move a process to"),
+            &self.within,
+        ) {
+            // From one session to another there is no way for the user, cgroup-v2.rst, "Delegation
+            // Containment"; systemd has one.
+            (Err(Error::Cgroup { source, .. }), Some(unit))
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                let name = self.path.file_name().unwrap_or_default();
+                scope::attach(unit, &format!("/{}", name.to_string_lossy()), pid)
+            }
+            (added, _) => added,
+        }
     }
 
     /// Kills every process, also those that are frozen.
@@ -78,7 +110,11 @@ impl Cgroup {
         }
     }
 
-    pub(crate) fn freeze(&self, frozen: bool) -> Result<(), Error> {
+    /// Holds all processes, or lets them go on; returns when that is done.
+    ///
+    /// # Errors
+    /// [`Error::Cgroup`]
+    pub fn freeze(&self, frozen: bool) -> Result<(), Error> {
         let (value, action) = if frozen {
             ("1", "freeze")
         } else {
@@ -109,7 +145,10 @@ impl Cgroup {
 
     /// Removes the cgroup and those that the container made in it. Processes that were killed may
     /// still be in it for a moment.
-    pub(crate) fn remove(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Cgroup`]
+    pub fn remove(&self) -> Result<(), Error> {
         if let Some(unit) = &self.scope {
             scope::stop(unit);
         }
@@ -134,8 +173,9 @@ impl Cgroup {
         Ok(())
     }
 
-    /// The value of a file, for `events`.
-    pub(crate) fn read(&self, file: &str) -> Option<String> {
+    /// The content of a file; none where the controller is not there.
+    #[must_use]
+    pub fn read(&self, file: &str) -> Option<String> {
         fs::read_to_string(self.path.join(file)).ok()
     }
 
@@ -195,18 +235,39 @@ impl Cgroup {
         }
     }
 
+    /// Why a file is not there: its controller is not, or the controller has no such file.
+    fn missing(&self, limit: &limits::Limit) -> Error {
+        let available = self.read("cgroup.controllers").unwrap_or_default();
+        let has = |name: &str| available.split_whitespace().any(|one| one == name);
+        match limit.controller() {
+            Some(controller) if !has(controller) => Error::Controller {
+                field: limit.field.clone(),
+                controller: controller.to_owned(),
+                path: self.path.clone(),
+            },
+            _ => Error::Limit {
+                field: limit.field.clone(),
+                reason: format!("{} has no {}", self.path.display(), limit.file),
+            },
+        }
+    }
+
     fn apply(&self, limits: &[limits::Limit]) -> Result<(), Error> {
         for limit in limits {
-            let path = self.path.join(&limit.file);
+            let mut limit = Cow::Borrowed(limit);
+            let mut path = self.path.join(&limit.file);
+            if !path.exists()
+                && let Some(other) = limit.without_bfq()
+            {
+                path = self.path.join(&other.file);
+                limit = Cow::Owned(other);
+            }
             let exists = path.exists();
-            if !exists && limit.is_default() {
+            if !exists && (limit.is_default() || (limit.is_of_swap() && !has_swap())) {
                 continue;
             }
             if !exists {
-                return Err(Error::Limit {
-                    field: limit.field.clone(),
-                    reason: format!("{} has no {}", self.path.display(), limit.file),
-                });
+                return Err(self.missing(&limit));
             }
             fs::write(&path, &limit.value).map_err(|source| Error::Limit {
                 field: limit.field.clone(),
@@ -215,6 +276,11 @@ impl Cgroup {
         }
         Ok(())
     }
+}
+
+/// Whether anything can be swapped out on this host: proc_swaps(5), a line of titles first.
+fn has_swap() -> bool {
+    fs::read_to_string("/proc/swaps").is_ok_and(|text| text.lines().count() > 1)
 }
 
 /// Where the unified hierarchy is on this host.
@@ -231,4 +297,12 @@ fn of_process(pid: &str) -> Option<PathBuf> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
     Some(mount()?.join(path))
+}
+
+/// Whether the unified hierarchy of this host has a controller, for whomever.
+#[must_use]
+pub fn has_controller(name: &str) -> bool {
+    let controllers = mount().map(|root| fs::read_to_string(root.join("cgroup.controllers")));
+    let controllers = controllers.and_then(Result::ok).unwrap_or_default();
+    controllers.split_whitespace().any(|one| one == name)
 }

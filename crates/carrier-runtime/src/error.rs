@@ -178,6 +178,22 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A control group lacks the controller that a limit needs.
+    #[error("{field} cannot be applied: controller {controller} is not available in {path}")]
+    Controller {
+        /// The field's path in `config.json`.
+        field: String,
+        /// `memory`, `io` and so on.
+        controller: String,
+        /// The control group's directory.
+        path: std::path::PathBuf,
+    },
+    /// Nobody lets the caller make control groups.
+    #[error("no cgroup can be made: {reason}")]
+    NoCgroup {
+        /// Why not.
+        reason: String,
+    },
     /// A file or socket that the caller named.
     #[error("cannot {action} {path}")]
     File {

@@ -6,8 +6,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use carrier_sys::process::{Child, ExitStatus, Namespaces, SingleThreaded, clone_into};
+use oci_spec::runtime::LinuxResources;
 use rustix::io::Errno;
 
+use crate::cgroup::Subtree;
 use crate::channel::{ParentEnd, Report, pair, with_short_path};
 use crate::compile::{self, Bundle, Compiled, Join, Wanted};
 use crate::error::Error;
@@ -91,7 +93,22 @@ impl Prepared {
     /// ids.
     pub fn spawn(self, proof: &SingleThreaded) -> Result<Spawned, Error> {
         leave_login_keyring()?;
-        self.spawn_and(proof, |_| Ok(()))
+        self.spawn_and(proof, |_: u32| Ok(()))
+    }
+
+    /// [`spawn`](Self::spawn) into a cgroup of `subtree` that has these limits. The bundle's
+    /// [`Launch::has_cgroup`](crate::Launch::has_cgroup) says that there is one.
+    ///
+    /// # Errors
+    /// Those of [`spawn`](Self::spawn), and those of [`Subtree`] and its limits.
+    pub fn spawn_in(
+        self,
+        proof: &SingleThreaded,
+        subtree: &mut Subtree,
+        resources: &LinuxResources,
+    ) -> Result<Spawned, Error> {
+        leave_login_keyring()?;
+        self.spawn_and(proof, subtree.arrangement(resources)?)
     }
 
     /// [`spawn`](Self::spawn) in the keyring of the caller; `arrange` does what has to be done for
@@ -99,7 +116,7 @@ impl Prepared {
     pub(crate) fn spawn_and(
         mut self,
         proof: &SingleThreaded,
-        arrange: impl FnOnce(u32) -> Result<(), Error>,
+        mut arrange: impl Arrangement,
     ) -> Result<Spawned, Error> {
         mapped::open(&mut self.plan, proof)?;
         let (channel, child_end) = pair().map_err(|errno| Error::Prepare(errno.into()))?;
@@ -123,15 +140,33 @@ impl Prepared {
             channel,
             plan: self.plan,
         };
+        arrange.begin(spawned.child.pid())?;
         if self.namespaces.makes_users() {
             self.maps.write(spawned.child.pid())?;
         }
-        arrange(spawned.child.pid())?;
+        arrange.finish(spawned.child.pid())?;
         if self.awaits_parent {
             // A child that is gone tells why below, in `wait_ready`.
             let _ = spawned.channel.go();
         }
         Ok(spawned)
+    }
+}
+
+/// What has to be done for a process before it goes on.
+pub(crate) trait Arrangement {
+    /// Begins it, as soon as there is a process.
+    fn begin(&mut self, _pid: u32) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Finishes it, once the process has its ids.
+    fn finish(&mut self, pid: u32) -> Result<(), Error>;
+}
+
+impl<F: FnMut(u32) -> Result<(), Error>> Arrangement for F {
+    fn finish(&mut self, pid: u32) -> Result<(), Error> {
+        self(pid)
     }
 }
 

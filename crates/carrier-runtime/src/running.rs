@@ -10,6 +10,7 @@ use carrier_sys::seccomp::Instruction;
 use oci_spec::runtime::{Process, Spec};
 use rustix::fs::{Mode, OFlags};
 
+use crate::cgroup::Cgroup;
 use crate::compile::{self, Launch};
 use crate::error::Error;
 use crate::join;
@@ -93,7 +94,29 @@ impl Running {
     pub fn enter(&self, entry: Entry<'_>, proof: &SingleThreaded) -> Result<Ready, Error> {
         leave_login_keyring()?;
         let prepared = self.prepare(entry)?;
-        let ready = prepared.spawn_and(proof, |_| Ok(()))?.wait_ready()?;
+        let ready = prepared.spawn_and(proof, |_: u32| Ok(()))?.wait_ready()?;
+        self.check_alive()?;
+        Ok(ready)
+    }
+
+    /// [`enter`](Self::enter) with the process in the container's cgroup, where it has one.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter), and when the process cannot be moved.
+    pub fn enter_in(
+        &self,
+        cgroup: Option<&Cgroup>,
+        mut entry: Entry<'_>,
+        proof: &SingleThreaded,
+    ) -> Result<Ready, Error> {
+        let Some(cgroup) = cgroup else {
+            return self.enter(entry, proof);
+        };
+        leave_login_keyring()?;
+        entry.launch.has_cgroup = true;
+        let prepared = self.prepare(entry)?;
+        let spawned = prepared.spawn_and(proof, |pid: u32| cgroup.add(pid))?;
+        let ready = spawned.wait_ready()?;
         self.check_alive()?;
         Ok(ready)
     }

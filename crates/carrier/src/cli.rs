@@ -13,6 +13,7 @@ pub(crate) mod later;
 mod logs;
 pub(crate) mod observe;
 mod registry;
+mod resources;
 mod run;
 pub(crate) mod system;
 
@@ -38,6 +39,7 @@ use observe::{
 pub(crate) use registry::{
     AuthArgs, CompressionFormat, LoginArgs, LogoutArgs, PushArgs, SecretArgs, TlsArgs,
 };
+pub(crate) use resources::{CgroupNamespace, CgroupsMode, LimitArgs, ResourceArgs};
 pub(crate) use run::{
     AttachArgs, ContainerArgs, CreateArgs, FailureAction, HealthArgs, PullPolicy, ReadyArgs,
     RunArgs, StreamName,
@@ -286,8 +288,8 @@ mod tests {
     #[test]
     fn what_comes_later_is_known_and_false_is_no_wish() {
         for (words, wanted) in [
-            (&["-m", "1g"][..], true),
-            (&["--memory-swap", "-1"], true),
+            (&["-m", "1g"][..], false),
+            (&["--memory-swap", "-1"], false),
             (&["-p", "80:80", "-v/a:/b"], true),
             (&["--privileged"], true),
             (&["--privileged=false"], false),

@@ -38,6 +38,13 @@ impl Error {
             ),
             Self::NotStopped(name) => format!("`carrier sh {name}` enters it"),
             Self::Paused(name) => format!("`carrier unpause {name}` lets it go on"),
+            Self::Limit { hint, .. } => return hint.map(str::to_owned),
+            Self::BadResource(error) => error.hint().to_owned(),
+            Self::NoDisk(_) => "name a whole disk: `lsblk` lists them".to_owned(),
+            Self::RunsWithoutCgroup(name) => format!(
+                "stop it first, update it, and `carrier start {name}`; containers that are made with \
+                 --cgroups enabled can be changed at any time"
+            ),
             Self::NotPaused(name) => format!("`carrier pause {name}` holds it"),
             Self::CannotExec(error) => return error.hint(),
             Self::NoContainers => "`carrier run` makes one".to_owned(),

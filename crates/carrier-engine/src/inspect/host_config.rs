@@ -3,6 +3,7 @@
 use carrier_runtime::Capabilities;
 use serde_json::{Map, Value, json};
 
+use super::resources;
 use crate::record::{ContainerRecord, SeccompChoice, SecurityOptions};
 use crate::spec::{MASKED, READ_ONLY};
 
@@ -20,7 +21,7 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
     let log_options: Map<String, Value> = log_options
         .map(|(name, value)| (name.clone(), value.as_str().into()))
         .collect();
-    let mut config = limits();
+    let mut config = resources::describe(&record.resources);
     let own = json!({
         "Binds": null,
         "ContainerIDFile": "",
@@ -36,9 +37,11 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
         "VolumesFrom": null,
         "ConsoleSize": [0, 0],
         "Annotations": record.annotations,
+        "Devices": [],
+        "DeviceCgroupRules": null,
+        "DeviceRequests": null,
         "CapAdd": names(added),
         "CapDrop": names(dropped),
-        "CgroupnsMode": "private",
         "Dns": [],
         "DnsOptions": [],
         "DnsSearch": [],
@@ -47,7 +50,6 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
         "IpcMode": "private",
         "Cgroup": "",
         "Links": null,
-        "OomScoreAdj": 0,
         "PidMode": "",
         "Privileged": false,
         "PublishAllPorts": false,
@@ -70,41 +72,6 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
 
 /// What the container's `/dev/shm` holds.
 const SHM_SIZE: u64 = 64 << 20;
-
-/// No container has limits yet.
-fn limits() -> Value {
-    json!({
-        "CpuShares": 0,
-        "Memory": 0,
-        "NanoCpus": 0,
-        "CgroupParent": "",
-        "BlkioWeight": 0,
-        "BlkioWeightDevice": [],
-        "BlkioDeviceReadBps": [],
-        "BlkioDeviceWriteBps": [],
-        "BlkioDeviceReadIOps": [],
-        "BlkioDeviceWriteIOps": [],
-        "CpuPeriod": 0,
-        "CpuQuota": 0,
-        "CpuRealtimePeriod": 0,
-        "CpuRealtimeRuntime": 0,
-        "CpusetCpus": "",
-        "CpusetMems": "",
-        "Devices": [],
-        "DeviceCgroupRules": null,
-        "DeviceRequests": null,
-        "MemoryReservation": 0,
-        "MemorySwap": 0,
-        "MemorySwappiness": null,
-        "OomKillDisable": null,
-        "PidsLimit": null,
-        "Ulimits": [],
-        "CpuCount": 0,
-        "CpuPercent": 0,
-        "IOMaximumIOps": 0,
-        "IOMaximumBandwidth": 0,
-    })
-}
 
 fn security(options: &SecurityOptions) -> Vec<String> {
     let mut words = vec![format!("no-new-privileges={}", options.no_new_privileges)];

@@ -20,7 +20,7 @@ pub(super) fn describe(life: &Life) -> Value {
         "Running": life.status.is_alive(),
         "Paused": is(Status::Paused),
         "Restarting": is(Status::Restarting),
-        "OOMKilled": false,
+        "OOMKilled": life.oom_killed,
         "Dead": false,
         "Pid": life.first_process().map_or(0, |process| process.pid),
         "ExitCode": code,

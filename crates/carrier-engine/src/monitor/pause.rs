@@ -1,7 +1,7 @@
 //! Holding all processes of a container, and letting them go on.
 //!
-//! Without a control group of the container's own there is no freezer: each process is stopped by a
-//! signal, and the processes are looked through until none is left that is not. Those that were
+//! A container with a cgroup of its own is frozen. Without one there is no freezer: each process is stopped
+//! by a signal, and the processes are looked through until none is left that is not. Those that were
 //! stopped before stay so afterwards.
 
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -81,7 +81,10 @@ impl Monitor<'_> {
     }
 
     fn hold(&mut self, program: &Program) -> Result<(), Error> {
-        self.held = Held::hold(program.started.pid())?;
+        match self.confinement.cgroup() {
+            Some(cgroup) => cgroup.freeze(true)?,
+            None => self.held = Held::hold(program.started.pid())?,
+        }
         self.life.status = Status::Paused;
         if let Some(health) = &mut self.health {
             health.pause();
@@ -90,7 +93,10 @@ impl Monitor<'_> {
     }
 
     pub(super) fn let_go(&mut self) -> Result<(), Error> {
-        std::mem::take(&mut self.held).let_go();
+        match self.confinement.cgroup() {
+            Some(cgroup) => cgroup.freeze(false)?,
+            None => std::mem::take(&mut self.held).let_go(),
+        }
         self.life.status = Status::Running;
         if let Some(health) = &mut self.health {
             health.resume();

@@ -32,6 +32,7 @@ enum Source {
     Output(Stream),
     Input,
     Health,
+    Cgroup,
     Client(usize),
 }
 
@@ -55,6 +56,7 @@ impl Monitor<'_> {
                     Source::Listener => self.clients.accept(),
                     // Looked at below.
                     Source::Health => {}
+                    Source::Cgroup => self.look_for_killed(),
                     Source::Client(place) => self.hear(place, flags, Some(&mut program)),
                 }
             }
@@ -76,7 +78,11 @@ impl Monitor<'_> {
                     Source::Signals => self.pass_signals(None)?,
                     Source::Listener => self.clients.accept(),
                     Source::Client(place) => self.hear(place, flags, None),
-                    Source::Program | Source::Output(_) | Source::Input | Source::Health => {}
+                    Source::Program
+                    | Source::Output(_)
+                    | Source::Input
+                    | Source::Health
+                    | Source::Cgroup => {}
                 }
             }
             self.clients.forget_the_gone();
@@ -116,6 +122,9 @@ impl Monitor<'_> {
             }
             for file in self.health.iter().flat_map(HealthMonitor::fds) {
                 add(Source::Health, file, PollFlags::IN);
+            }
+            if let Some(file) = self.confinement.watch() {
+                add(Source::Cgroup, file, PollFlags::IN);
             }
             // Last: what the program wrote before it ended comes first.
             add(Source::Program, program.started.as_fd(), PollFlags::IN);

@@ -68,7 +68,14 @@ fn sys(facts: &Facts<'_>) -> Result<Vec<Mount>, OciSpecError> {
         return Ok(vec![bind(PathBuf::from("/sys"), "/sys", &options)?]);
     }
     let mut mounts = vec![mount("/sys", "sysfs", "sysfs", &closed)?];
-    if facts.host.has_cgroup2 {
+    if facts.record.resources.host_cgroups {
+        let options = ["rbind", "nosuid", "noexec", "nodev", "ro"];
+        mounts.push(bind(
+            PathBuf::from("/sys/fs/cgroup"),
+            "/sys/fs/cgroup",
+            &options,
+        )?);
+    } else if facts.host.has_cgroup2 {
         mounts.push(mount("/sys/fs/cgroup", "cgroup2", "cgroup", &closed)?);
     }
     Ok(mounts)

@@ -70,7 +70,11 @@ impl Manager {
                 if let Some(path) = socket_of_address(&variable("DBUS_SESSION_BUS_ADDRESS")) {
                     sockets.push((path, Peer::Bus));
                 }
-                let runtime = variable("XDG_RUNTIME_DIR");
+                let mut runtime = variable("XDG_RUNTIME_DIR");
+                if runtime.is_empty() {
+                    // What a session would have set, for those who come without one: cron, su.
+                    runtime = format!("/run/user/{}", rustix::process::geteuid().as_raw());
+                }
                 let runtime = Path::new(&runtime);
                 if runtime.is_absolute() {
                     sockets.push((runtime.join("bus"), Peer::Bus));
@@ -99,6 +103,10 @@ pub(super) struct Bus {
     signals: VecDeque<Message>,
 }
 
+/// A call whose answer is still to come.
+#[derive(Debug)]
+pub(super) struct Asked(u32);
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
@@ -124,7 +132,7 @@ impl CallError {
 impl Bus {
     /// Connects to `manager`; the error says where it was looked for.
     pub(super) fn connect(manager: Manager) -> Result<Self, String> {
-        let mut reason = "there is no systemd of the user: XDG_RUNTIME_DIR is not set".to_owned();
+        let mut reason = "there is no systemd of the user".to_owned();
         for (path, peer) in manager.sockets() {
             match Self::open(&path, peer) {
                 Ok(bus) => return Ok(bus),
@@ -188,19 +196,46 @@ impl Bus {
         Ok(String::from_utf8_lossy(line.trim_ascii_end()).into_owned())
     }
 
+    /// Asks for a transient scope, and does not wait for it.
+    pub(super) fn begin_scope(
+        &mut self,
+        unit: &str,
+        properties: &[Property],
+    ) -> Result<Asked, CallError> {
+        self.subscribe()?;
+        let others: &[(&str, Vec<Property>)] = &[];
+        self.ask(
+            "StartTransientUnit",
+            Some(&(unit, "replace", properties, others)),
+        )
+    }
+
+    /// Waits until the scope that was asked for is there.
+    pub(super) fn finish_scope(&mut self, asked: &Asked) -> Result<(), CallError> {
+        let job = self.answer(asked)?;
+        self.wait_for_job(&job)
+    }
+
     /// Makes a transient scope, and waits until it is there.
     pub(super) fn start_scope(
         &mut self,
         unit: &str,
         properties: &[Property],
     ) -> Result<(), CallError> {
-        self.subscribe()?;
-        let others: &[(&str, Vec<Property>)] = &[];
-        let job = self.call(
-            "StartTransientUnit",
-            Some(&(unit, "replace", properties, others)),
-        )?;
-        self.wait_for_job(&job)
+        let asked = self.begin_scope(unit, properties)?;
+        self.finish_scope(&asked)
+    }
+
+    /// Moves processes of the user into a cgroup of a unit, from wherever they are: systemd may do what
+    /// the user may not.
+    pub(super) fn attach(
+        &mut self,
+        unit: &str,
+        below: &str,
+        pids: &[u32],
+    ) -> Result<(), CallError> {
+        self.call("AttachProcessesToUnit", Some(&(unit, below, pids)))
+            .map(drop)
     }
 
     /// Ends a unit, and waits until it has ended; one that is not there has.
@@ -273,10 +308,22 @@ impl Bus {
     where
         T: Serialize + DynamicType + ?Sized,
     {
+        let asked = self.ask(member, body)?;
+        self.answer(&asked)
+    }
+
+    fn ask<T>(&mut self, member: &str, body: Option<&T>) -> Result<Asked, CallError>
+    where
+        T: Serialize + DynamicType + ?Sized,
+    {
         self.send(&Call { member, ..SYSTEMD }, body, true)?;
+        Ok(Asked(self.serial))
+    }
+
+    fn answer(&mut self, asked: &Asked) -> Result<Message, CallError> {
         loop {
             let message = Message::read(&mut self.socket)?;
-            if message.answers(self.serial) {
+            if message.answers(asked.0) {
                 return message.into_answer();
             }
             if message.is_signal(JOB_ENDED) {

@@ -5,7 +5,7 @@ use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources};
 use crate::error::Error;
 
 /// A value for a file of a cgroup, and the field that asked for it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Limit {
     pub(super) field: String,
     pub(super) file: String,
@@ -22,6 +22,27 @@ impl Limit {
     /// Whether a cgroup without the controller has just this limit: none, or an equal share.
     pub(super) fn is_default(&self) -> bool {
         self.value == "max" || (self.file == "cpu.weight" && self.value == "100")
+    }
+}
+
+impl Limit {
+    pub(super) fn is_of_swap(&self) -> bool {
+        self.file == "memory.swap.max"
+    }
+
+    /// The same weight for a host whose scheduler is not BFQ: 10 to 1000 become 1 to 10000, as in crun.
+    pub(super) fn without_bfq(&self) -> Option<Self> {
+        if self.file != "io.bfq.weight" {
+            return None;
+        }
+        let (key, weight) = self.value.rsplit_once(' ')?;
+        let weight: u64 = weight.parse().ok()?;
+        let weight = 1 + weight.saturating_sub(10) * 9999 / 990;
+        Some(Self {
+            field: self.field.clone(),
+            file: "io.weight".to_owned(),
+            value: format!("{key} {weight}"),
+        })
     }
 }
 
@@ -298,6 +319,16 @@ mod tests {
     #[test]
     fn default_shares_are_the_default_weight() {
         assert_eq!((weight(2), weight(1024), weight(262_144)), (1, 100, 10_000));
+    }
+
+    #[test]
+    fn a_weight_of_bfq_becomes_one_of_any_scheduler() {
+        let limits = files(&serde_json::from_str(r#"{"blockIO": {"weight": 1000}}"#).unwrap());
+        let other = limits.unwrap().first().unwrap().without_bfq().unwrap();
+        assert_eq!(
+            (other.file.as_str(), other.value.as_str()),
+            ("io.weight", "default 10000")
+        );
     }
 
     #[test]

@@ -102,7 +102,11 @@ fn without<T>(limits: &[Limit], reason: String) -> Result<Option<T>, Error> {
 
 fn make_directory(path: PathBuf) -> Result<Cgroup, String> {
     match fs::create_dir_all(&path) {
-        Ok(()) => Ok(Cgroup { path, scope: None }),
+        Ok(()) => Ok(Cgroup {
+            path,
+            scope: None,
+            within: None,
+        }),
         Err(error) => Err(format!("cannot make cgroup {}: {error}", path.display())),
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use zbus::{Array, Variant};
 
-use super::bus::{Bus, CallError, Manager};
+use super::bus::{Asked, Bus, CallError, Manager};
 use super::limits::Limit;
 use super::{Cgroup, of_process};
 use crate::error::Error;
@@ -38,12 +38,23 @@ impl Scope {
 
     /// Makes the scope with the process `pid` in it.
     pub(super) fn start(mut self, pid: u32, limits: &[Limit]) -> Result<Cgroup, Error> {
-        let unit = self.name.unit;
-        let failed = |error: CallError| failed("start", &unit, &error);
+        let begun = self.begin(vec![pid], limits)?;
+        self.finish(&begun)?;
+        let path = of_process(&pid.to_string()).ok_or(Error::ChildDied)?;
+        Ok(Cgroup {
+            path,
+            scope: Some(self.name.unit),
+            within: None,
+        })
+    }
+
+    /// Asks for the scope with these processes in it, and does not wait for it.
+    pub(super) fn begin(&mut self, pids: Vec<u32>, limits: &[Limit]) -> Result<Begun, Error> {
+        let unit = &self.name.unit;
         let mut properties = vec![
             ("Description", Variant::new(format!("container {unit}"))),
-            ("Slice", Variant::new(self.name.slice)),
-            ("PIDs", Variant::Array(Array::from(vec![pid]))),
+            ("Slice", Variant::new(self.name.slice.clone())),
+            ("PIDs", Variant::Array(Array::from(pids))),
             ("Delegate", Variant::new(true)),
             ("DefaultDependencies", Variant::new(false)),
             ("MemoryAccounting", Variant::new(true)),
@@ -54,20 +65,43 @@ impl Scope {
             ("CollectMode", Variant::new("inactive-or-failed")),
         ];
         properties.extend(limits.iter().filter_map(property).flatten());
-        match self.bus.start_scope(&unit, &properties) {
+        let asked = self.bus.begin_scope(unit, &properties);
+        let asked = asked.map_err(|error| failed("start", unit, &error))?;
+        Ok(Begun { asked, properties })
+    }
+
+    /// Waits until the scope is there.
+    pub(super) fn finish(&mut self, begun: &Begun) -> Result<(), Error> {
+        let unit = &self.name.unit;
+        let failed = |error: CallError| failed("start", unit, &error);
+        match self.bus.finish_scope(&begun.asked) {
             // What a container of the same name has left, on a systemd that does not collect it.
             Err(error) if error.is("org.freedesktop.systemd1.UnitExists") => {
-                self.bus.reset_failed(&unit).map_err(failed)?;
-                self.bus.start_scope(&unit, &properties).map_err(failed)?;
+                self.bus.reset_failed(unit).map_err(failed)?;
+                let again = self.bus.start_scope(unit, &begun.properties);
+                again.map_err(failed)
             }
-            other => other.map_err(failed)?,
+            other => other.map_err(failed),
         }
-        let path = of_process(&pid.to_string()).ok_or(Error::ChildDied)?;
-        Ok(Cgroup {
-            path,
-            scope: Some(unit),
-        })
     }
+
+    pub(super) fn unit(&self) -> &str {
+        &self.name.unit
+    }
+}
+
+/// A scope that was asked for.
+#[derive(Debug)]
+pub(super) struct Begun {
+    asked: Asked,
+    properties: Vec<Property>,
+}
+
+/// Moves a process of the user into the cgroup `below` of a unit.
+pub(super) fn attach(unit: &str, below: &str, pid: u32) -> Result<(), Error> {
+    let failed = |error: CallError| failed("move a process to", unit, &error);
+    let mut bus = connect().map_err(failed)?;
+    bus.attach(unit, below, &[pid]).map_err(failed)
 }
 
 /// Tells systemd of new limits.

@@ -138,7 +138,7 @@ impl Runtime {
         let spec = making.spec;
         let rootfs = rootfs(spec)?;
         making.save_configuration()?;
-        let planned = Planned::of(self.cgroups, id, spec)?;
+        let mut planned = Planned::of(self.cgroups, id, spec)?;
         launch.has_cgroup = planned.is_some();
         let prepared = Prepared::new(Bundle {
             spec,
@@ -152,8 +152,8 @@ impl Runtime {
         if options.new_keyring {
             leave_login_keyring()?;
         }
-        let spawned = prepared.spawn_and(proof, |pid| {
-            if let Some(planned) = planned {
+        let spawned = prepared.spawn_and(proof, |pid: u32| {
+            if let Some(planned) = planned.take() {
                 making.cgroup = planned.make(pid)?;
             }
             Ok(())

@@ -65,7 +65,7 @@ impl Runtime {
         }
         #[cfg(feature = "fault-injection")]
         let prepared = prepared.fail_before(options.fail_before.unwrap_or(usize::MAX));
-        let spawned = prepared.spawn_and(proof, |pid| match &cgroup {
+        let spawned = prepared.spawn_and(proof, |pid: u32| match &cgroup {
             Some(cgroup) => cgroup.add(pid),
             None => Ok(()),
         })?;

@@ -65,21 +65,10 @@ pub(crate) struct Area {
 }
 
 /// The options of the tables that a command line of `run` or `create` has.
-pub(crate) type LaterArgs = Later<true>;
-
-/// Those that a command line of `update` has: limits.
-pub(crate) type LimitArgs = Later<false>;
-
-/// Options of the tables: all, or those of limits.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Later<const ALL: bool>(Vec<&'static LaterOption>);
+pub(crate) struct LaterArgs(Vec<&'static LaterOption>);
 
-impl<const ALL: bool> Later<ALL> {
-    fn options() -> impl Iterator<Item = &'static LaterOption> {
-        let is_known = |option: &&LaterOption| ALL || option.is_limit();
-        OPTIONS.iter().filter(is_known)
-    }
-
+impl LaterArgs {
     /// Refuses what is not done, and warns of what has no effect.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if let Some((message, hint)) = self.0.iter().find_map(|option| option.refusal()) {
@@ -103,11 +92,6 @@ impl LaterOption {
             Fate::NoEffect(_) => return None,
         };
         Some((format!("--{}: {why}", self.name), hint))
-    }
-
-    /// Whether it limits what a container may use, which `update` could change.
-    fn is_limit(&self) -> bool {
-        matches!(self.fate, Fate::Later(area) if *area == tables::RESOURCES)
     }
 
     fn grammar(&self) -> Arg {
@@ -161,10 +145,10 @@ pub(crate) fn want(wanted: bool) {
     WANTED.store(wanted, Ordering::Relaxed);
 }
 
-impl<const ALL: bool> clap::Args for Later<ALL> {
+impl clap::Args for LaterArgs {
     fn augment_args(command: Command) -> Command {
         if WANTED.load(Ordering::Relaxed) {
-            command.args(Self::options().map(LaterOption::grammar))
+            command.args(OPTIONS.iter().map(LaterOption::grammar))
         } else {
             command
         }
@@ -175,12 +159,12 @@ impl<const ALL: bool> clap::Args for Later<ALL> {
     }
 }
 
-impl<const ALL: bool> clap::FromArgMatches for Later<ALL> {
+impl clap::FromArgMatches for LaterArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         if !WANTED.load(Ordering::Relaxed) {
             return Ok(Self::default());
         }
-        let given = Self::options().filter(|option| option.is_given(matches));
+        let given = OPTIONS.iter().filter(|option| option.is_given(matches));
         Ok(Self(given.collect()))
     }
 

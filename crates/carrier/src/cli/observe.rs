@@ -170,9 +170,8 @@ pub(crate) struct UpdateArgs {
     /// When it is started again: no, always, unless-stopped, on-failure or on-failure:NUMBER
     #[arg(long, value_name = "POLICY")]
     pub(crate) restart: Option<String>,
-    /// Resource limits come later.
     #[command(flatten)]
-    pub(crate) later: super::later::LimitArgs,
+    pub(crate) limits: super::resources::LimitArgs,
     /// Containers by name or id
     #[arg(value_name = "CONTAINER", required = true)]
     pub(crate) words: Vec<String>,

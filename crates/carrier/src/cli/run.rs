@@ -4,6 +4,7 @@ use clap::{ArgAction, Args, ValueEnum};
 
 use super::later::LaterArgs;
 use super::registry::TlsArgs;
+use super::resources::ResourceArgs;
 
 #[derive(Args, Debug)]
 #[command(
@@ -209,6 +210,8 @@ pub(crate) struct ContainerArgs {
     /// Remove a container of the same name first
     #[arg(long)]
     pub(crate) replace: bool,
+    #[command(flatten)]
+    pub(crate) resources: ResourceArgs,
     /// What is not done yet
     #[command(flatten)]
     pub(crate) later: LaterArgs,

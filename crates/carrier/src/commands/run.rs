@@ -1,5 +1,7 @@
 //! `carrier run` and `create`
 
+pub(super) mod resources;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
@@ -252,6 +254,7 @@ fn options(args: &ContainerArgs) -> Result<RunOptions, Failure> {
         health: health::options(&args.health)?,
         pid_file: args.pidfile.as_deref().map(absolute).transpose()?,
         detach: false,
+        resources: resources::options(&args.resources)?,
     })
 }
 

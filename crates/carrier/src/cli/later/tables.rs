@@ -2,7 +2,7 @@
 
 use super::{Area, Fate, LaterOption, Refused};
 
-pub(super) const RESOURCES: Area = Area {
+const RESOURCES: Area = Area {
     name: "resources",
     message: "resource limits are not available in this version",
     hint: "leave it out, or start carrier in a limited scope: systemd-run --user --scope -p MemoryMax=512M carrier run ...",
@@ -125,27 +125,6 @@ use Fate::{Later, NoEffect, Refused as No};
 /// All of them.
 pub(crate) const OPTIONS: &[LaterOption] = &[
     // Resources.
-    short('m', value("memory", Later(&RESOURCES))),
-    value("memory-reservation", Later(&RESOURCES)),
-    value("memory-swap", Later(&RESOURCES)),
-    value("cpus", Later(&RESOURCES)),
-    value("cpu-period", Later(&RESOURCES)),
-    value("cpu-quota", Later(&RESOURCES)),
-    short('c', value("cpu-shares", Later(&RESOURCES))),
-    value("cpuset-cpus", Later(&RESOURCES)),
-    value("cpuset-mems", Later(&RESOURCES)),
-    value("pids-limit", Later(&RESOURCES)),
-    value("blkio-weight", Later(&RESOURCES)),
-    value("blkio-weight-device", Later(&RESOURCES)),
-    value("device-read-bps", Later(&RESOURCES)),
-    value("device-write-bps", Later(&RESOURCES)),
-    value("device-read-iops", Later(&RESOURCES)),
-    value("device-write-iops", Later(&RESOURCES)),
-    value("cgroup-parent", Later(&RESOURCES)),
-    value("cgroups", Later(&RESOURCES)),
-    value("cgroup-conf", Later(&RESOURCES)),
-    value("ulimit", Later(&RESOURCES)),
-    value("oom-score-adj", Later(&RESOURCES)),
     value("shm-size", Later(&RESOURCES)),
     value("shm-size-systemd", Later(&RESOURCES)),
     value("storage-opt", Later(&RESOURCES)),
@@ -176,7 +155,6 @@ pub(crate) const OPTIONS: &[LaterOption] = &[
     value("mac-address", Later(&NETWORKS)),
     value("link", Later(&NETWORKS)),
     value("domainname", Later(&NETWORKS)),
-    value("sysctl", Later(&NETWORKS)),
     value("link-local-ip", NoEffect("no network has such addresses")),
     // Volumes and mounts.
     short('v', value("volume", Later(&VOLUMES))),
@@ -202,7 +180,6 @@ pub(crate) const OPTIONS: &[LaterOption] = &[
     value("pid", Later(&NAMESPACES)),
     value("ipc", Later(&NAMESPACES)),
     value("uts", Later(&NAMESPACES)),
-    value("cgroupns", Later(&NAMESPACES)),
     value("uidmap", Later(&NAMESPACES)),
     value("gidmap", Later(&NAMESPACES)),
     value("subuidname", Later(&NAMESPACES)),
