@@ -25,6 +25,7 @@ impl Engine {
     ) -> Result<ContainerRecord, Error> {
         let id = ContainerId::from_random(random()?);
         let mut record = record(id, image, options)?;
+        record.network = self.resolve_networks(&record.network)?;
         for attempt in 0..ATTEMPTS {
             record.name = match &options.name {
                 Some(name) => name.clone(),

@@ -67,6 +67,9 @@ pub enum Error {
         /// What the process that was to do it said.
         reason: String,
     },
+    /// A network of the user.
+    #[error(transparent)]
+    Bridge(#[from] crate::bridge::BridgeError),
     /// Something cannot be copied.
     #[error(transparent)]
     Copy(#[from] crate::files::CopyError),
@@ -366,7 +369,8 @@ impl Error {
             | Self::NoSuchObject(_)
             | Self::NoSuchImage(_)
             | Self::NoImageOfThatName(_)
-            | Self::NoSuchPlatform { .. } => ErrorKind::NotFound,
+            | Self::NoSuchPlatform { .. }
+            | Self::Bridge(crate::bridge::BridgeError::NotFound(_)) => ErrorKind::NotFound,
             Self::AmbiguousId { .. }
             | Self::ContainerAndImage(_)
             | Self::ContainerRuns(_)

@@ -12,6 +12,7 @@ use carrier_store::{ContainerDir, LayerView};
 use carrier_sys::process::SingleThreaded;
 use oci_spec::runtime::{LinuxSeccomp, Spec};
 
+use crate::bridge::Membership;
 use crate::emulator;
 use crate::engine::{Engine, open_directory};
 use crate::error::Error;
@@ -36,6 +37,9 @@ pub(crate) struct Launched {
     pub(crate) ready: Ready,
     /// The program's standard streams.
     pub(crate) ends: Ends,
+    /// What connects it to networks.
+    pub(crate) member: Option<Membership>,
+    pub(crate) endpoints: Vec<crate::net::Endpoint>,
     /// What serves the root, if it is not the kernel: it ends when this is dropped.
     pub(crate) mount: Option<FuseMount>,
 }
@@ -57,7 +61,7 @@ impl Engine {
         self.write_etc_files(record)?;
         let spec = self.spec_of(record, &user, profile(record)?)?;
         let native = RootSource::Overlay(self.overlay(record, &container)?);
-        let refused = match attempt(&spec, record, native, subtree.as_deref_mut()) {
+        let refused = match attempt(self, &spec, record, native, subtree.as_deref_mut()) {
             Err(Error::Runtime(error)) => match error.overlay_refused() {
                 Some(errno) => errno,
                 None => return Err(Error::Runtime(error)),
@@ -73,7 +77,7 @@ impl Engine {
             );
             match mounted {
                 Ok(mount) => {
-                    let launched = attempt(&spec, record, mount.root(), subtree)?;
+                    let launched = attempt(self, &spec, record, mount.root(), subtree)?;
                     let mount = Some(mount);
                     return Ok(Launched { mount, ..launched });
                 }
@@ -90,6 +94,7 @@ impl Engine {
             })?;
         }
         attempt(
+            self,
             &spec,
             record,
             RootSource::Directory(container.upper()),
@@ -174,6 +179,7 @@ impl Engine {
 
 /// Carries a container with this root up to the last step before its program runs.
 fn attempt(
+    engine: &Engine,
     spec: &Spec,
     record: &ContainerRecord,
     root: RootSource,
@@ -187,6 +193,7 @@ fn attempt(
     } else {
         streams::pipes(record.streams.interactive).map_err(failed)?
     };
+    let member = engine.enter_networks_of(record)?;
     let bundle = Bundle {
         spec,
         root,
@@ -197,6 +204,7 @@ fn attempt(
             output,
             init: record.init,
             has_cgroup: subtree.is_some(),
+            nesting: member.as_ref().map(Membership::nesting).transpose()?,
             ..Launch::default()
         },
     };
@@ -210,7 +218,14 @@ fn attempt(
             spawned.map_err(|error| resources::refused(&record.resources, error))?
         }
     };
+    if let Some(member) = &member {
+        engine.join_networks(member, record, spawned.pid())?;
+    }
     let mut ready = spawned.wait_ready()?;
+    let endpoints = match &member {
+        Some(member) => member.endpoints()?,
+        None => Vec::new(),
+    };
     let ends = match ready.take_terminal() {
         Some(controller) => streams::terminal(controller).map_err(failed)?,
         None => ends,
@@ -218,6 +233,8 @@ fn attempt(
     Ok(Launched {
         ready,
         ends,
+        member,
+        endpoints,
         mount: None,
     })
 }

@@ -6,6 +6,7 @@
 mod archive;
 mod attach;
 mod boot;
+mod bridge;
 mod control;
 mod create;
 mod detach_keys;
@@ -57,6 +58,10 @@ pub use archive::{
 };
 pub use attach::{AttachOptions, Ending};
 pub use boot::{Boot, BootError, BootStarter, Returned};
+pub use bridge::{
+    BridgeError, ConnectOptions, CreateNetworkOptions, DEFAULT_NETWORK, Driver, Network,
+    NetworkFilter, NetworkSubnet, NetworkUser, ParseSubnetError, Subnet,
+};
 pub use detach_keys::{DetachKeys, Detector, Fed, UnknownKey};
 pub use embedded::HELLO;
 pub use engine::Engine;

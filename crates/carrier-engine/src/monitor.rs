@@ -152,6 +152,7 @@ struct Program {
     started: Started,
     ends: Ends,
     since: Instant,
+    _member: Option<crate::bridge::Membership>,
     _mount: Option<FuseMount>,
 }
 
@@ -264,6 +265,7 @@ impl<'a> Monitor<'a> {
         self.life.status = Status::Running;
         self.life.process = Some(process);
         self.life.started = Some(Moment::now());
+        self.life.network.endpoints = launched.endpoints;
         self.begin_checks();
         self.write_pid(started.pid())?;
         self.write()?;
@@ -276,6 +278,7 @@ impl<'a> Monitor<'a> {
             started,
             ends: launched.ends,
             since,
+            _member: launched.member,
             _mount: launched.mount,
         })
     }
@@ -416,7 +419,7 @@ fn exit_code(error: &Error) -> u8 {
 }
 
 /// The command's standard streams are not the monitor's: whoever reads them waits for their end.
-fn leave_streams() {
+pub(crate) fn leave_streams() {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     let Ok(null) = rustix::fs::open("/dev/null", flags, Mode::empty()) else {

@@ -2,7 +2,7 @@
 //! packets.
 
 mod attachment;
-mod netlink;
+pub(crate) mod netlink;
 mod options;
 mod ports;
 mod state;

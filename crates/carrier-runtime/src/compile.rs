@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::idmap::{IdMaps, IdRange};
 use crate::plan::{DevicePlace, InitPlan, OverlayMount, Step, Symlinks, Target};
 use crate::running::Entry;
-pub(crate) use namespaces::{Join, Wanted};
+pub(crate) use namespaces::{Join, Nest, Wanted};
 pub(crate) use options::known as known_mount_options;
 pub(crate) use process::capabilities_of;
 
@@ -69,6 +69,17 @@ pub struct Launch {
     /// Whether a process of Carrier's is the first one, which passes signals on to the program and
     /// buries what that leaves behind.
     pub init: bool,
+    /// The user namespace in which the container's is made, instead of the caller's.
+    pub nesting: Option<Nesting>,
+}
+
+/// A user namespace of the caller's that is the parent of containers' ones.
+#[derive(Debug)]
+pub struct Nesting {
+    /// The namespace.
+    pub users: OwnedFd,
+    /// Its ids.
+    pub maps: IdMaps,
 }
 
 impl Default for Launch {
@@ -83,6 +94,7 @@ impl Default for Launch {
             has_cgroup: false,
             sealed: None,
             init: false,
+            nesting: None,
         }
     }
 }
@@ -250,6 +262,7 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     }
     let filter = filter::of(bundle.filter, linux)?;
     let mut launch = bundle.launch;
+    namespaces.nest(launch.nesting.take(), &maps)?;
 
     let mut plan = InitPlan::default();
     let awaits_parent = namespaces.makes_users() || launch.has_cgroup;

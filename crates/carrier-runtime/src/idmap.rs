@@ -22,6 +22,32 @@ pub struct IdRange {
     pub count: u32,
 }
 
+impl IdRange {
+    /// The same ids by the numbers that they have in a namespace with the map `outer`.
+    fn within(self, outer: &[Self]) -> Option<Vec<Self>> {
+        let (mut inside, mut outside, mut left) = (self.inside, self.outside, self.count);
+        let mut parts = Vec::new();
+        while left > 0 {
+            let holds =
+                |range: &&Self| outside >= range.outside && outside - range.outside < range.count;
+            let range = outer.iter().find(holds)?;
+            let offset = outside - range.outside;
+            let count = left.min(range.count - offset);
+            parts.push(Self {
+                inside,
+                outside: range.inside.checked_add(offset)?,
+                count,
+            });
+            left -= count;
+            if left > 0 {
+                inside = inside.checked_add(count)?;
+                outside = outside.checked_add(count)?;
+            }
+        }
+        Some(parts)
+    }
+}
+
 /// The maps of a user namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdMaps {
@@ -89,13 +115,27 @@ impl IdMaps {
         groups?.finish()
     }
 
+    /// These maps, written down within the namespace that `outer` is the map of; nothing where it
+    /// lacks some of the ids.
+    pub(crate) fn within(&self, outer: &Self) -> Option<Self> {
+        let translate = |ranges: &[IdRange], outer: &[IdRange]| {
+            let translated: Option<Vec<_>> = ranges.iter().map(|it| it.within(outer)).collect();
+            translated.map(|ranges| ranges.concat())
+        };
+        Some(Self {
+            users: translate(&self.users, &outer.users)?,
+            groups: translate(&self.groups, &outer.groups)?,
+        })
+    }
+
     fn write_by_hand(&self, pid: u32) -> Result<(), IdMapError> {
         write_proc(pid, "gid_map", &lines(&self.groups))?;
         write_proc(pid, "uid_map", &lines(&self.users))
     }
 }
 
-fn lines(ranges: &[IdRange]) -> String {
+/// What is written into `uid_map` or `gid_map`.
+pub(crate) fn lines(ranges: &[IdRange]) -> String {
     ranges.iter().fold(String::new(), |mut text, range| {
         // Writing to a string does not fail.
         let _ = writeln!(text, "{} {} {}", range.inside, range.outside, range.count);
@@ -203,6 +243,25 @@ mod tests {
             }
             .is_single()
         );
+    }
+
+    #[test]
+    fn ids_are_translated_into_those_of_an_outer_namespace() {
+        let outer = [ONE, MANY];
+        let shown = |range: IdRange| range.within(&outer).map(|parts| lines(&parts));
+        let range = |inside, outside, count| IdRange {
+            inside,
+            outside,
+            count,
+        };
+        assert_eq!(shown(ONE).as_deref(), Some("0 0 1\n"));
+        assert_eq!(shown(MANY).as_deref(), Some("1 1 65536\n"));
+        assert_eq!(shown(range(5, 100_100, 7)).as_deref(), Some("5 101 7\n"));
+        assert_eq!(shown(range(0, 165_000, 1000)), None);
+        assert_eq!(shown(range(0, 7, 1)), None);
+        let adjacent = [range(0, 1000, 10), range(10, 1010, 10)];
+        let parts = range(0, 1005, 10).within(&adjacent).unwrap();
+        assert_eq!(lines(&parts), "0 5 5\n5 10 5\n");
     }
 
     #[test]

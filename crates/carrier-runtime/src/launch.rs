@@ -80,6 +80,7 @@ impl Prepared {
             namespaces: Wanted {
                 new: Namespaces::empty(),
                 joined,
+                nest: None,
             },
             maps: IdMaps::default(),
             awaits_parent,
@@ -121,17 +122,21 @@ impl Prepared {
         mapped::open(&mut self.plan, proof)?;
         let (channel, child_end) = pair().map_err(|errno| Error::Prepare(errno.into()))?;
         let mut channel = Some(channel);
-        let (new, joined) = (self.namespaces.new, &self.namespaces.joined);
-        let child = if joined.is_empty() {
+        let Wanted { new, joined, nest } = &self.namespaces;
+        let child = if joined.is_empty() && nest.is_none() {
             let run = |token| {
                 // The child's copy would keep it from ever seeing that its parent is gone.
                 drop(channel.take());
                 init::run(&self.plan, &child_end, &token)
             };
-            clone_into(new, proof, run).map_err(Error::Clone)?
+            clone_into(*new, proof, run).map_err(Error::Clone)?
         } else {
             let parent_end = &mut channel;
-            join::clone_inside(joined, new, &self.plan, (parent_end, &child_end), proof)?
+            let places = join::Places {
+                joined,
+                nest: nest.as_ref(),
+            };
+            join::clone_inside(&places, *new, &self.plan, (parent_end, &child_end), proof)?
         };
         drop(child_end);
         let channel = channel.ok_or(Error::ChildDied)?;
@@ -141,7 +146,7 @@ impl Prepared {
             plan: self.plan,
         };
         arrange.begin(spawned.child.pid())?;
-        if self.namespaces.makes_users() {
+        if self.namespaces.makes_users() && self.namespaces.nest.is_none() {
             self.maps.write(spawned.child.pid())?;
         }
         arrange.finish(spawned.child.pid())?;
@@ -201,6 +206,12 @@ pub(crate) fn leave_login_keyring() -> Result<(), Error> {
 }
 
 impl Spawned {
+    /// The process id, in the caller's namespace.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// Waits until the child has done everything but execute the program.
     ///
     /// # Errors

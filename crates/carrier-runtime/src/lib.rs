@@ -27,7 +27,9 @@ pub mod state;
 pub use capability::{Capabilities, UnknownCapability};
 pub use cgroup::{Cgroup, Place, Subtree, has_controller};
 pub use channel::with_short_path;
-pub use compile::{Bundle, Directory, Launch, MountedRoot, Output, Overlay, RootSource, Stdin};
+pub use compile::{
+    Bundle, Directory, Launch, MountedRoot, Nesting, Output, Overlay, RootSource, Stdin,
+};
 pub use config::OCI_VERSION;
 pub use error::{Error, IdMapError};
 pub use features::features;

@@ -54,6 +54,46 @@ impl FromStr for ContainerId {
     }
 }
 
+/// A network's name: `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, Docker's rule, of at most 128 bytes.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NetworkName(Box<str>);
+
+/// A text that breaks the rule for names of networks.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not a network name: only [a-zA-Z0-9][a-zA-Z0-9_.-]* of up to 128 bytes is")]
+pub struct ParseNetworkNameError(String);
+
+impl NetworkName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for NetworkName {
+    type Err = ParseNetworkNameError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        if is_name(name) && name.len() <= 128 {
+            Ok(Self(name.into()))
+        } else {
+            Err(ParseNetworkNameError(name.to_owned()))
+        }
+    }
+}
+
+/// Whether a text begins with a letter or a digit and goes on with these, `_`, `.` and `-`.
+fn is_name(text: &str) -> bool {
+    let starts_well = text
+        .bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_alphanumeric());
+    let continues = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    starts_well && text.bytes().all(continues)
+}
+
 /// A container's name: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, Docker's rule, of at most 128 bytes.
 ///
 /// The rule makes a name safe as a path component, a host name in a table and a word in a shell.
@@ -80,14 +120,7 @@ impl FromStr for ContainerName {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // Docker tolerates the slash that its API puts in front of names.
         let name = text.strip_prefix('/').unwrap_or(text);
-        let starts_well = name
-            .bytes()
-            .next()
-            .is_some_and(|b| b.is_ascii_alphanumeric());
-        let continues_well = name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
-        if starts_well && continues_well && (2..=128).contains(&name.len()) {
+        if is_name(name) && (2..=128).contains(&name.len()) {
             Ok(Self(name.into()))
         } else {
             Err(ParseContainerNameError(text.to_owned()))
@@ -127,6 +160,7 @@ macro_rules! text_conversions {
 
 text_conversions!(ContainerId, ParseContainerIdError);
 text_conversions!(ContainerName, ParseContainerNameError);
+text_conversions!(NetworkName, ParseNetworkNameError);
 
 #[cfg(test)]
 mod tests {

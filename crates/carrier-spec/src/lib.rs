@@ -13,7 +13,10 @@ mod media_type;
 mod platform;
 mod reference;
 
-pub use container::{ContainerId, ContainerName, ParseContainerIdError, ParseContainerNameError};
+pub use container::{
+    ContainerId, ContainerName, NetworkName, ParseContainerIdError, ParseContainerNameError,
+    ParseNetworkNameError,
+};
 pub use digest::{Algorithm, ChainId, DiffId, Digest, ImageId, ParseDigestError};
 pub use healthcheck::Healthcheck;
 pub use image::{

@@ -15,6 +15,7 @@
 //! containers/<id>/container.json      the desired facts of a container, written by the engine
 //! containers/<id>/{upper,work}        what it wrote
 //! names/<name>                        a symbolic link whose text is the container's id
+//! networks/<name>.json                a network of the user
 //! staging/<random>                    things that are being made or removed
 //! staging/<random>.{image,removed}    images that are on their way in or out
 //! lock                                held while images change
@@ -32,6 +33,7 @@ mod inventory;
 mod layers;
 mod merge;
 mod merged;
+mod networks;
 mod put;
 mod scratch;
 mod space;
@@ -52,6 +54,7 @@ pub use inventory::{Fingerprint, TreeSize, count, fingerprints, first_difference
 pub use layers::StagedLayer;
 pub use merge::copy_layer;
 pub use merged::{MergedDirectory, MergedEntry, is_opaque, is_whiteout};
+pub use networks::NetworksLock;
 pub use put::{Destination, Owner, PutError, PutOptions, PutSummary, RootName, put};
 pub use scratch::Scratch;
 pub use space::{SpaceTaken, Unneeded};

@@ -11,6 +11,7 @@ pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod later;
 mod logs;
+pub(crate) mod network_noun;
 pub(crate) mod observe;
 mod registry;
 mod resources;
@@ -32,6 +33,7 @@ use images::{
     RemoveImagesArgs, SaveArgs, SearchArgs, TagArgs, UntagArgs,
 };
 pub(crate) use logs::LogsArgs;
+use network_noun::NetworkNounArgs;
 use observe::{
     ContainerListOptions, EventsArgs, InspectArgs, PortArgs, PsArgs, RenameArgs, StatsArgs,
     TopArgs, UpdateArgs,
@@ -118,6 +120,8 @@ pub(crate) enum Verb {
     Update(UpdateArgs),
     /// The verbs of containers
     Container(ContainerNounArgs),
+    /// Networks that containers share
+    Network(NetworkNounArgs),
     /// Show what happens to containers and images
     Events(EventsArgs),
     /// Remove containers or images

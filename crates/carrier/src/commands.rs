@@ -11,6 +11,7 @@ mod images;
 mod login;
 mod logs;
 mod ls;
+mod network;
 mod pull;
 mod push;
 mod rm;
@@ -52,6 +53,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Update(args) => one(containers::update(&args)),
         Verb::Events(args) => one(events::events(&args)),
         Verb::Container(args) => container::container(args.verb),
+        Verb::Network(args) => network::network(args.verb),
         Verb::Rm(args) => rm::rm(&args),
         Verb::Rmi(args) => images::rmi(&args),
         Verb::Images(args) => images::images(&args),

@@ -47,6 +47,7 @@ impl Error {
             ),
             Self::NotPaused(name) => format!("`carrier pause {name}` holds it"),
             Self::CannotExec(error) => return error.hint(),
+            Self::Bridge(error) => return error.hint(),
             Self::NoContainers => "`carrier run` makes one".to_owned(),
             Self::NoShell(name) => {
                 format!("`carrier exec {name} PROGRAM` runs a program that is there")

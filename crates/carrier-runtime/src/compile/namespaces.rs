@@ -7,9 +7,9 @@ use std::os::fd::OwnedFd;
 use carrier_sys::process::Namespaces;
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
 
-use super::{c_string, invalid};
+use super::{Nesting, c_string, invalid};
 use crate::error::Error;
-use crate::idmap::IdMaps;
+use crate::idmap::{self, IdMaps};
 use crate::mapped::Ids;
 use crate::plan::{InitPlan, Step};
 
@@ -20,6 +20,17 @@ pub(crate) struct Wanted {
     pub(crate) new: Namespaces,
     /// Those that exist.
     pub(crate) joined: Vec<Join>,
+    /// Where the new user namespace is made, unless it is the caller's own.
+    pub(crate) nest: Option<Nest>,
+}
+
+/// A user namespace that is the parent of the new one, and what is written into the maps of that from
+/// there.
+#[derive(Debug)]
+pub(crate) struct Nest {
+    pub(crate) users: OwnedFd,
+    pub(crate) uid_map: String,
+    pub(crate) gid_map: String,
 }
 
 /// A namespace that exists.
@@ -38,6 +49,7 @@ impl Wanted {
         let mut wanted = Self {
             new: Namespaces::empty(),
             joined: Vec::new(),
+            nest: None,
         };
         for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
             let origin = format!("linux.namespaces[{index}]");
@@ -79,6 +91,27 @@ impl Wanted {
 
     pub(super) fn has_users(&self) -> bool {
         self.contains(Namespaces::USER)
+    }
+
+    /// Has the new user namespace made inside of another one.
+    pub(super) fn nest(&mut self, nesting: Option<Nesting>, maps: &IdMaps) -> Result<(), Error> {
+        let Some(Nesting { users, maps: outer }) = nesting else {
+            return Ok(());
+        };
+        if !self.makes_users() {
+            let reason = "a container on a shared network has a user namespace of its own";
+            return Err(invalid("linux.namespaces", reason));
+        }
+        let reason = "the shared network's user namespace lacks some of the ids";
+        let maps = maps
+            .within(&outer)
+            .ok_or_else(|| invalid("linux.uidMappings", reason))?;
+        self.nest = Some(Nest {
+            users,
+            uid_map: idmap::lines(&maps.users),
+            gid_map: idmap::lines(&maps.groups),
+        });
+        Ok(())
     }
 
     pub(super) fn check_maps(&self, maps: &IdMaps) -> Result<(), Error> {

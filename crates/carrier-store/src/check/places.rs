@@ -10,6 +10,9 @@ use super::{Checker, Depth, Remedy};
 use crate::error::Error;
 use crate::store::{DIRECTORIES, MARK, MARK_TEXT};
 
+/// A directory of the root that is made when it is needed.
+const NETWORKS: &str = "networks";
+
 /// Files of the root, beside the mark.
 const FILES: [&str; 2] = ["index.json", "lock"];
 
@@ -47,6 +50,8 @@ impl Checker<'_> {
             let top = |known: &&str| !known.contains('/') && **known == name;
             if name == MARK || FILES.contains(&&*name) {
                 self.check_file(&path);
+            } else if name == NETWORKS {
+                self.check_networks(&path)?;
             } else if !DIRECTORIES.iter().any(top) {
                 self.find_stray(&path);
             }
@@ -61,6 +66,21 @@ impl Checker<'_> {
         }
         for path in entries(&root.join("downloads"))? {
             if digest_of_name(&path).is_none() || !path.is_file() {
+                self.find_stray(&path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Files that are about no network are nobody's: what a crash left is removed by the next who makes
+    /// one.
+    fn check_networks(&mut self, directory: &Path) -> Result<(), Error> {
+        self.check_private(directory);
+        for path in entries(directory)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if crate::networks::name_of(&path).is_some() {
+                self.check_file(&path);
+            } else if !name.starts_with('.') {
                 self.find_stray(&path);
             }
         }

@@ -291,10 +291,10 @@ fn network(mode: &str) -> Result<NetworkMode, Failure> {
     match mode {
         "none" => Ok(NetworkMode::None),
         "host" => Ok(NetworkMode::Host),
-        other => Err(Failure::with_hint(
-            format!("network mode {other:?} is not available"),
-            "use --network none or --network host",
-        )),
+        other => Ok(NetworkMode::Bridge(vec![carrier_engine::Attachment {
+            network: other.to_owned(),
+            ..Default::default()
+        }])),
     }
 }
 

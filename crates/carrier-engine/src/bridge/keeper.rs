@@ -1,0 +1,103 @@
+//! The keeper of the shared network: one small process a user, which exists while containers are on
+//! networks. It holds a user and a network namespace; in that one are a bridge for each network, the
+//! cables to the containers, and one way out for all.
+//!
+//! Containers have user namespaces inside of the keeper's, which gives it power over their network
+//! namespaces. It decides who has which address: what it knows dies with it, and is never on a disk.
+
+mod ports;
+mod serve;
+mod shared;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use carrier_sys::process::ChildToken;
+
+use super::error::BridgeError;
+use super::protocol::{Answer, SOCKET};
+use crate::engine::Engine;
+use serve::Keeper;
+
+/// The name under which it is seen among the processes.
+const NAME: &std::ffi::CStr = c"carrier-network";
+
+/// Is the keeper, in a process of its own, until it is not needed any more.
+pub(super) fn keep(
+    engine: &Engine,
+    listener: &OwnedFd,
+    lock: &File,
+    report: OwnedFd,
+    token: &ChildToken,
+) -> u8 {
+    let mut report = File::from(report);
+    let made = leave(engine, listener, lock, &report, token).and_then(|()| {
+        let listener = listener.try_clone().map_err(failed)?;
+        Keeper::make(&engine.host.maps, listener)
+    });
+    let answer = match &made {
+        Ok(_) => Answer::Done,
+        Err(error) => refusal(error),
+    };
+    // Whoever made it may have been killed; others may need it all the same.
+    let _ = serde_json::to_writer(&report, &answer).map(|()| report.flush());
+    drop(report);
+    if let Ok(keeper) = made {
+        keeper.serve(|| {
+            // Who comes from now on finds nobody, and makes another one.
+            let _ = std::fs::remove_file(engine.runtime.join(SOCKET));
+        });
+        return 0;
+    }
+    let _ = std::fs::remove_file(engine.runtime.join(SOCKET));
+    1
+}
+
+/// Leaves the command that made it.
+fn leave(
+    engine: &Engine,
+    listener: &OwnedFd,
+    lock: &File,
+    report: &File,
+    token: &ChildToken,
+) -> Result<(), BridgeError> {
+    let keep = [
+        rustix::stdio::stdin(),
+        rustix::stdio::stdout(),
+        rustix::stdio::stderr(),
+        listener.as_fd(),
+        lock.as_fd(),
+        report.as_fd(),
+        engine.store.as_fd(),
+    ];
+    carrier_sys::fd::close_all_but(&keep, token).map_err(failed)?;
+    carrier_sys::signal::reset(token).map_err(failed)?;
+    rustix::process::setsid().map_err(|errno| failed(errno.into()))?;
+    rustix::process::chdir("/").map_err(|errno| failed(errno.into()))?;
+    crate::monitor::leave_streams();
+    // For whoever looks at the processes.
+    let _ = rustix::thread::set_name(NAME);
+    Ok(())
+}
+
+fn failed(source: std::io::Error) -> BridgeError {
+    BridgeError::Shared {
+        action: "make",
+        source,
+    }
+}
+
+/// An error on its way to a client.
+fn refusal(error: &BridgeError) -> Answer {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        message = format!("{message}: {error}");
+        cause = error.source();
+    }
+    Answer::Refused {
+        message,
+        hint: error.hint(),
+    }
+}

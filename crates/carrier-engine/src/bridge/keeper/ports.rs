@@ -1,0 +1,274 @@
+//! Plugging containers into bridges.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use carrier_spec::ContainerId;
+
+use super::serve::{Bridge, Keeper, Member};
+use super::shared::{inside, set};
+use crate::bridge::addresses::{choose, mac_of};
+use crate::bridge::devices::{self, Cable};
+use crate::bridge::error::BridgeError;
+use crate::bridge::filter::{INTERNAL, OPEN};
+use crate::bridge::network::{Network, NetworkSubnet};
+use crate::bridge::protocol::Wanted;
+use crate::net::{Attachment, Endpoint};
+
+/// The largest packet where nobody says otherwise, in bytes.
+const MTU: u32 = 1500;
+
+/// A container's connection to one network.
+#[derive(Debug)]
+pub(super) struct Port {
+    pub(super) endpoint: Endpoint,
+    /// The end of its cable in the shared namespace.
+    pub(super) cable: String,
+    /// What it is called on this network.
+    pub(super) names: Vec<String>,
+}
+
+/// Who is plugged in.
+pub(super) struct Who<'a> {
+    pub(super) id: &'a ContainerId,
+    pub(super) name: &'a str,
+    pub(super) namespace: &'a OwnedFd,
+    /// Its connections so far.
+    pub(super) ports: &'a [Port],
+}
+
+impl Keeper {
+    /// Connects a container to one more network.
+    pub(super) fn plug(&mut self, who: &Who<'_>, wanted: &Wanted) -> Result<Port, BridgeError> {
+        let network = &wanted.network;
+        self.check(who, wanted)?;
+        let addresses = self.choose_addresses(network, &wanted.attachment)?;
+        let bridge = self.bridge(network)?;
+        let interface = interface(&wanted.attachment, who.ports);
+        let cable = cable(who);
+        let first = addresses
+            .ip
+            .map(IpAddr::from)
+            .or(addresses.ip6.map(IpAddr::from));
+        let mac = wanted
+            .attachment
+            .mac
+            .or(first.map(mac_of))
+            .unwrap_or_default();
+        let failed = |source| BridgeError::Connect {
+            container: who.name.to_owned(),
+            network: network.name.to_string(),
+            source,
+        };
+        let options = network.driver_options();
+        let plan = Cable {
+            name: &cable,
+            bridge: bridge.device,
+            is_parted: options.is_parted,
+            mtu: options.mtu.unwrap_or(MTU),
+            peer: who.namespace.as_fd(),
+            peer_name: &interface,
+            peer_mac: mac,
+        };
+        devices::add_cable(&mut self.netlink, &plan).map_err(failed)?;
+        let endpoint = Endpoint {
+            network: network.name.to_string(),
+            id: network.id.clone(),
+            ip: pair(addresses.ip, network.ipv4()),
+            gateway: network.gateway4().filter(|_| !network.internal),
+            ip6: pair(addresses.ip6, network.ipv6()),
+            gateway6: network.gateway6().filter(|_| !network.internal),
+            mac: Some(mac),
+            interface,
+        };
+        if let Err(error) = self.configure(who, &endpoint) {
+            // Without its addresses it is of no use.
+            let _ = devices::remove(&mut self.netlink, &cable);
+            return Err(failed(error));
+        }
+        let mut names = vec![who.name.to_owned(), who.id.short().to_owned()];
+        names.extend(wanted.attachment.aliases.iter().cloned());
+        Ok(Port {
+            endpoint,
+            cable,
+            names,
+        })
+    }
+
+    /// Pulls a cable out.
+    pub(super) fn unplug(&mut self, port: &Port) {
+        // It goes with the container's namespace anyway.
+        let _ = devices::remove(&mut self.netlink, &port.cable);
+    }
+
+    /// Gives the container's way out to one of its other networks, when the one that had it is gone.
+    pub(super) fn renew_ways_out(&mut self, who: &Who<'_>) {
+        for port in who.ports {
+            // A container without a way out is none that is lost.
+            let _ = inside(who.namespace.as_fd(), &self.home, |netlink| {
+                let device = netlink.index(&port.endpoint.interface)?;
+                for gateway in gateways(&port.endpoint) {
+                    devices::add_default_route(netlink, device, gateway)?;
+                }
+                Ok(())
+            });
+        }
+    }
+
+    /// The bridge of a network, made when it is needed for the first time.
+    fn bridge(&mut self, network: &Network) -> Result<Bridge, BridgeError> {
+        if let Some(bridge) = self.bridges.get(&network.id) {
+            return Ok(bridge.clone());
+        }
+        let prefix = if network.internal { INTERNAL } else { OPEN };
+        let name = format!("{prefix}{}", network.short_id());
+        let mtu = network.driver_options().mtu.unwrap_or(MTU);
+        let netlink = &mut self.netlink;
+        let made = (|| {
+            let device = devices::add_bridge(netlink, &name, mtu)?;
+            for subnet in &network.subnets {
+                netlink.add_address(device, (subnet.gateway, subnet.subnet.prefix()), true)?;
+            }
+            Ok(device)
+        })();
+        let device = made.map_err(|source: io::Error| {
+            let _ = devices::remove(netlink, &name);
+            BridgeError::Shared {
+                action: "make a bridge in",
+                source,
+            }
+        })?;
+        let bridge = Bridge {
+            device,
+            name,
+            network: network.clone(),
+        };
+        self.bridges.insert(network.id.clone(), bridge.clone());
+        Ok(bridge)
+    }
+
+    /// Whether the network is still there, and the container not on it.
+    fn check(&self, who: &Who<'_>, wanted: &Wanted) -> Result<(), BridgeError> {
+        let network = &wanted.network;
+        let written = std::fs::read(&wanted.file).ok();
+        let written: Option<Network> =
+            written.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if written.is_none_or(|written| written.id != network.id) {
+            return Err(BridgeError::NotFound(network.name.to_string()));
+        }
+        let is_connected = |port: &Port| port.endpoint.id == network.id;
+        if who.ports.iter().any(is_connected) {
+            return Err(BridgeError::Connected {
+                container: who.name.to_owned(),
+                network: network.name.to_string(),
+            });
+        }
+        Ok(())
+    }
+
+    fn choose_addresses(
+        &self,
+        network: &Network,
+        attachment: &Attachment,
+    ) -> Result<Addresses, BridgeError> {
+        let owner = |address: IpAddr| {
+            let mut members = self.members();
+            members.find_map(|member| {
+                member
+                    .has(&network.id, address)
+                    .then(|| member.name.clone())
+            })
+        };
+        let name = network.name.as_str();
+        let pick = |subnet: Option<NetworkSubnet>, wanted: Option<IpAddr>, version| match subnet {
+            Some(subnet) => choose(name, &subnet, wanted, owner).map(Some),
+            None if wanted.is_some() => Err(BridgeError::NoSuchVersion {
+                network: name.to_owned(),
+                version,
+            }),
+            None => Ok(None),
+        };
+        let ip = pick(network.ipv4(), attachment.ip.map(IpAddr::from), "IPv4")?;
+        let ip6 = pick(network.ipv6(), attachment.ip6.map(IpAddr::from), "IPv6")?;
+        Ok(Addresses {
+            ip: ip.and_then(|address| match address {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            }),
+            ip6: ip6.and_then(|address| match address {
+                IpAddr::V6(address) => Some(address),
+                IpAddr::V4(_) => None,
+            }),
+        })
+    }
+
+    /// Addresses and routes on the container's side.
+    fn configure(&self, who: &Who<'_>, endpoint: &Endpoint) -> io::Result<()> {
+        inside(who.namespace.as_fd(), &self.home, |netlink| {
+            let interface = &endpoint.interface;
+            let device = netlink.index(interface)?;
+            match endpoint.ip6 {
+                // Nobody in the network tells a container where its packets go (threat W-04).
+                Some(_) => set(&format!("net/ipv6/conf/{interface}/accept_ra"), "0")?,
+                None => set(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "1")?,
+            }
+            let ip = endpoint
+                .ip
+                .map(|(address, prefix)| (address.into(), prefix));
+            let ip6 = endpoint
+                .ip6
+                .map(|(address, prefix)| (address.into(), prefix));
+            for address in ip.into_iter().chain(ip6) {
+                netlink.add_address(device, address, true)?;
+            }
+            netlink.bring_up(device)?;
+            for gateway in gateways(endpoint) {
+                devices::add_default_route(netlink, device, gateway)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Member {
+    fn has(&self, network: &str, address: IpAddr) -> bool {
+        let mut ports = self.ports.iter().filter(|port| port.endpoint.id == network);
+        ports.any(|Port { endpoint, .. }| {
+            let ip = endpoint.ip.map(|(ip, _)| ip.into());
+            let ip6 = endpoint.ip6.map(|(ip, _)| ip.into());
+            ip == Some(address) || ip6 == Some(address)
+        })
+    }
+}
+
+struct Addresses {
+    ip: Option<Ipv4Addr>,
+    ip6: Option<Ipv6Addr>,
+}
+
+fn pair<A>(address: Option<A>, subnet: Option<NetworkSubnet>) -> Option<(A, u8)> {
+    Some((address?, subnet?.subnet.prefix()))
+}
+
+fn gateways(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
+    let gateway = endpoint.gateway.map(IpAddr::from);
+    gateway
+        .into_iter()
+        .chain(endpoint.gateway6.map(IpAddr::from))
+}
+
+/// The name of the device in the container: the one that was asked for, else the first that is free.
+fn interface(attachment: &Attachment, ports: &[Port]) -> String {
+    let is_free = |name: &String| ports.iter().all(|port| port.endpoint.interface != *name);
+    let mut names = (0..=ports.len()).map(|number| format!("eth{number}"));
+    let asked = attachment.interface.clone();
+    asked.or_else(|| names.find(is_free)).unwrap_or_default()
+}
+
+/// The name of a cable's near end: no longer than the kernel allows, and no other cable's.
+fn cable(who: &Who<'_>) -> String {
+    let is_free = |name: &String| who.ports.iter().all(|port| port.cable != *name);
+    let mut names = (0..=who.ports.len()).map(|number| format!("{}v{number}", who.id.short()));
+    names.find(is_free).unwrap_or_default()
+}

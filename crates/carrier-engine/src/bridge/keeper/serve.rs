@@ -1,0 +1,321 @@
+//! The loop in which the keeper spends its life.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use carrier_runtime::IdMaps;
+use carrier_spec::ContainerId;
+use rustix::event::{PollFd, PollFlags};
+use rustix::net::{SocketFlags, accept_with};
+
+use super::ports::{Port, Who};
+use super::shared::{self, Holder};
+use super::{failed, refusal};
+use crate::bridge::devices;
+use crate::bridge::error::BridgeError;
+use crate::bridge::network::Network;
+use crate::bridge::protocol::{Answer, Join, Maps, Request, Wanted, Wire};
+use crate::foreground::wait;
+use crate::net::Endpoint;
+use crate::net::netlink::Netlink;
+
+/// How long it waits for the next container when the last one is gone: who starts one after the other
+/// need not make everything anew.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The shared network.
+pub(super) struct Keeper {
+    listener: OwnedFd,
+    users: OwnedFd,
+    maps: Maps,
+    /// The shared network namespace.
+    pub(super) home: OwnedFd,
+    pub(super) netlink: Netlink,
+    /// By the ids of their networks.
+    pub(super) bridges: BTreeMap<String, Bridge>,
+    clients: Vec<Client>,
+    members: BTreeMap<ContainerId, Member>,
+    /// How many clients have come so far.
+    count: u64,
+}
+
+/// A network that exists in the kernel.
+#[derive(Clone, Debug)]
+pub(super) struct Bridge {
+    pub(super) device: u32,
+    pub(super) name: String,
+    pub(super) network: Network,
+}
+
+/// Somebody who is connected to the keeper.
+struct Client {
+    wire: Wire,
+    number: u64,
+}
+
+/// A container.
+pub(super) struct Member {
+    /// The client that it is connected with.
+    client: u64,
+    pub(super) id: ContainerId,
+    pub(super) name: String,
+    namespace: OwnedFd,
+    pub(super) ports: Vec<Port>,
+}
+
+impl Keeper {
+    /// Makes the shared namespaces and enters them.
+    pub(super) fn make(maps: &IdMaps, listener: OwnedFd) -> Result<Self, BridgeError> {
+        let holder = Holder::start(maps).map_err(|error| BridgeError::Refused {
+            message: error.line(),
+            hint: error.hint(),
+        })?;
+        let (users, home) = holder.namespaces().map_err(failed)?;
+        shared::enter(users.as_fd(), home.as_fd()).map_err(failed)?;
+        drop(holder);
+        let mut netlink = Netlink::open().map_err(failed)?;
+        shared::prepare(&mut netlink, "tap0")?;
+        Ok(Self {
+            listener,
+            users,
+            maps: maps.into(),
+            home,
+            netlink,
+            bridges: BTreeMap::new(),
+            clients: Vec::new(),
+            members: BTreeMap::new(),
+            count: 0,
+        })
+    }
+
+    /// Serves until nobody is there any more; `close` makes it unknown.
+    pub(super) fn serve(mut self, close: impl FnOnce()) {
+        let mut idle_since = Some(Instant::now());
+        loop {
+            let deadline = idle_since.map(|since| since + LINGER);
+            let Ok(ready) = self.wait(deadline) else {
+                break;
+            };
+            let mut gone = Vec::new();
+            for place in ready {
+                match place {
+                    0 => self.accept(),
+                    place => gone.extend((!self.hear(place - 1)).then_some(place - 1)),
+                }
+            }
+            for place in gone.into_iter().rev() {
+                self.forget(place);
+            }
+            if !self.clients.is_empty() {
+                idle_since = None;
+            } else if idle_since.is_none() {
+                idle_since = Some(Instant::now());
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) && idle_since.is_some() {
+                break;
+            }
+        }
+        // Whoever has come meanwhile sees the connection end, and tries again.
+        close();
+    }
+
+    /// The places of what is ready: the listener, then the clients.
+    fn wait(&self, deadline: Option<Instant>) -> io::Result<Vec<usize>> {
+        let clients = self.clients.iter().map(|client| client.wire.as_fd());
+        let all = std::iter::once(self.listener.as_fd()).chain(clients);
+        let mut fds: Vec<PollFd<'_>> = all
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        wait(&mut fds, deadline)?;
+        let ready = fds.iter().enumerate();
+        Ok(ready
+            .filter_map(|(place, fd)| (!fd.revents().is_empty()).then_some(place))
+            .collect())
+    }
+
+    fn accept(&mut self) {
+        // One that has gone again is no error, and one that is too many waits.
+        if let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC) {
+            self.count += 1;
+            self.clients.push(Client {
+                wire: socket.into(),
+                number: self.count,
+            });
+        }
+    }
+
+    /// Takes a client's cables out, and gives its addresses and names to others.
+    fn forget(&mut self, place: usize) {
+        let client = self.clients.swap_remove(place);
+        let is_its = |member: &&Member| member.client == client.number;
+        let id = self.members().find(is_its).map(|member| member.id.clone());
+        if let Some(id) = id {
+            self.leave(&id);
+        }
+    }
+
+    fn leave(&mut self, id: &ContainerId) {
+        let member = self.members.remove(id);
+        for port in member.iter().flat_map(|member| &member.ports) {
+            self.unplug(port);
+        }
+    }
+
+    /// Does what a client wants; whether it is still there.
+    fn hear(&mut self, place: usize) -> bool {
+        let Some(client) = self.clients.get(place) else {
+            return true;
+        };
+        let Ok(Some((request, descriptor))) = client.wire.receive::<Request>() else {
+            return false;
+        };
+        let answer = match request {
+            Request::Hello => Ok(Answer::Welcome {
+                maps: self.maps.clone(),
+            }),
+            Request::Join(join) => self.join(place, join, descriptor).map(Answer::Endpoints),
+            Request::Connect(id, wanted) => self.connect(&id, &wanted).map(Answer::Endpoints),
+            Request::Disconnect(id, network) => {
+                self.disconnect(&id, &network).map(Answer::Endpoints)
+            }
+            Request::Endpoints(id) => {
+                let member = self.members.get(&id);
+                Ok(Answer::Endpoints(
+                    member.map_or_else(Vec::new, Member::endpoints),
+                ))
+            }
+            Request::Remove(network, file) => self.remove(&network, &file).map(|()| Answer::Done),
+        };
+        let answer = answer.unwrap_or_else(|error| refusal(&error));
+        let users = matches!(answer, Answer::Welcome { .. }).then(|| self.users.as_fd());
+        // A client that does not read what it asked for is not worth waiting for.
+        let sent = self
+            .clients
+            .get(place)
+            .map(|it| it.wire.send(&answer, users, true));
+        sent.is_some_and(|sent| sent.is_ok())
+    }
+
+    /// The containers.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    fn join(
+        &mut self,
+        place: usize,
+        join: Join,
+        namespace: Option<OwnedFd>,
+    ) -> Result<Vec<Endpoint>, BridgeError> {
+        let namespace = namespace.ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+        // It was started again before its end was noticed.
+        self.leave(&join.id);
+        let client = self.clients.get(place).map_or(0, |client| client.number);
+        let mut member = Member {
+            client,
+            id: join.id,
+            name: join.name,
+            namespace,
+            ports: Vec::new(),
+        };
+        for wanted in &join.wanted {
+            match self.plug(&member.who(), wanted) {
+                Ok(port) => member.ports.push(port),
+                Err(error) => {
+                    for port in &member.ports {
+                        self.unplug(port);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        let endpoints = member.endpoints();
+        self.members.insert(member.id.clone(), member);
+        Ok(endpoints)
+    }
+
+    fn connect(&mut self, id: &ContainerId, wanted: &Wanted) -> Result<Vec<Endpoint>, BridgeError> {
+        self.with_member(id, |keeper, member| {
+            let port = keeper.plug(&member.who(), wanted)?;
+            member.ports.push(port);
+            Ok(member.endpoints())
+        })
+    }
+
+    fn disconnect(
+        &mut self,
+        id: &ContainerId,
+        network: &str,
+    ) -> Result<Vec<Endpoint>, BridgeError> {
+        self.with_member(id, |keeper, member| {
+            let mut ports = member.ports.iter();
+            let place = ports.position(|port| port.endpoint.id == network);
+            let place = place.ok_or_else(|| BridgeError::NotConnected {
+                container: member.name.clone(),
+                network: network.to_owned(),
+            })?;
+            let port = member.ports.remove(place);
+            keeper.unplug(&port);
+            keeper.renew_ways_out(&member.who());
+            Ok(member.endpoints())
+        })
+    }
+
+    fn with_member<T>(
+        &mut self,
+        id: &ContainerId,
+        act: impl FnOnce(&mut Self, &mut Member) -> Result<T, BridgeError>,
+    ) -> Result<T, BridgeError> {
+        let unknown = || BridgeError::NotFound(id.short().to_owned());
+        let mut member = self.members.remove(id).ok_or_else(unknown)?;
+        let done = act(self, &mut member);
+        self.members.insert(id.clone(), member);
+        done
+    }
+
+    /// Removes a network that nobody is on: from here on nobody can join it.
+    fn remove(&mut self, network: &Network, file: &Path) -> Result<(), BridgeError> {
+        let on_it = |member: &&Member| member.ports.iter().any(|it| it.endpoint.id == network.id);
+        let users: Vec<String> = self
+            .members()
+            .filter(on_it)
+            .map(|it| it.name.clone())
+            .collect();
+        if !users.is_empty() {
+            return Err(BridgeError::InUse {
+                name: network.name.to_string(),
+                users,
+            });
+        }
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        if let Some(bridge) = self.bridges.remove(&network.id) {
+            // What is left of it goes with the namespace.
+            let _ = devices::remove(&mut self.netlink, &bridge.name);
+        }
+        Ok(())
+    }
+}
+
+impl Member {
+    fn who(&self) -> Who<'_> {
+        Who {
+            id: &self.id,
+            name: &self.name,
+            namespace: &self.namespace,
+            ports: &self.ports,
+        }
+    }
+
+    fn endpoints(&self) -> Vec<Endpoint> {
+        self.ports
+            .iter()
+            .map(|port| port.endpoint.clone())
+            .collect()
+    }
+}

@@ -1,0 +1,263 @@
+//! Containers come to networks and leave them.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd as _;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::client::Membership;
+use super::error::BridgeError;
+use super::network::{DEFAULT_NETWORK, Driver, Network};
+use super::protocol::{Join, Wanted};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::etc_files::is_hostname;
+use crate::monitor::request;
+use crate::net::{Attachment, NetworkMode};
+use crate::record::ContainerRecord;
+
+/// What `network connect` asks for.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    /// The container's address, else any.
+    pub ip: Option<Ipv4Addr>,
+    /// The same for IPv6.
+    pub ip6: Option<Ipv6Addr>,
+    /// Further names of the container on this network.
+    pub aliases: Vec<String>,
+}
+
+impl Engine {
+    /// What a user asks for, with the networks that it means.
+    pub(crate) fn resolve_networks(&self, asked: &NetworkMode) -> Result<NetworkMode, Error> {
+        let NetworkMode::Bridge(asked) = asked else {
+            return Ok(asked.clone());
+        };
+        let mut attachments: Vec<Attachment> = Vec::new();
+        for attachment in asked {
+            let network = self.usable_network(&attachment.network)?;
+            check(&network, attachment)?;
+            if attachments.iter().any(|other| other.id == network.id) {
+                return Err(BridgeError::Twice(network.name.to_string()).into());
+            }
+            attachments.push(Attachment {
+                network: network.name.to_string(),
+                id: network.id,
+                ..attachment.clone()
+            });
+        }
+        Ok(NetworkMode::Bridge(attachments))
+    }
+
+    /// The network of that name or id, which containers can be on.
+    fn usable_network(&self, word: &str) -> Result<Network, Error> {
+        let network = if word == DEFAULT_NETWORK {
+            self.default_network()?
+        } else {
+            self.network(word)?
+        };
+        match network.driver {
+            Driver::Bridge => Ok(network),
+            Driver::Host | Driver::Null => Err(BridgeError::Alone(network.name.to_string()).into()),
+        }
+    }
+
+    /// The networks that a container is to be on, as they are written down.
+    fn wanted(&self, attachments: &[Attachment]) -> Result<Vec<Wanted>, Error> {
+        let find = |attachment: &Attachment| {
+            let missing = || BridgeError::NotFound(attachment.network.clone());
+            let name = attachment.network.parse().map_err(|_| missing())?;
+            let network: Network = self.store.network(&name)?.ok_or_else(missing)?;
+            if network.id != attachment.id {
+                // Another one that was made later.
+                return Err(missing().into());
+            }
+            Ok(Wanted {
+                file: self.store.network_file(&name),
+                network,
+                attachment: attachment.clone(),
+            })
+        };
+        attachments.iter().map(find).collect()
+    }
+
+    /// The networks of a container, in the order in which it is on them.
+    pub(crate) fn networks_of(&self, record: &ContainerRecord) -> Result<Vec<Network>, Error> {
+        let NetworkMode::Bridge(attachments) = &record.network else {
+            return Ok(Vec::new());
+        };
+        let wanted = self.wanted(attachments)?;
+        Ok(wanted.into_iter().map(|wanted| wanted.network).collect())
+    }
+
+    /// Reaches the shared network for a container that is to be on one; nothing for others.
+    pub(crate) fn enter_networks_of(
+        &self,
+        record: &ContainerRecord,
+    ) -> Result<Option<Membership>, Error> {
+        match &record.network {
+            NetworkMode::Bridge(attachments) if !attachments.is_empty() => {
+                self.enter_networks().map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Asks for the connections of the container whose first process is `pid`:
+    /// [`Membership::endpoints`] has the answer.
+    pub(crate) fn join_networks(
+        &self,
+        member: &Membership,
+        record: &ContainerRecord,
+        pid: u32,
+    ) -> Result<(), Error> {
+        let NetworkMode::Bridge(attachments) = &record.network else {
+            return Ok(());
+        };
+        let path = format!("/proc/{pid}/ns/net");
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let namespace = rustix::fs::open(path, flags, Mode::empty());
+        let namespace = namespace.map_err(|errno| BridgeError::Shared {
+            action: "find the container for",
+            source: errno.into(),
+        })?;
+        let join = Join {
+            id: record.id.clone(),
+            name: record.name.to_string(),
+            wanted: self.wanted(attachments)?,
+        };
+        member.join(join, namespace.as_fd())
+    }
+
+    /// Connects a container to one more network, at once where it runs. Durable.
+    ///
+    /// # Errors
+    /// When there is no such container or network, or it cannot be connected.
+    pub fn connect_network(
+        &self,
+        network: &str,
+        container: &str,
+        options: &ConnectOptions,
+    ) -> Result<(), Error> {
+        let record = self.container(container)?;
+        let attachments = attachments_of(&record)?;
+        let network = self.usable_network(network)?;
+        let connected = || BridgeError::Connected {
+            container: record.name.to_string(),
+            network: network.name.to_string(),
+        };
+        if attachments.iter().any(|it| it.id == network.id) {
+            return Err(connected().into());
+        }
+        let attachment = Attachment {
+            network: network.name.to_string(),
+            id: network.id.clone(),
+            ip: options.ip,
+            ip6: options.ip6,
+            aliases: options.aliases.clone(),
+            ..Attachment::default()
+        };
+        check(&network, &attachment)?;
+        if let Some(member) = self.member_of(&record)? {
+            let wanted = self.wanted(std::slice::from_ref(&attachment))?;
+            for wanted in wanted {
+                member.connect(&record.id, wanted)?;
+            }
+        }
+        self.change_networks(&record, |attachments| attachments.push(attachment))
+    }
+
+    /// Disconnects a container from a network, at once where it runs. Durable.
+    ///
+    /// # Errors
+    /// When there is no such container, or it is not connected.
+    pub fn disconnect_network(
+        &self,
+        network: &str,
+        container: &str,
+        force: bool,
+    ) -> Result<(), Error> {
+        let record = self.container(container)?;
+        let attachments = attachments_of(&record)?;
+        // A network that is gone can still be left.
+        let id = self.network(network).ok().map(|network| network.id);
+        let is_meant = |it: &Attachment| Some(&it.id) == id.as_ref() || it.network == network;
+        let Some(attachment) = attachments.iter().find(|it| is_meant(it)) else {
+            return Err(BridgeError::NotConnected {
+                container: record.name.to_string(),
+                network: network.to_owned(),
+            }
+            .into());
+        };
+        if let Some(member) = self.member_of(&record)? {
+            let left = member.disconnect(&record.id, &attachment.id);
+            if !force {
+                left?;
+            }
+        }
+        let id = attachment.id.clone();
+        self.change_networks(&record, |attachments| attachments.retain(|it| it.id != id))
+    }
+
+    /// The shared network, where the container runs on it.
+    fn member_of(&self, record: &ContainerRecord) -> Result<Option<Membership>, Error> {
+        let life = self.life(record)?;
+        if !life.status.is_alive() {
+            return Ok(None);
+        }
+        if attachments_of(record)?.is_empty() {
+            // Its namespaces are not within those of the shared network.
+            let name = record.name.to_string();
+            return Err(BridgeError::Unreachable(name).into());
+        }
+        self.find_networks()
+    }
+
+    fn change_networks(
+        &self,
+        record: &ContainerRecord,
+        change: impl FnOnce(&mut Vec<Attachment>),
+    ) -> Result<(), Error> {
+        let change = |record: &mut ContainerRecord| {
+            if let NetworkMode::Bridge(attachments) = &mut record.network {
+                change(attachments);
+            }
+        };
+        let changed = self.store.change_record(&record.id, change)?;
+        let changed = changed.ok_or_else(|| Error::NoSuchContainer(record.name.to_string()))?;
+        if self.runs(&changed.id)? {
+            self.ask(&changed, request::RELOAD, &[])?;
+        }
+        Ok(())
+    }
+}
+
+fn attachments_of(record: &ContainerRecord) -> Result<&[Attachment], BridgeError> {
+    match &record.network {
+        NetworkMode::Bridge(attachments) => Ok(attachments),
+        other => Err(BridgeError::OtherMode {
+            container: record.name.to_string(),
+            mode: other.name(),
+        }),
+    }
+}
+
+/// Whether a container can be on `network` like this, as far as that can be known before.
+fn check(network: &Network, attachment: &Attachment) -> Result<(), BridgeError> {
+    let addresses = [
+        (attachment.ip.map(Into::into), network.ipv4(), "IPv4"),
+        (attachment.ip6.map(Into::into), network.ipv6(), "IPv6"),
+    ];
+    for (address, subnet, version) in addresses {
+        let Some(address) = address else { continue };
+        let subnet = subnet.ok_or_else(|| BridgeError::NoSuchVersion {
+            network: network.name.to_string(),
+            version,
+        })?;
+        super::addresses::choose(network.name.as_str(), &subnet, Some(address), |_| None)?;
+    }
+    match attachment.aliases.iter().find(|alias| !is_hostname(alias)) {
+        Some(alias) => Err(BridgeError::BadAlias(alias.clone())),
+        None => Ok(()),
+    }
+}
