@@ -9,7 +9,7 @@ use crate::etc_files::is_hostname;
 use crate::events::Event;
 use crate::health::HealthCheck;
 use crate::moment::Moment;
-use crate::net::NetworkMode;
+use crate::net::{NetworkError, NetworkMode, NetworkOptions, PortSpec};
 use crate::record::{ContainerRecord, RECORD_VERSION, RunOptions, arguments, environment};
 use crate::{names, spec};
 
@@ -24,6 +24,12 @@ impl Engine {
         options: &RunOptions,
     ) -> Result<ContainerRecord, Error> {
         let id = ContainerId::from_random(random()?);
+        let (network, hostname) = self.resolve_network(options)?;
+        let options = &RunOptions {
+            network,
+            hostname,
+            ..options.clone()
+        };
         let mut record = record(id, image, options)?;
         record.network = self.resolve_networks(&record.network)?;
         for attempt in 0..ATTEMPTS {
@@ -102,7 +108,7 @@ fn record(
         remove: options.remove,
         streams: options.streams,
         network: options.network.clone(),
-        networking: options.networking.clone(),
+        networking: networking(image, options)?,
         security: options.security.clone(),
         labels,
         annotations: options.annotations.clone(),
@@ -122,4 +128,23 @@ fn record(
             .unwrap_or_else(|| "SIGTERM".to_owned()),
         id,
     })
+}
+
+/// The options of the user, with the ports that the image names.
+fn networking(image: &ImageRecord, options: &RunOptions) -> Result<NetworkOptions, Error> {
+    const MOST: usize = 1 << 16;
+    let mut networking = options.networking.clone();
+    for text in image.config.config.exposed_ports.keys() {
+        // What an image says wrongly is of no use to anybody, and no reason not to run it.
+        let ports = PortSpec::parse_range(text).unwrap_or_default();
+        networking.exposed.extend(ports);
+        networking.exposed.sort_unstable();
+        networking.exposed.dedup();
+        if networking.exposed.len() > MOST {
+            return Err(Error::Network(NetworkError::TooManyPorts));
+        }
+    }
+    networking.exposed.sort_unstable();
+    networking.exposed.dedup();
+    Ok(networking)
 }

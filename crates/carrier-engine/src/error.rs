@@ -59,6 +59,9 @@ pub enum Error {
     /// A change of an image's configuration makes no sense.
     #[error(transparent)]
     BadChange(#[from] crate::archive::BadChange),
+    /// A container cannot be connected.
+    #[error(transparent)]
+    Network(#[from] crate::net::NetworkError),
     /// A container's files cannot be worked on.
     #[error("cannot access the files of container {container}: {reason}")]
     Files {

@@ -4,20 +4,26 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::net::NetworkMode;
+use crate::net::{HostsFile, NetworkMode, hosts, resolv};
 use crate::record::ContainerRecord;
-
-const HOSTS: &str = "127.0.0.1\tlocalhost\n\
-    ::1\tlocalhost ip6-localhost ip6-loopback\n\
-    fe00::0\tip6-localnet\n\
-    ff00::0\tip6-mcastprefix\n\
-    ff02::1\tip6-allnodes\n\
-    ff02::2\tip6-allrouters\n";
 
 /// The generated files of one container.
 #[derive(Clone, Debug)]
 pub(crate) struct EtcFiles {
     directory: PathBuf,
+}
+
+/// What the files are made of, beside the record.
+#[derive(Debug)]
+pub(crate) struct Content<'a> {
+    /// The host's `/etc/hosts`.
+    pub(crate) hosts: &'a [u8],
+    /// The image's.
+    pub(crate) image_hosts: &'a [u8],
+    /// The host's `/etc/resolv.conf`.
+    pub(crate) resolv_conf: &'a str,
+    pub(crate) names: &'a hosts::Names,
+    pub(crate) resolvers: &'a resolv::Resolvers,
 }
 
 impl EtcFiles {
@@ -29,31 +35,61 @@ impl EtcFiles {
         }
     }
 
-    /// Source on the host and destination in the container of each file.
-    pub(crate) fn mounts(&self) -> impl Iterator<Item = (PathBuf, String)> {
-        Self::NAMES
-            .iter()
-            .map(|name| (self.directory.join(name), format!("/etc/{name}")))
-    }
-
-    /// Writes the files of `record`, on a host with these `hosts` and `resolv_conf`.
-    pub(crate) fn write(
+    /// Source on the host and destination in the container of each file that is not the image's own.
+    pub(crate) fn mounts(
         &self,
         record: &ContainerRecord,
-        hosts: &[u8],
-        resolv_conf: &[u8],
-    ) -> io::Result<()> {
-        let hosts = match record.network {
-            NetworkMode::Host => hosts.to_vec(),
-            _ => format!("{HOSTS}127.0.0.1\t{}\n", record.hostname).into_bytes(),
-        };
-        fs::write(self.directory.join("hosts"), hosts)?;
+    ) -> impl Iterator<Item = (PathBuf, String)> {
+        let options = &record.networking;
+        let is_generated = [
+            options.hosts_file != HostsFile::Untouched,
+            !options.no_hostname,
+            !options.dns.none,
+        ];
+        Self::NAMES
+            .iter()
+            .zip(is_generated)
+            .filter(|(_, generated)| *generated)
+            .map(|(name, _)| (self.directory.join(name), format!("/etc/{name}")))
+    }
+
+    /// The container's resolv.conf.
+    pub(crate) fn resolv_conf(&self) -> PathBuf {
+        self.directory.join("resolv.conf")
+    }
+
+    /// Writes the files of `record`.
+    pub(crate) fn write(&self, record: &ContainerRecord, content: &Content<'_>) -> io::Result<()> {
+        fs::write(self.directory.join("hosts"), hosts_file(record, content)?)?;
         fs::write(
             self.directory.join("hostname"),
             format!("{}\n", record.hostname),
         )?;
-        fs::write(self.directory.join("resolv.conf"), resolv_conf)
+        let dns = &record.networking.dns;
+        let text = resolv::build(content.resolv_conf, dns, content.resolvers);
+        fs::write(self.resolv_conf(), text)
     }
+}
+
+fn hosts_file(record: &ContainerRecord, content: &Content<'_>) -> io::Result<Vec<u8>> {
+    let mut text = match &record.networking.hosts_file {
+        HostsFile::Generated if record.network == NetworkMode::Host => content.hosts.to_vec(),
+        HostsFile::Generated => hosts::local().into_bytes(),
+        HostsFile::File(path) => fs::read(path)?,
+        HostsFile::Image | HostsFile::Untouched => content.image_hosts.to_vec(),
+    };
+    if text.last().is_some_and(|last| *last != b'\n') {
+        text.push(b'\n');
+    }
+    let domain = &record.networking.domainname;
+    let own = if domain.is_empty() {
+        record.hostname.clone()
+    } else {
+        format!("{0}.{domain} {0}", record.hostname)
+    };
+    let lines = hosts::lines(content.names, &record.networking.hosts, &own);
+    text.extend(lines.into_bytes());
+    Ok(text)
 }
 
 /// Whether a text can be a host name: RFC 1123's letters, and no room to forge a line of a file.

@@ -7,7 +7,6 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,11 +20,9 @@ use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 
 use crate::error::Error;
+use crate::helper;
 use crate::system::in_namespace;
 use crate::unpacker::spawn;
-
-/// Directories whose programs only root can replace.
-const TRUSTED: [&str; 4] = ["/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin"];
 
 const PROGRAM: &str = "fuse-overlayfs";
 
@@ -46,7 +43,7 @@ impl FuseMount {
     /// # Errors
     /// Why not, in words: the program is missing or has failed.
     pub(crate) fn start(maps: &IdMaps, overlay: &Overlay, path: PathBuf) -> Result<Self, String> {
-        let program = find_program()?;
+        let program = helper::find(PROGRAM)?;
         let said = memfd_create("fuse-overlayfs", MemfdFlags::CLOEXEC).map(File::from);
         let said = said.map_err(|errno| errno.to_string())?;
         let namespaces = Namespaces::USER | Namespaces::MOUNT;
@@ -138,24 +135,6 @@ fn execute(program: &Path, overlay: &Overlay, path: &Path, said: &File) -> io::E
         Ok(mut command) => command.exec(),
         Err(error) => error,
     }
-}
-
-fn find_program() -> Result<PathBuf, String> {
-    let places = TRUSTED
-        .iter()
-        .map(|directory| Path::new(directory).join(PROGRAM));
-    let trusted = |path: &PathBuf| {
-        fs::metadata(path).is_ok_and(|found| {
-            found.is_file()
-                && found.uid() == 0
-                && found.mode() & 0o022 == 0
-                && found.mode() & 1 != 0
-        })
-    };
-    let mut found = places.filter(trusted);
-    found
-        .next()
-        .ok_or_else(|| format!("{PROGRAM} is not installed"))
 }
 
 /// The kernel's answer without its number, which tells users nothing.

@@ -7,6 +7,7 @@ use carrier_runtime::IdMaps;
 
 use crate::engine::absolute;
 use crate::error::Error;
+use crate::net::resolv;
 use crate::shared_ids::{Files, SharedIds};
 use crate::subordinate::{Caller, id_maps};
 
@@ -24,8 +25,8 @@ pub struct Host {
     pub(crate) has_cgroup2: bool,
     /// Each processor's counters of overheating: they tell tenants apart.
     pub(crate) thermal_throttle: Vec<PathBuf>,
-    /// `/etc/resolv.conf`.
-    pub(crate) resolv_conf: Vec<u8>,
+    /// `/etc/resolv.conf`, or the one with the real name servers.
+    pub(crate) resolv_conf: String,
     /// `/etc/hosts`.
     pub(crate) hosts: Vec<u8>,
 }
@@ -59,7 +60,7 @@ impl Host {
                 .lines()
                 .any(|line| line.starts_with("0::")),
             thermal_throttle: thermal_throttle(),
-            resolv_conf: fs::read("/etc/resolv.conf").unwrap_or_default(),
+            resolv_conf: resolv::of_host(),
             hosts: fs::read("/etc/hosts").unwrap_or_default(),
         })
     }

@@ -3,6 +3,7 @@
 
 mod config;
 mod host_config;
+mod network;
 mod resources;
 mod state;
 
@@ -100,7 +101,7 @@ fn describe(facts: &Facts<'_>) -> Value {
         },
         "Mounts": [],
         "Config": config::describe(record),
-        "NetworkSettings": network(record),
+        "NetworkSettings": network::describe(record, life),
     });
     if let (Some(size), Some(fields)) = (&facts.size, description.as_object_mut()) {
         fields.insert("SizeRw".to_owned(), size.written.into());
@@ -114,46 +115,6 @@ fn go_time(moment: Moment) -> String {
     let text = moment.to_string();
     let digits = text.trim_end_matches('Z').trim_end_matches('0');
     format!("{}Z", digits.trim_end_matches('.'))
-}
-
-fn network(record: &ContainerRecord) -> Value {
-    let endpoint = json!({
-        "IPAMConfig": null,
-        "Links": null,
-        "Aliases": null,
-        "MacAddress": "",
-        "DriverOpts": null,
-        "GwPriority": 0,
-        "NetworkID": "",
-        "EndpointID": "",
-        "Gateway": "",
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "DNSNames": null,
-    });
-    json!({
-        "Bridge": "",
-        "SandboxID": "",
-        "SandboxKey": "",
-        "Ports": {},
-        "HairpinMode": false,
-        "LinkLocalIPv6Address": "",
-        "LinkLocalIPv6PrefixLen": 0,
-        "SecondaryIPAddresses": null,
-        "SecondaryIPv6Addresses": null,
-        "EndpointID": "",
-        "Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "IPv6Gateway": "",
-        "MacAddress": "",
-        "Networks": { record.network.name(): endpoint },
-    })
 }
 
 #[cfg(test)]

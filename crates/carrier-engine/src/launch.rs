@@ -16,11 +16,12 @@ use crate::bridge::Membership;
 use crate::emulator;
 use crate::engine::{Engine, open_directory};
 use crate::error::Error;
-use crate::etc_files::EtcFiles;
+use crate::etc_files::{Content, EtcFiles};
 use crate::fallback::{self, FuseMount};
 use crate::identity::{self, ResolvedUser};
 use crate::log::LogDriver;
 use crate::monitor::{Ends, streams};
+use crate::net::{Connection, ConnectionPlan, HostsFile, NetworkMode, Publication};
 use crate::record::{ContainerRecord, SeccompChoice};
 use crate::resources;
 use crate::spec::{self, Facts};
@@ -37,9 +38,10 @@ pub(crate) struct Launched {
     pub(crate) ready: Ready,
     /// The program's standard streams.
     pub(crate) ends: Ends,
-    /// What connects it to networks.
+    /// What connects it to others.
+    pub(crate) connection: Connection,
+    /// What connects it to networks of the user.
     pub(crate) member: Option<Membership>,
-    pub(crate) endpoints: Vec<crate::net::Endpoint>,
     /// What serves the root, if it is not the kernel: it ends when this is dropped.
     pub(crate) mount: Option<FuseMount>,
 }
@@ -52,16 +54,23 @@ impl Engine {
     pub(crate) fn prepare(
         &self,
         record: &ContainerRecord,
+        publication: &Publication,
         mut subtree: Option<&mut Subtree>,
         warn: &dyn Fn(&str),
     ) -> Result<Launched, Error> {
         record.resources.notes().iter().for_each(|note| warn(note));
         let container = self.store.container(&record.id);
         let user = self.user(record)?;
-        self.write_etc_files(record)?;
+        self.require_network_owner(record)?;
+        let connection = ConnectionPlan::of(record)?;
+        if let Some(warning) = &connection.warning {
+            warn(warning);
+        }
+        self.write_etc_files(record, &connection)?;
+        let network = (&connection, publication);
         let spec = self.spec_of(record, &user, profile(record)?)?;
         let native = RootSource::Overlay(self.overlay(record, &container)?);
-        let refused = match attempt(self, &spec, record, native, subtree.as_deref_mut()) {
+        let refused = match attempt(self, &spec, record, network, native, subtree.as_deref_mut()) {
             Err(Error::Runtime(error)) => match error.overlay_refused() {
                 Some(errno) => errno,
                 None => return Err(Error::Runtime(error)),
@@ -77,7 +86,7 @@ impl Engine {
             );
             match mounted {
                 Ok(mount) => {
-                    let launched = attempt(self, &spec, record, mount.root(), subtree)?;
+                    let launched = attempt(self, &spec, record, network, mount.root(), subtree)?;
                     let mount = Some(mount);
                     return Ok(Launched { mount, ..launched });
                 }
@@ -93,23 +102,37 @@ impl Engine {
                 source,
             })?;
         }
-        attempt(
-            self,
-            &spec,
-            record,
-            RootSource::Directory(container.upper()),
-            subtree,
-        )
+        let copy = RootSource::Directory(container.upper());
+        attempt(self, &spec, record, network, copy, subtree)
     }
 
-    pub(crate) fn write_etc_files(&self, record: &ContainerRecord) -> Result<(), Error> {
+    /// Makes the container's files of `/etc`, but for one that has another container's.
+    pub(crate) fn write_etc_files(
+        &self,
+        record: &ContainerRecord,
+        connection: &ConnectionPlan,
+    ) -> Result<(), Error> {
+        if matches!(record.network, NetworkMode::Container(_)) {
+            return Ok(());
+        }
         let directory = self.etc_dir(&record.id);
         let etc = EtcFiles::in_directory(&directory);
         let made = fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&directory);
-        made.and_then(|()| etc.write(record, &self.host.hosts, &self.host.resolv_conf))
+        let image_hosts = match record.networking.hosts_file {
+            HostsFile::Image => self.image_file(record, "/etc/hosts")?,
+            _ => Vec::new(),
+        };
+        let content = Content {
+            hosts: &self.host.hosts,
+            image_hosts: &image_hosts,
+            resolv_conf: &self.host.resolv_conf,
+            names: &connection.names,
+            resolvers: &connection.resolvers,
+        };
+        made.and_then(|()| etc.write(record, &content))
             .map_err(|source| Error::Write {
                 path: directory,
                 source,
@@ -123,11 +146,13 @@ impl Engine {
         user: &ResolvedUser,
         seccomp: Option<LinuxSeccomp>,
     ) -> Result<Spec, Error> {
+        let (owner, network_of) = self.network_owner(record)?;
         let facts = Facts {
             record,
             user,
             host: &self.host,
-            etc: &EtcFiles::in_directory(&self.etc_dir(&record.id)),
+            etc: &EtcFiles::in_directory(&self.etc_dir(&owner)),
+            network_of,
         };
         spec::build(&facts, seccomp).map_err(|error| Error::Configuration(error.into()))
     }
@@ -162,18 +187,19 @@ impl Engine {
 
     /// Looks the user up in the image, as the container will see it.
     fn user(&self, record: &ContainerRecord) -> Result<ResolvedUser, Error> {
-        let layers = record
-            .layers
-            .iter()
-            .rev()
-            .map(|id| self.store.layer_dir(id));
-        let view = LayerView::open(layers)?;
-        let read = |path: &'static str| match view.read_file(path, MAX_PASSWD) {
+        let passwd = self.image_file(record, "/etc/passwd")?;
+        let group = self.image_file(record, "/etc/group")?;
+        identity::resolve(&record.user, &passwd, &group)?.on(&self.host)
+    }
+
+    /// A small file of the image; nothing of one that is not there.
+    fn image_file(&self, record: &ContainerRecord, path: &'static str) -> Result<Vec<u8>, Error> {
+        let layers = record.layers.iter().rev();
+        let view = LayerView::open(layers.map(|id| self.store.layer_dir(id)))?;
+        match view.read_file(path, MAX_PASSWD) {
             Ok(content) => Ok(content.unwrap_or_default()),
             Err(source) => Err(Error::ImageFile { path, source }),
-        };
-        let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
-        identity::resolve(&record.user, &passwd, &group)?.on(&self.host)
+        }
     }
 }
 
@@ -182,6 +208,7 @@ fn attempt(
     engine: &Engine,
     spec: &Spec,
     record: &ContainerRecord,
+    (connection, publication): (&ConnectionPlan, &Publication),
     root: RootSource,
     subtree: Option<&mut Subtree>,
 ) -> Result<Launched, Error> {
@@ -221,11 +248,12 @@ fn attempt(
     if let Some(member) = &member {
         engine.join_networks(member, record, spawned.pid())?;
     }
+    let mut connection = Connection::begin(connection, publication, spawned.pid(), &single)?;
     let mut ready = spawned.wait_ready()?;
-    let endpoints = match &member {
-        Some(member) => member.endpoints()?,
-        None => Vec::new(),
-    };
+    if let Some(member) = &member {
+        connection.attach(member.endpoints()?, publication, ready.pid(), &single)?;
+    }
+    connection.wait_ready()?;
     let ends = match ready.take_terminal() {
         Some(controller) => streams::terminal(controller).map_err(failed)?,
         None => ends,
@@ -233,8 +261,8 @@ fn attempt(
     Ok(Launched {
         ready,
         ends,
+        connection,
         member,
-        endpoints,
         mount: None,
     })
 }

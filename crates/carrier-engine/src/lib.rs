@@ -21,6 +21,7 @@ mod fallback;
 mod files;
 mod foreground;
 mod health;
+mod helper;
 mod host;
 mod identity;
 mod images;
@@ -90,8 +91,8 @@ pub use moment::Moment;
 pub use monitor::Wanted;
 pub use net::{
     Attachment, BoundPort, DnsOptions, Endpoint, ExtraHost, HostAddress, HostsFile, MacAddress,
-    NetworkMode, NetworkOptions, NetworkState, ParseMacAddressError, ParsePortError, PastaOptions,
-    PortMapping, PortRange, PortSpec, Protocol, SlirpOptions,
+    NetworkError, NetworkMode, NetworkOptions, NetworkState, ParseMacAddressError, ParsePortError,
+    PastaOptions, PortMapping, PortRange, PortSpec, Protocol, SlirpOptions,
 };
 pub use processes::{ContainerProcess, boot_time};
 pub use readiness::{NotReady, ParseReadinessError, Readiness};

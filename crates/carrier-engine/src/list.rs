@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::images::ImageFilter;
 use crate::life::Life;
 use crate::moment::Moment;
+use crate::net::PortSpec;
 use crate::record::ContainerRecord;
 use crate::restart::RestartPolicy;
 
@@ -44,8 +45,8 @@ pub struct ContainerSummary {
     pub network: String,
     /// Names of volumes, and directories of the host.
     pub mounts: Vec<String>,
-    /// Ports that it says it listens on, such as `80/tcp`.
-    pub exposed: Vec<String>,
+    /// Ports that it says it listens on.
+    pub exposed: Vec<PortSpec>,
     /// When it is started again.
     pub restart: RestartPolicy,
 }
@@ -136,7 +137,7 @@ pub(crate) fn summary(record: ContainerRecord, life: Life) -> ContainerSummary {
         labels: record.labels,
         network: record.network.name(),
         mounts: Vec::new(),
-        exposed: Vec::new(),
+        exposed: record.networking.exposed.clone(),
         restart: record.restart,
     }
 }

@@ -30,6 +30,7 @@ use crate::health::HealthMonitor;
 use crate::life::{Life, Status};
 use crate::log::{Log, Origin};
 use crate::moment::Moment;
+use crate::net::{Connection, NetworkState, Publication};
 use crate::record::ContainerRecord;
 use crate::restart::BackOff;
 use cgroup::Confinement;
@@ -143,6 +144,8 @@ struct Monitor<'a> {
     held: Held,
     health: Option<HealthMonitor>,
     confinement: Confinement,
+    /// Ports of the host that lead to it.
+    publication: Publication,
     /// The program is ended because it is not well, to be started again.
     unwell: bool,
 }
@@ -152,6 +155,7 @@ struct Program {
     started: Started,
     ends: Ends,
     since: Instant,
+    connection: Connection,
     _member: Option<crate::bridge::Membership>,
     _mount: Option<FuseMount>,
 }
@@ -197,6 +201,7 @@ impl<'a> Monitor<'a> {
                     held: Held::default(),
                     health: None,
                     confinement: Confinement::default(),
+                    publication: Publication::default(),
                     unwell: false,
                 })
             }
@@ -247,9 +252,13 @@ impl<'a> Monitor<'a> {
     }
 
     fn start(&mut self, warn: &dyn Fn(&str)) -> Result<Program, Error> {
+        if self.publication.listeners.is_empty() {
+            // Kept from one start to the next.
+            self.publication = self.engine.publish(&self.record)?;
+        }
         self.find_cgroup()?;
         let place = self.confinement.subtree();
-        let launched = self.engine.prepare(&self.record, place, warn)?;
+        let launched = (self.engine).prepare(&self.record, &self.publication, place, warn)?;
         self.watch_cgroup();
         if let Some((rows, columns)) = self.clients.size() {
             launched.ends.resize(rows, columns);
@@ -265,7 +274,7 @@ impl<'a> Monitor<'a> {
         self.life.status = Status::Running;
         self.life.process = Some(process);
         self.life.started = Some(Moment::now());
-        self.life.network.endpoints = launched.endpoints;
+        self.life.network = launched.connection.state(&self.publication);
         self.begin_checks();
         self.write_pid(started.pid())?;
         self.write()?;
@@ -278,6 +287,7 @@ impl<'a> Monitor<'a> {
             started,
             ends: launched.ends,
             since,
+            connection: launched.connection,
             _member: launched.member,
             _mount: launched.mount,
         })
@@ -305,6 +315,7 @@ impl<'a> Monitor<'a> {
         self.life.code = code;
         self.life.finished = Some(Moment::now());
         self.life.process = None;
+        self.life.network = NetworkState::default();
         self.end_checks();
         self.remove_cgroup();
         self.life.stopped |= self.stop.was_asked_for();

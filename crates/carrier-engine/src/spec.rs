@@ -31,6 +31,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) user: &'a ResolvedUser,
     pub(crate) host: &'a Host,
     pub(crate) etc: &'a EtcFiles,
+    /// The first process of the container whose network this one has.
+    pub(crate) network_of: Option<u32>,
 }
 
 /// Hidden: each tells about the host or its other tenants. What a kernel does not have is skipped.
@@ -73,6 +75,7 @@ pub(crate) fn build(
         .mounts(mounts::build(facts)?)
         .process(process(facts)?)
         .hostname(facts.record.hostname.as_str())
+        .domainname(facts.record.networking.domainname.as_str())
         .linux(linux(facts, seccomp)?)
         .build()
 }
@@ -148,7 +151,7 @@ fn linux(facts: &Facts<'_>, seccomp: Option<LinuxSeccomp>) -> Result<Linux, OciS
         masked.push("/sys/kernel".to_owned());
     }
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(facts.record)?)
+        .namespaces(namespaces(facts)?)
         .uid_mappings(id_mappings(&facts.host.maps.users)?)
         .gid_mappings(id_mappings(&facts.host.maps.groups)?)
         .masked_paths(masked)
@@ -172,24 +175,33 @@ fn linux(facts: &Facts<'_>, seccomp: Option<LinuxSeccomp>) -> Result<Linux, OciS
     Ok(linux)
 }
 
-fn namespaces(record: &ContainerRecord) -> Result<Vec<LinuxNamespace>, OciSpecError> {
+/// Who has another container's network has its user namespace too, whose root owns the network.
+fn namespaces(facts: &Facts<'_>) -> Result<Vec<LinuxNamespace>, OciSpecError> {
+    let of_owner = |name: &str| {
+        let pid = facts.network_of?;
+        Some(PathBuf::from(format!("/proc/{pid}/ns/{name}")))
+    };
     let mut kinds = vec![
-        LinuxNamespaceType::User,
-        LinuxNamespaceType::Mount,
-        LinuxNamespaceType::Pid,
-        LinuxNamespaceType::Ipc,
-        LinuxNamespaceType::Uts,
+        (LinuxNamespaceType::User, of_owner("user")),
+        (LinuxNamespaceType::Mount, None),
+        (LinuxNamespaceType::Pid, None),
+        (LinuxNamespaceType::Ipc, None),
+        (LinuxNamespaceType::Uts, None),
     ];
-    if !record.resources.host_cgroups {
-        kinds.push(LinuxNamespaceType::Cgroup);
+    if !facts.record.resources.host_cgroups {
+        kinds.push((LinuxNamespaceType::Cgroup, None));
     }
-    if record.network != NetworkMode::Host {
-        kinds.push(LinuxNamespaceType::Network);
+    if facts.record.network != NetworkMode::Host {
+        kinds.push((LinuxNamespaceType::Network, of_owner("net")));
     }
-    kinds
-        .into_iter()
-        .map(|kind| LinuxNamespaceBuilder::default().typ(kind).build())
-        .collect()
+    let build = |(kind, path): (_, Option<PathBuf>)| {
+        let builder = LinuxNamespaceBuilder::default().typ(kind);
+        match path {
+            Some(path) => builder.path(path).build(),
+            None => builder.build(),
+        }
+    };
+    kinds.into_iter().map(build).collect()
 }
 
 fn id_mappings(ranges: &[IdRange]) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
@@ -206,7 +218,10 @@ fn id_mappings(ranges: &[IdRange]) -> Result<Vec<LinuxIdMapping>, OciSpecError> 
 /// Kernel parameters that containers of Docker have; and no further user namespaces, which most
 /// exploits of the kernel begin with.
 fn sysctls(facts: &Facts<'_>) -> HashMap<String, String> {
-    let mut sysctls = HashMap::from([("user.max_user_namespaces".to_owned(), "0".to_owned())]);
+    let mut sysctls: HashMap<String, String> = HashMap::new();
+    if facts.network_of.is_none() {
+        sysctls.insert("user.max_user_namespaces".to_owned(), "0".to_owned());
+    }
     if facts.record.network.has_own_namespace() {
         let last_group = facts
             .host

@@ -110,6 +110,27 @@ pub fn confine_to(directory: BorrowedFd<'_>, allowed: Access, version: u32) -> i
             0,
         )
     })?;
+    restrict(&ruleset)
+}
+
+/// Forbids the calling process signals to processes that it does not make, and sockets by name of
+/// others than those; files it leaves alone. Needs no-new-privileges.
+///
+/// # Errors
+/// `EPERM` without no-new-privileges, `EOPNOTSUPP` before version 6 of Landlock.
+pub fn leave_others_alone() -> io::Result<()> {
+    if version().is_none_or(|version| version < 6) {
+        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+    }
+    let ruleset = create(&RulesetAttributes {
+        files: 0,
+        network: 0,
+        scoped: SCOPED,
+    })?;
+    restrict(&ruleset)
+}
+
+fn restrict(ruleset: &OwnedFd) -> io::Result<()> {
     // SAFETY: the descriptor is open; the call changes what the process may do, and no memory.
     check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) })
         .map(drop)

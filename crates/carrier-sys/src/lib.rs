@@ -26,6 +26,7 @@ pub mod process;
 pub mod schedule;
 pub mod seccomp;
 pub mod signal;
+pub mod socket;
 pub mod trampoline;
 
 use std::io;

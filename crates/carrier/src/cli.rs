@@ -11,6 +11,7 @@ pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod later;
 mod logs;
+mod network;
 pub(crate) mod network_noun;
 pub(crate) mod observe;
 mod registry;
@@ -33,6 +34,7 @@ use images::{
     RemoveImagesArgs, SaveArgs, SearchArgs, TagArgs, UntagArgs,
 };
 pub(crate) use logs::LogsArgs;
+pub(crate) use network::NetworkArgs;
 use network_noun::NetworkNounArgs;
 use observe::{
     ContainerListOptions, EventsArgs, InspectArgs, PortArgs, PsArgs, RenameArgs, StatsArgs,

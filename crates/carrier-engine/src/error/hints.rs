@@ -24,6 +24,7 @@ impl Error {
                 )
             }
             Self::Refused(refusal) => return refusal.hint.clone(),
+            Self::Network(error) => return error.hint(),
             Self::CopyRoot(_) => {
                 "set XDG_DATA_HOME to a directory on a local disk with enough space".to_owned()
             }

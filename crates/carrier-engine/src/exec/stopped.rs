@@ -19,6 +19,7 @@ use crate::fallback::FuseMount;
 use crate::foreground::{Leash, Session};
 use crate::identity;
 use crate::launch::{MAX_PASSWD, filter, profile};
+use crate::net::{ConnectionPlan, NetworkMode};
 use crate::record::ContainerRecord;
 
 impl Engine {
@@ -105,8 +106,12 @@ impl Engine {
         let user = identity::resolve(user, &passwd, &group);
         let user = user.and_then(|user| user.on(&self.host));
         let user = user.map_err(|error| Error::CannotExec(Box::new(error)))?;
-        self.write_etc_files(record)?;
-        let changed = process::record(record, options);
+        let mut changed = process::record(record, options);
+        if changed.network != NetworkMode::Host {
+            // Nobody waits for packets of files.
+            changed.network = NetworkMode::None;
+        }
+        self.write_etc_files(&changed, &ConnectionPlan::default())?;
         let mut spec = self.spec_of(&changed, &user, profile(&changed)?)?;
         spec.set_process(Some(process::process(&spec, options)?));
         let native = RootSource::Overlay(self.scratch_overlay(record, scratch)?);

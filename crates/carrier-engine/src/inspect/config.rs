@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::network;
 use crate::record::ContainerRecord;
 
 pub(super) fn describe(record: &ContainerRecord) -> Value {
@@ -11,7 +12,7 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
     let attached = !record.detached;
     let mut config = json!({
         "Hostname": record.hostname,
-        "Domainname": "",
+        "Domainname": record.networking.domainname,
         "User": record.user,
         "AttachStdin": attached && record.streams.interactive,
         "AttachStdout": attached,
@@ -32,6 +33,9 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
     if let Some(fields) = config.as_object_mut() {
         if let Some(seconds) = record.stop_timeout {
             fields.insert("StopTimeout".to_owned(), seconds.into());
+        }
+        if let Some(ports) = network::exposed(record) {
+            fields.insert("ExposedPorts".to_owned(), ports);
         }
         if let Some(check) = &record.health {
             fields.insert("Healthcheck".to_owned(), json!(check.config));

@@ -3,7 +3,7 @@
 use carrier_runtime::Capabilities;
 use serde_json::{Map, Value, json};
 
-use super::resources;
+use super::{network, resources};
 use crate::record::{ContainerRecord, SeccompChoice, SecurityOptions};
 use crate::spec::{MASKED, READ_ONLY};
 
@@ -26,8 +26,6 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
         "Binds": null,
         "ContainerIDFile": "",
         "LogConfig": { "Type": record.log.driver.name(), "Config": log_options },
-        "NetworkMode": record.network.name(),
-        "PortBindings": {},
         "RestartPolicy": {
             "Name": record.restart.name(),
             "MaximumRetryCount": record.restart.maximum(),
@@ -42,17 +40,12 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
         "DeviceRequests": null,
         "CapAdd": names(added),
         "CapDrop": names(dropped),
-        "Dns": [],
-        "DnsOptions": [],
-        "DnsSearch": [],
-        "ExtraHosts": null,
         "GroupAdd": null,
         "IpcMode": "private",
         "Cgroup": "",
         "Links": null,
         "PidMode": "",
         "Privileged": false,
-        "PublishAllPorts": false,
         "ReadonlyRootfs": record.read_only,
         "SecurityOpt": security(&record.security),
         "UTSMode": "",
@@ -66,6 +59,9 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
     });
     if let (Some(fields), Value::Object(own)) = (config.as_object_mut(), own) {
         fields.extend(own);
+        if let Value::Object(network) = network::host_config(record) {
+            fields.extend(network);
+        }
     }
     config
 }

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::images::{FilterError, split_filter};
 use crate::life::Status;
+use crate::net::{BoundPort, PortSpec};
 use crate::time;
 
 /// Conditions that containers must meet: all kinds, and of each kind one; of labels all.
@@ -202,8 +203,13 @@ impl ContainerFilter {
             })
             && one(&self.networks, |network| *network == container.network)
             && one(&self.volumes, |volume| container.mounts.contains(volume))
-            && one(&self.published, |_| false)
-            && one(&self.exposed, |ports| ports.fit(&container.exposed))
+            && one(&self.published, |ports| {
+                let bound = container.life.network.ports.iter();
+                ports.fit(bound.map(BoundPort::target))
+            })
+            && one(&self.exposed, |ports| {
+                ports.fit(container.exposed.iter().copied())
+            })
             && one(&self.ancestors, |ancestor| ancestor.fits(container))
             && self.labels.iter().all(|label| {
                 let found = container.labels.get(&label.key);
@@ -255,16 +261,10 @@ fn ports(text: &str) -> Option<Ports> {
 }
 
 impl Ports {
-    /// Whether one of the ports, `80/tcp` each, is among these.
-    fn fit(&self, exposed: &[String]) -> bool {
-        let is_here = |text: &String| {
-            ports(text).is_some_and(|other| {
-                other.protocol == self.protocol
-                    && other.first <= self.last
-                    && self.first <= other.last
-            })
-        };
-        exposed.iter().any(is_here)
+    /// Whether one of the ports is among these.
+    fn fit(&self, ports: impl Iterator<Item = PortSpec>) -> bool {
+        let mut ports = ports.filter(|it| it.protocol.name() == self.protocol);
+        ports.any(|it| (self.first..=self.last).contains(&it.port))
     }
 }
 

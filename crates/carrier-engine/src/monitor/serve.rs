@@ -33,6 +33,7 @@ enum Source {
     Input,
     Health,
     Cgroup,
+    Network,
     Client(usize),
 }
 
@@ -57,6 +58,7 @@ impl Monitor<'_> {
                     // Looked at below.
                     Source::Health => {}
                     Source::Cgroup => self.look_for_killed(),
+                    Source::Network => self.check_network(&mut program)?,
                     Source::Client(place) => self.hear(place, flags, Some(&mut program)),
                 }
             }
@@ -82,7 +84,8 @@ impl Monitor<'_> {
                     | Source::Output(_)
                     | Source::Input
                     | Source::Health
-                    | Source::Cgroup => {}
+                    | Source::Cgroup
+                    | Source::Network => {}
                 }
             }
             self.clients.forget_the_gone();
@@ -126,6 +129,9 @@ impl Monitor<'_> {
             if let Some(file) = self.confinement.watch() {
                 add(Source::Cgroup, file, PollFlags::IN);
             }
+            for file in program.connection.fds() {
+                add(Source::Network, file, PollFlags::IN);
+            }
             // Last: what the program wrote before it ended comes first.
             add(Source::Program, program.started.as_fd(), PollFlags::IN);
         }
@@ -152,6 +158,19 @@ impl Monitor<'_> {
             action,
             source: errno.into(),
         }
+    }
+
+    /// A network that fails is told, and no reason to end the program.
+    fn check_network(&mut self, program: &mut Program) -> Result<(), Error> {
+        let changed = program.connection.check(&self.publication);
+        if changed.map_err(|source| Error::Monitor {
+            action: "look at the network of",
+            source,
+        })? {
+            self.life.network = program.connection.state(&self.publication);
+            self.write()?;
+        }
+        Ok(())
     }
 
     /// Takes what the program wrote, for the log and for those who are attached.

@@ -1,7 +1,7 @@
 //! How a container is connected to a network of the user.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,49 @@ pub struct Attachment {
     /// The name of its device, else `eth` and a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+}
+
+impl Attachment {
+    /// Reads `KEY=VALUE[,KEY=VALUE]` behind the name of a network.
+    ///
+    /// # Errors
+    /// What makes no sense, in words.
+    pub(super) fn parse(network: &str, options: &str) -> Result<Self, String> {
+        if network.starts_with('-') {
+            return Err("a name begins with a letter or a digit".to_owned());
+        }
+        let mut attachment = Self {
+            network: network.to_owned(),
+            ..Self::default()
+        };
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            let wrong = |_| format!("{option:?} makes no sense");
+            match key {
+                "ip" => match value.parse() {
+                    Ok(IpAddr::V4(ip)) => attachment.ip = Some(ip),
+                    Ok(IpAddr::V6(ip)) => attachment.ip6 = Some(ip),
+                    Err(_) => return Err(format!("{option:?} is no address")),
+                },
+                "ip6" => attachment.ip6 = Some(value.parse().map_err(|_| wrong(()))?),
+                "mac" | "mac-address" => {
+                    attachment.mac = Some(value.parse().map_err(|_| wrong(()))?)
+                }
+                "alias" if !value.is_empty() => attachment.aliases.push(value.to_owned()),
+                "interface_name" if is_device_name(value) => {
+                    attachment.interface = Some(value.to_owned());
+                }
+                _ => return Err(wrong(())),
+            }
+        }
+        Ok(attachment)
+    }
+}
+
+/// What the kernel takes as the name of a device.
+fn is_device_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=15).contains(&text.len()) && text.bytes().all(plain) && !matches!(text, "." | ".." | "lo")
 }
 
 /// The address of a network device.

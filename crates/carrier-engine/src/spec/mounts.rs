@@ -36,7 +36,7 @@ pub(super) fn build(facts: &Facts<'_>) -> Result<Vec<Mount>, OciSpecError> {
         )?,
     ];
     mounts.extend(sys(facts)?);
-    for (source, destination) in facts.etc.mounts() {
+    for (source, destination) in facts.etc.mounts(facts.record) {
         mounts.push(bind(
             source,
             &destination,

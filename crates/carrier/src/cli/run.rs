@@ -3,6 +3,7 @@
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::later::LaterArgs;
+use super::network::NetworkArgs;
 use super::registry::TlsArgs;
 use super::resources::ResourceArgs;
 
@@ -159,14 +160,8 @@ pub(crate) struct ContainerArgs {
     /// seccomp=FILE, seccomp=unconfined, no-new-privileges[=false]
     #[arg(long, value_name = "OPTION")]
     pub(crate) security_opt: Vec<String>,
-    /// What the container can reach: none (itself) or host
-    #[arg(
-        long,
-        visible_alias = "net",
-        value_name = "MODE",
-        default_value = "none"
-    )]
-    pub(crate) network: String,
+    #[command(flatten)]
+    pub(crate) networks: NetworkArgs,
     /// Label the container
     #[arg(short, long, value_name = "KEY[=VALUE]")]
     pub(crate) label: Vec<String>,

@@ -4,6 +4,7 @@
 mod change;
 mod describe;
 mod life;
+mod ports;
 mod ps;
 mod stats;
 mod streams;
@@ -15,9 +16,10 @@ use super::print;
 use crate::cli::TargetsArgs;
 use crate::report::{Failure, tell};
 
-pub(crate) use change::{port, rename, update};
+pub(crate) use change::{rename, update};
 pub(crate) use describe::{info, inspect, inspect_containers};
 pub(crate) use life::{kill, pause, restart, stop, wait};
+pub(crate) use ports::port;
 pub(crate) use ps::{command, created, ps, status, table};
 pub(crate) use stats::stats;
 pub(crate) use streams::{attach, attach_options, code_of, start};

@@ -1,5 +1,6 @@
 //! `carrier run` and `create`
 
+mod network;
 pub(super) mod resources;
 
 use std::collections::BTreeMap;
@@ -8,9 +9,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use carrier_engine::{
-    ContainerRecord, Engine, EnvironmentSetting, HELLO, LogConfig, NetworkMode, NetworkOptions,
-    NoRestartPolicy, RemoveOptions, RestartPolicy, RunOptions, SeccompChoice, SecurityOptions,
-    Streams, Wanted, signal_number,
+    ContainerRecord, Engine, EnvironmentSetting, HELLO, LogConfig, NoRestartPolicy, RemoveOptions,
+    RestartPolicy, RunOptions, SeccompChoice, SecurityOptions, Streams, Wanted, signal_number,
 };
 use carrier_runtime::Capabilities;
 use carrier_spec::Reference;
@@ -231,8 +231,8 @@ fn options(args: &ContainerArgs) -> Result<RunOptions, Failure> {
         entrypoint: args.entrypoint.as_deref().map(entrypoint),
         hostname: args.hostname.clone(),
         read_only: args.read_only,
-        network: network(&args.network)?,
-        networking: NetworkOptions::default(),
+        network: network::mode(&args.networks)?,
+        networking: network::options(&args.networks)?,
         security: security(args)?,
         labels: labels(&args.label),
         annotations: labels(&args.annotation),
@@ -284,17 +284,6 @@ pub(super) fn working_directory(path: Option<&str>) -> Result<Option<String>, Fa
             "begin it with a slash",
         )),
         path => Ok(path.map(str::to_owned)),
-    }
-}
-
-fn network(mode: &str) -> Result<NetworkMode, Failure> {
-    match mode {
-        "none" => Ok(NetworkMode::None),
-        "host" => Ok(NetworkMode::Host),
-        other => Ok(NetworkMode::Bridge(vec![carrier_engine::Attachment {
-            network: other.to_owned(),
-            ..Default::default()
-        }])),
     }
 }
 

@@ -6,6 +6,7 @@ use carrier_spec::Digest;
 use super::*;
 use crate::life::Life;
 use crate::moment::Moment;
+use crate::net::PortSpec;
 
 fn layer(byte: u8) -> DiffId {
     DiffId(Digest::from_sha256([byte; 32]))
@@ -28,7 +29,10 @@ fn container(status: Status, code: u8) -> ContainerSummary {
         labels: BTreeMap::from([("tier".to_owned(), "front".to_owned())]),
         network: "none".to_owned(),
         mounts: Vec::new(),
-        exposed: vec!["80/tcp".to_owned(), "8000-8010/udp".to_owned()],
+        exposed: ["80/tcp", "8000-8010/udp"]
+            .iter()
+            .flat_map(|text| PortSpec::parse_range(text).unwrap())
+            .collect(),
         restart: "on-failure:3".parse().unwrap(),
     }
 }

@@ -8,12 +8,6 @@ const RESOURCES: Area = Area {
     hint: "leave it out, or start carrier in a limited scope: systemd-run --user --scope -p MemoryMax=512M carrier run ...",
 };
 
-const NETWORKS: Area = Area {
-    name: "networks",
-    message: "networks with an uplink are not available in this version",
-    hint: "use --network host, where the container sees the host's network as it is, or --network none",
-};
-
 const VOLUMES: Area = Area {
     name: "volumes and mounts",
     message: "volumes and mounts are not available in this version",
@@ -140,21 +134,13 @@ pub(crate) const OPTIONS: &[LaterOption] = &[
     value("io-maxiops", NoEffect(WINDOWS)),
     value("isolation", NoEffect(WINDOWS)),
     // Networks.
-    short('p', value("publish", Later(&NETWORKS))),
-    short('P', flag("publish-all", Later(&NETWORKS))),
-    value("expose", Later(&NETWORKS)),
-    value("add-host", Later(&NETWORKS)),
-    value("dns", Later(&NETWORKS)),
-    value("dns-option", Later(&NETWORKS)),
-    value("dns-opt", Later(&NETWORKS)),
-    value("dns-search", Later(&NETWORKS)),
-    value("network-alias", Later(&NETWORKS)),
-    value("net-alias", Later(&NETWORKS)),
-    value("ip", Later(&NETWORKS)),
-    value("ip6", Later(&NETWORKS)),
-    value("mac-address", Later(&NETWORKS)),
-    value("link", Later(&NETWORKS)),
-    value("domainname", Later(&NETWORKS)),
+    value(
+        "link",
+        Fate::Refused(
+            "links are Docker's old way to names",
+            "put both containers on a network of their own: carrier network create NAME, carrier run --network NAME",
+        ),
+    ),
     value("link-local-ip", NoEffect("no network has such addresses")),
     // Volumes and mounts.
     short('v', value("volume", Later(&VOLUMES))),
@@ -196,9 +182,6 @@ pub(crate) const OPTIONS: &[LaterOption] = &[
     value("unsetenv", Later(&ENVIRONMENT)),
     flag("unsetenv-all", Later(&ENVIRONMENT)),
     value("tz", Later(&GENERATED)),
-    value("hosts-file", Later(&GENERATED)),
-    flag("no-hosts", Later(&GENERATED)),
-    flag("no-hostname", Later(&GENERATED)),
     flag("passwd", Later(&GENERATED)),
     value("passwd-entry", Later(&GENERATED)),
     value("group-entry", Later(&GENERATED)),

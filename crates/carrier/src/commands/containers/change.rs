@@ -1,11 +1,11 @@
-//! `carrier rename`, `carrier update`, `carrier port`
+//! `carrier rename` and `carrier update`
 
 use carrier_engine::{ContainerChange, Engine, RestartPolicy};
 use carrier_spec::ContainerName;
 
 use super::super::print;
 use super::super::run::resources::limits;
-use crate::cli::observe::{PortArgs, RenameArgs, UpdateArgs};
+use crate::cli::observe::{RenameArgs, UpdateArgs};
 use crate::report::{Failure, tell};
 
 pub(crate) fn rename(args: &RenameArgs) -> Result<u8, Failure> {
@@ -42,24 +42,4 @@ pub(crate) fn update(args: &UpdateArgs) -> Result<u8, Failure> {
         }
     }
     Ok(code)
-}
-
-/// No port is published yet.
-pub(crate) fn port(args: &PortArgs) -> Result<u8, Failure> {
-    let record = Engine::open()?.container(&args.container)?;
-    let Some(port) = &args.port else {
-        return Ok(0);
-    };
-    let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-    if number.parse::<u16>().is_err() || !matches!(protocol, "tcp" | "udp" | "sctp") {
-        return Err(Failure::with_hint(
-            format!("invalid port ({port})"),
-            "ports look like 80, 80/tcp or 53/udp",
-        ));
-    }
-    Err(Failure::with_hint(
-        format!("no public port '{port}' published for {}", record.name),
-        "publishing ports is not available in this version; with --network host the program's ports \
-         are the host's",
-    ))
 }

@@ -6,6 +6,7 @@ use carrier_engine::{ContainerSize, ContainerSummary, Engine, Moment, Status};
 use serde_json::{Value, json};
 
 use super::super::print;
+use super::ports;
 use crate::cli::observe::{PsArgs, SortBy};
 use crate::clock;
 use crate::listing::{Format, Listing};
@@ -162,7 +163,7 @@ fn row(one: &ContainerSummary, whole: bool, (written, image): (u64, u64)) -> Val
         "Command": quoted(&cut(&one.command.join(" "), COMMAND_WIDTH)),
         "CreatedAt": clock::local_seconds(one.created).unwrap_or_default(),
         "RunningFor": created(one),
-        "Ports": "",
+        "Ports": ports::column(one),
         "State": one.life.status.word(),
         "Status": status(one),
         "Size": size,

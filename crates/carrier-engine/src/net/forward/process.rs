@@ -1,0 +1,265 @@
+//! The forwarder's process: how it comes to be, and the loop in which it spends its life.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use carrier_sys::process::ChildToken;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Resource, Signal, getrlimit};
+
+use super::routes::Clients;
+use super::source::Target;
+use super::tcp::{Side, Streams};
+use super::udp::Datagrams;
+use super::{IDLE, confine};
+use crate::net::listen::{Listener, Publication};
+use crate::net::namespaces::NetworkNamespace;
+use crate::net::ports::Protocol;
+use crate::net::state::Endpoint;
+
+/// What the process says when it is at work.
+pub(super) const READY: u8 = b'r';
+
+/// Clients that send no more datagrams are looked for so often.
+const ROUND: Duration = Duration::from_secs(10);
+
+/// More connections would take too much memory of the kernel.
+const MOST: usize = 16_384;
+
+/// How many connections are accepted before others have their turn.
+const TURN: usize = 64;
+
+/// What the process is made of.
+pub(super) struct Start<'a> {
+    pub(super) publication: &'a Publication,
+    pub(super) namespace: &'a NetworkNamespace,
+    pub(super) endpoints: &'a [Endpoint],
+    pub(super) ready: &'a OwnedFd,
+    pub(super) caller: rustix::process::Pid,
+}
+
+impl Start<'_> {
+    /// Returns only when something has failed.
+    pub(super) fn run(&self, token: &ChildToken) -> u8 {
+        let said = match self.prepare(token) {
+            Ok(mut forwarding) => match rustix::io::write(self.ready, &[READY]) {
+                // Nobody waits for more words.
+                Ok(_) => forwarding.serve(),
+                Err(errno) => errno.into(),
+            },
+            Err(error) => {
+                let _ = rustix::io::write(self.ready, error.to_string().as_bytes());
+                error
+            }
+        };
+        u8::from(!said.to_string().is_empty())
+    }
+
+    fn prepare(&self, token: &ChildToken) -> io::Result<Forwarding<'_>> {
+        rustix::process::setsid()?;
+        let mut kept = vec![
+            rustix::stdio::stdin(),
+            rustix::stdio::stdout(),
+            rustix::stdio::stderr(),
+            self.namespace.users.as_fd(),
+            self.namespace.network.as_fd(),
+            self.ready.as_fd(),
+        ];
+        let listeners = &self.publication.listeners;
+        kept.extend(listeners.iter().map(|listener| listener.socket.as_fd()));
+        carrier_sys::fd::close_all_but(&kept, token)?;
+        let null = rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::stdio::dup2_stdin(&null)?;
+        rustix::stdio::dup2_stdout(&null)?;
+        rustix::stdio::dup2_stderr(&null)?;
+        // Shown by ps(1).
+        let _ = fs::write("/proc/self/comm", "carrier-ports");
+        self.namespace.join_users()?;
+        // Joining has undone both, prctl(2).
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        if rustix::process::getppid() != Some(self.caller) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.namespace.join_network()?;
+        let target = Target::of(self.endpoints);
+        let udp: BTreeSet<u16> = listeners
+            .iter()
+            .filter(|listener| listener.port.protocol == Protocol::Udp)
+            .map(|listener| listener.port.container_port)
+            .collect();
+        let clients = Clients::prepare(target, &udp)?;
+        let filter = confine::filter()?;
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        confine::enter(&filter)?;
+        let mut forwarding = Forwarding {
+            epoll,
+            listeners,
+            target,
+            streams: Streams::default(),
+            datagrams: Datagrams::new(clients),
+            most: most_connections(listeners.len()),
+            is_listening: false,
+        };
+        forwarding.listen(true)?;
+        Ok(forwarding)
+    }
+}
+
+fn most_connections(listeners: usize) -> usize {
+    let files = getrlimit(Resource::Nofile).current;
+    let files = files.and_then(|files| usize::try_from(files).ok());
+    // Two sockets each, a pipe at times, and a socket for each client of datagrams.
+    let left = files.unwrap_or(usize::MAX).saturating_sub(listeners);
+    (left / 4).clamp(1, MOST)
+}
+
+/// All that is carried.
+struct Forwarding<'a> {
+    epoll: OwnedFd,
+    listeners: &'a [Listener],
+    target: Target,
+    streams: Streams,
+    datagrams: Datagrams,
+    most: usize,
+    is_listening: bool,
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    Listener(u32),
+    Stream(u32, Side),
+    Datagrams(u32),
+}
+
+impl Token {
+    pub(super) fn data(self) -> EventData {
+        let (kind, index) = match self {
+            Self::Listener(index) => (0_u64, index),
+            Self::Stream(index, Side::Host) => (1, index),
+            Self::Stream(index, Side::Container) => (2, index),
+            Self::Datagrams(index) => (3, index),
+        };
+        EventData::new_u64(kind << 32 | u64::from(index))
+    }
+
+    fn of(data: EventData) -> Option<Self> {
+        let number = data.u64();
+        let index = u32::try_from(number & u64::from(u32::MAX)).ok()?;
+        Some(match number >> 32 {
+            0 => Self::Listener(index),
+            1 => Self::Stream(index, Side::Host),
+            2 => Self::Stream(index, Side::Container),
+            3 => Self::Datagrams(index),
+            _ => return None,
+        })
+    }
+}
+
+impl Forwarding<'_> {
+    /// Returns only when the kernel refuses what it never refuses.
+    fn serve(&mut self) -> io::Error {
+        let mut next_round = Instant::now() + ROUND;
+        loop {
+            let timeout = self.timeout(next_round);
+            let mut events = Vec::with_capacity(256);
+            let buffer = rustix::buffer::spare_capacity(&mut events);
+            match epoll::wait(&self.epoll, buffer, timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return errno.into(),
+            }
+            for event in events {
+                let data = event.data;
+                match Token::of(data) {
+                    Some(Token::Listener(index)) => self.take_from(index),
+                    Some(Token::Stream(index, side)) => {
+                        self.streams.go_on(&self.epoll, index, side);
+                    }
+                    Some(Token::Datagrams(index)) => self.datagrams.answer(self.listeners, index),
+                    None => {}
+                }
+            }
+            self.streams.go_on_with_the_busy(&self.epoll);
+            if Instant::now() >= next_round {
+                self.datagrams.forget_older_than(IDLE);
+                next_round = Instant::now() + ROUND;
+            }
+            // An error leaves things as they are until the next turn.
+            let _ = self.listen(self.streams.count() < self.most);
+        }
+    }
+
+    fn timeout(&self, next_round: Instant) -> Option<Timespec> {
+        if self.streams.is_busy() {
+            return Some(Timespec::default());
+        }
+        let waits = !self.datagrams.is_empty() || !self.is_listening;
+        let left = next_round.saturating_duration_since(Instant::now());
+        waits.then(|| Timespec::try_from(left).unwrap_or_default())
+    }
+
+    /// Connections that there is no room for wait with the kernel.
+    fn listen(&mut self, wanted: bool) -> Result<(), Errno> {
+        if wanted == self.is_listening {
+            return Ok(());
+        }
+        for (index, listener) in (0..).zip(self.listeners) {
+            if wanted {
+                let data = Token::Listener(index).data();
+                epoll::add(&self.epoll, &listener.socket, data, EventFlags::IN)?;
+            } else {
+                epoll::delete(&self.epoll, &listener.socket)?;
+            }
+        }
+        self.is_listening = wanted;
+        Ok(())
+    }
+
+    fn take_from(&mut self, index: u32) {
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        let Some(listener) = self.listeners.get(place) else {
+            return;
+        };
+        let port = listener.port.container_port;
+        if listener.port.protocol == Protocol::Udp {
+            let socket = listener.socket.as_fd();
+            self.datagrams
+                .take(&self.epoll, (socket, index), &self.target, port);
+            return;
+        }
+        for _ in 0..TURN {
+            if self.streams.count() >= self.most {
+                return;
+            }
+            if !self.accept(listener.socket.as_fd(), port) {
+                return;
+            }
+        }
+    }
+
+    /// Whether there may be another one.
+    fn accept(&mut self, listener: BorrowedFd<'_>, port: u16) -> bool {
+        match super::tcp::accept(listener) {
+            Ok(Some((socket, client))) => {
+                let ways = self.target.ways(client, port);
+                self.streams.begin(&self.epoll, socket, ways.collect());
+                true
+            }
+            Ok(None) => false,
+            // Gone before it could be accepted.
+            Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => true,
+            Err(_) => {
+                // No descriptor or no memory: nobody is accepted until the next round.
+                let _ = self.listen(false);
+                false
+            }
+        }
+    }
+}
