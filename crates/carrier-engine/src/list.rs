@@ -79,19 +79,18 @@ pub struct ImageSummary {
 }
 
 impl Engine {
-    /// The containers, the youngest first; only those that run unless `all` are asked for.
+    /// The containers, the youngest first; only those that run unless `all` are asked for. What a
+    /// crash has left is put in order first, as by [`Engine::repair`].
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read or changed.
     pub fn containers(&self, all: bool) -> Result<Vec<ContainerSummary>, Error> {
-        let mut summaries = Vec::new();
-        for record in self.records()? {
-            let life = self.life(&record)?;
-            if all || life.status.is_alive() {
-                summaries.push(summary(record, life));
-            }
-        }
-        Ok(summaries)
+        let mut found = self.survey()?;
+        found.retain(|(_, life)| all || life.status.is_alive());
+        let summaries = found.into_iter();
+        Ok(summaries
+            .map(|(record, life)| summary(record, life))
+            .collect())
     }
 
     /// The images that `filter` lets pass, the youngest first.

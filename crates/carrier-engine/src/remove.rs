@@ -78,28 +78,53 @@ impl Engine {
     /// # Errors
     /// When the store cannot be read or changed.
     pub fn repair(&self) -> Result<(), Error> {
+        self.survey().map(drop)
+    }
+
+    /// Does what [`Engine::repair`] does, and tells what there is, the youngest first: each file is
+    /// read once, for there may be a thousand containers.
+    pub(crate) fn survey(&self) -> Result<Vec<(ContainerRecord, Life)>, Error> {
+        let mut found = Vec::new();
         for record in self.records()? {
-            let container = self.store.container(&record.id);
-            match container.read_state::<Life>()? {
-                Some(life) if life.is_stale() => self.bury(&record)?,
-                Some(life) if record.remove && !life.status.is_alive() => {
-                    self.remove_abandoned(&record)?;
-                }
-                None if record.remove && !self.is_young(&record) => {
-                    self.remove_abandoned(&record)?;
-                }
-                // Its monitor was killed before the program ran.
-                Some(life) if life.cgroup.is_some() && !life.status.is_alive() => {
-                    if let Some(_lock) = container.try_lock()? {
-                        self.remove_cgroup(&record.id)?;
-                        let cgroup = None;
-                        container.write_state(&Life { cgroup, ..life })?;
-                    }
-                }
-                _ => {}
+            let written = self.store.container(&record.id).read_state::<Life>()?;
+            let is_abandoned = record.remove
+                && written
+                    .as_ref()
+                    .map_or_else(|| !self.is_young(&record), |life| !life.status.is_alive());
+            if is_abandoned {
+                self.remove_abandoned(&record)?;
+            }
+            let written = written.unwrap_or_default();
+            let status = written.status;
+            let mut life = written.now();
+            if life.status != status {
+                self.bury(&record)?;
+                life = self.life(&record)?;
+            }
+            if life.cgroup.is_some() && !life.status.is_alive() {
+                life = self.leave_cgroup(&record, life)?;
+            }
+            let may_be_gone = is_abandoned || life.status != status;
+            if !may_be_gone || self.store.container(&record.id).path().exists() {
+                found.push((record, life));
             }
         }
-        self.sweep()
+        self.sweep()?;
+        Ok(found)
+    }
+
+    /// Removes the control group of a container whose monitor was killed before the program ran.
+    fn leave_cgroup(&self, record: &ContainerRecord, life: Life) -> Result<Life, Error> {
+        let Some(_lock) = self.take(record)? else {
+            return Ok(life);
+        };
+        self.remove_cgroup(&record.id)?;
+        let life = Life {
+            cgroup: None,
+            ..life
+        };
+        self.store.container(&record.id).write_state(&life)?;
+        Ok(life)
     }
 
     /// A container that was made in these seconds may belong to a command that is just starting it.
@@ -108,8 +133,9 @@ impl Engine {
         record.created.elapsed() < GRACE
     }
 
+    /// Removes a container unless somebody has it in his hands.
     fn remove_abandoned(&self, record: &ContainerRecord) -> Result<(), Error> {
-        match self.store.container(&record.id).try_lock()? {
+        match self.take(record)? {
             Some(_lock) => self.remove_files(record),
             None => Ok(()),
         }

@@ -129,20 +129,27 @@ impl Engine {
         record: &ContainerRecord,
         ending: Ending,
     ) -> Result<Ending, Error> {
-        if ending == Ending::Lost && self.store.container(&record.id).path().exists() {
-            // A process that is being killed closes its files first.
-            drop(self.seize(record)?);
-            let monitor = self.store.container(&record.id).read_state::<Life>()?;
-            let monitor = monitor.and_then(|life| life.monitor);
-            let deadline = Instant::now() + AFTER_KILL;
-            while monitor.as_ref().is_some_and(ProcessIdentity::is_alive)
-                && Instant::now() < deadline
-            {
-                std::thread::sleep(Duration::from_millis(2));
+        if ending == Ending::Lost {
+            let container = self.store.container(&record.id);
+            match self.bury_when_lost(record) {
+                // Somebody else has removed it meanwhile.
+                Err(_) if !container.path().exists() => {}
+                other => other?,
             }
-            self.bury(record)?;
         }
         Ok(ending)
+    }
+
+    fn bury_when_lost(&self, record: &ContainerRecord) -> Result<(), Error> {
+        // A process that is being killed closes its files first.
+        drop(self.seize(record)?);
+        let life: Option<Life> = self.store.container(&record.id).read_state()?;
+        let monitor = life.and_then(|life| life.monitor);
+        let deadline = Instant::now() + AFTER_KILL;
+        while monitor.as_ref().is_some_and(ProcessIdentity::is_alive) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.bury(record)
     }
 
     fn launch(

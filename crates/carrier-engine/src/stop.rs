@@ -211,8 +211,8 @@ impl Engine {
     /// Writes down that a container whose monitor was killed has ended, and sees to it.
     pub(crate) fn bury(&self, record: &ContainerRecord) -> Result<(), Error> {
         let container = self.store.container(&record.id);
-        let Some(_lock) = container.try_lock()? else {
-            // Somebody takes care of it again.
+        let Some(_lock) = self.take(record)? else {
+            // Somebody takes care of it again, or has removed it.
             return Ok(());
         };
         let written: Life = container.read_state()?.unwrap_or_default();
@@ -257,6 +257,16 @@ impl Engine {
                 return Ok(life);
             }
             std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Takes a container into the caller's hands; nothing of one that somebody else has there, or that
+    /// is gone.
+    pub(crate) fn take(&self, record: &ContainerRecord) -> Result<Option<std::fs::File>, Error> {
+        let container = self.store.container(&record.id);
+        match container.try_lock() {
+            Err(_) if !container.path().exists() => Ok(None),
+            other => Ok(other?),
         }
     }
 

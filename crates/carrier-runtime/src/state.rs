@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use carrier_spec::ContainerId;
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,7 @@ impl ProcessIdentity {
         Ok(Self {
             pid,
             start_time: start_time(pid)?,
-            boot_id: boot_id()?,
+            boot_id: boot_id()?.to_owned(),
         })
     }
 
@@ -164,10 +165,14 @@ pub(crate) fn start_time_of(stat: &str) -> io::Result<u64> {
     time.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
-        .trim_end()
-        .to_owned())
+fn boot_id() -> io::Result<&'static str> {
+    // A process does not outlive its boot.
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    if let Some(id) = BOOT_ID.get() {
+        return Ok(id);
+    }
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(BOOT_ID.get_or_init(|| id.trim_end().to_owned()))
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ pub fn reset(force: bool) -> Result<Vec<PathBuf>, Error> {
                 source,
             })?;
     }
+    hide_containers(&data);
     let host = Host::detect()?;
     let mut emptied = Vec::new();
     for path in [data, runtime] {
@@ -46,6 +47,16 @@ pub fn reset(force: bool) -> Result<Vec<PathBuf>, Error> {
         }
     }
     Ok(emptied)
+}
+
+/// Whoever was attached to a container that was killed would write down its end: not into what is
+/// being removed.
+fn hide_containers(data: &Path) {
+    let hidden = data
+        .join("staging")
+        .join(format!("reset-{}", std::process::id()));
+    // In a store that is damaged there may be nothing to hide, and no place for it.
+    let _ = fs::rename(data.join("containers"), hidden);
 }
 
 /// How the containers are that run, as far as can be read.

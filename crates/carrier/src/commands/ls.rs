@@ -12,13 +12,15 @@ pub(crate) fn ls(args: &ListArgs) -> Result<u8, Failure> {
     let with_containers = args.containers || !args.images;
     check(args, with_images, with_containers)?;
     let engine = Engine::open()?;
-    engine.repair()?;
     let mut parts = Vec::new();
-    if with_images {
-        parts.push(images::table(&engine, &args.list, None, args.quiet)?);
-    }
+    // Whoever lists containers has put in order what a crash has left; so they come first.
     if with_containers {
         parts.push(containers::table(&engine, &of_containers(args))?);
+    } else {
+        engine.repair()?;
+    }
+    if with_images {
+        parts.insert(0, images::table(&engine, &args.list, None, args.quiet)?);
     }
     print(&parts.join(if args.quiet { "" } else { "\n" }))?;
     Ok(0)
