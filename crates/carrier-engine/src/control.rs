@@ -62,17 +62,22 @@ impl Engine {
         what: u8,
         payload: &[u8],
     ) -> Result<Answer, Error> {
-        let Some(peer) = self.connect(record)? else {
-            return Ok(Answer::Gone);
-        };
-        if peer.send(what, payload).is_err() {
-            return Ok(Answer::Gone);
+        match self.connect(record)? {
+            Some(peer) => peer.ask(what, payload),
+            None => Ok(Answer::Gone),
         }
-        peer.answer(Instant::now().checked_add(PATIENCE))
     }
 }
 
 impl Peer {
+    /// Asks the monitor at the other end to do something now.
+    pub(crate) fn ask(&self, what: u8, payload: &[u8]) -> Result<Answer, Error> {
+        if self.send(what, payload).is_err() {
+            return Ok(Answer::Gone);
+        }
+        self.answer(Instant::now().checked_add(PATIENCE))
+    }
+
     /// The next answer that is not about streams, if it comes before `deadline`.
     pub(crate) fn answer(&self, deadline: Option<Instant>) -> Result<Answer, Error> {
         let mut buffer = vec![0; CHUNK];

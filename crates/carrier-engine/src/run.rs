@@ -15,9 +15,9 @@ use crate::record::{ContainerRecord, RunOptions};
 use crate::stop::{AFTER_KILL, StopOptions};
 
 impl Engine {
-    /// Makes a container of `image`, runs it, and returns how it ended for whoever is attached to
-    /// it. The container is removed when it could not be started. `warn` is told what the user
-    /// should know.
+    /// Runs a container that was just made, and returns how it ended for whoever is attached to it.
+    /// One that could not be started stays, as in Docker, unless it is removed at its end anyway.
+    /// `warn` is told what the user should know.
     ///
     /// # Errors
     /// When the container could not be made or started.
@@ -32,12 +32,16 @@ impl Engine {
         let started = self.launch(record, options.wanted, warn);
         match started {
             Ok(peer) => self.see_to_the_end(record, attachment.serve(peer)?),
-            Err(error) => {
-                // The error that the user has to read is the first.
-                let _ = self.remove_files(record);
-                Err(error)
-            }
+            Err(error) => Err(self.not_started(record, error)),
         }
+    }
+
+    fn not_started(&self, record: &ContainerRecord, error: Error) -> Error {
+        if record.remove {
+            // The error that the user has to read is the first.
+            let _ = self.remove_files(record);
+        }
+        error
     }
 
     /// The same, for a container that goes on when the command has ended.
@@ -46,11 +50,9 @@ impl Engine {
     /// As [`Engine::run`].
     pub fn run_detached(&self, record: &ContainerRecord, warn: &dyn Fn(&str)) -> Result<(), Error> {
         let started = self.launch(record, Wanted::empty(), warn);
-        if started.is_err() {
-            // The error that the user has to read is the first.
-            let _ = self.remove_files(record);
-        }
-        started.map(drop)
+        started
+            .map(drop)
+            .map_err(|error| self.not_started(record, error))
     }
 
     /// Makes a container of `image`, which waits for its start.

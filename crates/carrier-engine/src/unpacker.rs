@@ -17,7 +17,9 @@ use std::time::Duration;
 use carrier_runtime::IdMaps;
 use carrier_spec::Compression;
 use carrier_store::{Store, UnpackOptions};
-use carrier_sys::process::{Child, ChildToken, ExitStatus, Namespaces, SingleThreaded, clone_into};
+use carrier_sys::process::{
+    Child, ChildToken, ExitStatus, Namespaces, SingleThreaded, clone_into, die_with,
+};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -89,7 +91,7 @@ impl Unpacker {
             | Namespaces::IPC
             | Namespaces::PID;
         let mut jobs = Some(jobs);
-        let process = spawn(maps, namespaces, |token| {
+        let process = clone_mapped(maps, namespaces, |token| {
             // The child's copy of the parent's end would keep it from ever seeing the end of file.
             drop(jobs.take());
             worker::serve(&served, &worker, &token)
@@ -167,8 +169,21 @@ pub(crate) fn sweep_in_namespace(store: &Store, maps: &IdMaps) -> Result<(), Err
     }
 }
 
-/// Runs `work` as root of a user namespace with the caller's ids.
+/// Runs `work` as root of a user namespace with the caller's ids, until the caller ends.
 pub(crate) fn spawn(
+    maps: &IdMaps,
+    namespaces: Namespaces,
+    work: impl FnOnce(ChildToken) -> u8,
+) -> Result<Child, Error> {
+    let caller = rustix::process::getpid();
+    clone_mapped(maps, namespaces, |token| match die_with(caller) {
+        Ok(()) => work(token),
+        Err(_) => 1,
+    })
+}
+
+/// The same, for work that ends by itself.
+fn clone_mapped(
     maps: &IdMaps,
     namespaces: Namespaces,
     work: impl FnOnce(ChildToken) -> u8,

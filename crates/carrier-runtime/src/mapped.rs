@@ -8,11 +8,10 @@ use std::ffi::CString;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use carrier_sys::mount::Change;
-use carrier_sys::process::{Namespaces, SingleThreaded, clone_into};
+use carrier_sys::process::{Namespaces, SingleThreaded, clone_into, die_with};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags as Propagation;
-use rustix::process::Signal;
 
 use crate::channel::pair;
 use crate::error::Error;
@@ -93,9 +92,7 @@ fn user_namespace(maps: &IdMaps, field: &str, proof: &SingleThreaded) -> Result<
     let (_parent_end, child_end) = pair().map_err(|errno| Error::Prepare(errno.into()))?;
     let caller = rustix::process::getpid();
     let child = clone_into(Namespaces::USER, proof, |_token| {
-        let dies = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-        // The caller may have ended before it could be waited for.
-        if dies.is_ok() && rustix::process::getppid() == Some(caller) {
+        if die_with(caller).is_ok() {
             // Until it is killed.
             let _ = child_end.await_go();
         }

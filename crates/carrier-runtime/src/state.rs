@@ -4,7 +4,7 @@
 //! is known by its id, its start time and the boot in which both were read.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -149,7 +149,12 @@ impl StateDir {
 }
 
 fn start_time(pid: u32) -> io::Result<u64> {
-    start_time_of(&fs::read_to_string(format!("/proc/{pid}/stat"))?)
+    // The kernel gives all of it at once: a name of 16 bytes and some fifty numbers.
+    let mut stat = [0; 2048];
+    let count = fs::File::open(format!("/proc/{pid}/stat"))?.read(&mut stat)?;
+    start_time_of(&String::from_utf8_lossy(
+        stat.get(..count).unwrap_or_default(),
+    ))
 }
 
 /// Field 22 of `/proc/PID/stat`, proc_pid_stat(5). A process that has ended counts as gone, whether

@@ -1,7 +1,8 @@
 //! Small files that change as a whole.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use serde::Serialize;
@@ -48,9 +49,37 @@ pub(crate) fn write_json<T: Serialize>(
     })
 }
 
+/// Writes `value` over the file that is there, which needs no space where that has as much: by one
+/// call and within a page, so that readers hardly meet the one half and the other.
+pub(crate) fn overwrite_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
+    let write = || {
+        let mut bytes = serde_json::to_vec(value)?;
+        let file = fs::File::options().write(true).open(path)?;
+        let length = usize::try_from(file.metadata()?.len()).unwrap_or_default();
+        // Space behind a value means nothing.
+        bytes.resize(bytes.len().max(length), b' ');
+        file.write_all_at(&bytes, 0)
+    };
+    write().map_err(Error::io("write", path))
+}
+
+/// Reads a file that is only ever replaced as a whole: a short read is its end, and one call is enough
+/// for most. A list of a thousand containers is two thousand such files.
+fn read_whole(path: &Path) -> std::io::Result<Vec<u8>> {
+    const MOST: usize = 4096;
+    let mut file = fs::File::open(path)?;
+    let mut bytes = vec![0; MOST];
+    let count = file.read(&mut bytes)?;
+    bytes.truncate(count);
+    if count == MOST {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
 /// Reads what [`write_json`] wrote; nothing where there is no file.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    match fs::read(path) {
+    match read_whole(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("read", path)(error)),
         Ok(bytes) => serde_json::from_slice(&bytes)

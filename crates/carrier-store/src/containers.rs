@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::atomic::{Durability, read_json, write_json};
+use crate::atomic::{Durability, overwrite_json, read_json, write_json};
 use crate::error::Error;
 use crate::staging::Staged;
 use crate::store::Store;
@@ -91,12 +91,17 @@ impl ContainerDir {
         write_json(&self.0.join(RECORD), record, Durability::Synced)
     }
 
-    /// Writes what was observed of the container.
+    /// Writes what was observed of the container, also to a disk that is full: how a container ended
+    /// must not be lost for that.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn write_state<T: Serialize>(&self, state: &T) -> Result<(), Error> {
-        write_json(&self.0.join(STATE), state, Durability::Cached)
+        let path = self.0.join(STATE);
+        match write_json(&path, state, Durability::Cached) {
+            Err(error) if error.is_no_space() => overwrite_json(&path, state).or(Err(error)),
+            other => other,
+        }
     }
 
     /// Reads what was observed of the container; nothing when it was never started.
@@ -333,6 +338,22 @@ mod tests {
         assert!(store.container_ids().unwrap().is_empty());
         assert_eq!(store.container_named(&name).unwrap(), None);
         assert_eq!(fs::read_dir(store.path("staging")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_state_can_be_written_over_the_one_that_is_there() {
+        let (_home, store) = store();
+        let container = store
+            .create_container(&id(1), &"web".parse().unwrap(), &1)
+            .unwrap();
+        container.write_state(&"a long state").unwrap();
+        overwrite_json(&container.path().join(STATE), &"short").unwrap();
+        assert_eq!(container.read_state::<String>().unwrap().unwrap(), "short");
+        overwrite_json(&container.path().join(STATE), &"longer than before").unwrap();
+        assert_eq!(
+            container.read_state::<String>().unwrap().unwrap(),
+            "longer than before"
+        );
     }
 
     #[test]

@@ -95,6 +95,12 @@ impl Error {
         }
     }
 
+    /// Whether the disk, or the user's part of it, is full.
+    pub(crate) fn is_no_space(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// [`Error::io`], for rustix.
     pub(crate) fn errno(
         action: &'static str,

@@ -239,6 +239,19 @@ pub fn fork(_proof: &SingleThreaded, child: impl FnOnce(ChildToken) -> u8) -> io
     })
 }
 
+/// Lets the calling process be killed when its parent ends, prctl(2) `PR_SET_PDEATHSIG`. In a PID
+/// namespace of its own it does not see `parent`, and cannot look whether that has ended before.
+///
+/// # Errors
+/// `ESRCH` when the parent has ended before.
+pub fn die_with(parent: rustix::process::Pid) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    match rustix::process::getppid() {
+        Some(found) if found != parent => Err(rustix::io::Errno::SRCH.into()),
+        _ => Ok(()),
+    }
+}
+
 fn clone(flags: u64, child: impl FnOnce(ChildToken) -> u8) -> io::Result<Child> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: every field of clone_args is an integer, for which zero is valid and means "unused".

@@ -233,3 +233,101 @@ fn a_runtime_directory_that_is_deleted_changes_nothing() {
     cx.carrier(["rm", "it"]).succeeds();
     cx.script("rm -rf /tmp/carrier-$(id -u)");
 }
+
+#[test]
+fn a_commit_or_a_copy_that_is_killed_leaves_a_container_that_runs_and_nothing_else() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let script = "dd if=/dev/urandom of=/big bs=1M count=24 2>/dev/null; touch /ready; sleep 1003";
+    cx.carrier(["run", "-d", "--name", "it", &image, "sh", "-c", script])
+        .succeeds();
+    cx.script("until carrier exec it test -e /ready; do sleep 0.05; done")
+        .succeeds();
+    let before = ids(&cx);
+    let verbs = [
+        "commit it made:1",
+        "cp it:/big copied",
+        "cp copied it:/again",
+        "export -o exported.tar it",
+    ];
+    let whole: Vec<Duration> = verbs
+        .iter()
+        .map(|verb| {
+            let start = Instant::now();
+            cx.script(&format!("carrier {verb}")).succeeds();
+            start.elapsed()
+        })
+        .collect();
+    cx.carrier(["rmi", "made:1"]).succeeds();
+    let rounds = rounds_or(40);
+    let mut dice = Dice(7);
+    for round in 0..rounds {
+        let verb = verbs[round as usize % verbs.len()];
+        let moment = whole[round as usize % verbs.len()].mul_f64(dice.roll(100) as f64 / 100.0);
+        let mut command = cx.start(verb.split(' '));
+        std::thread::sleep(moment);
+        kill(&command.id().to_string());
+        command.wait().unwrap();
+        assert_true_lists(&cx, round);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while cx
+            .carrier(["inspect", "-f", "{{.State.Status}}", "it"])
+            .succeeds()
+            .text()
+            .trim()
+            != "running"
+        {
+            assert!(Instant::now() < deadline, "round {round}: {verb} holds it");
+        }
+        if cx
+            .script("carrier rmi -f made:1 2>/dev/null")
+            .text()
+            .contains("Untagged")
+        {
+            assert!(verb.starts_with("commit"), "round {round}: {verb}");
+        }
+        assert_eq!(ids(&cx), before, "round {round}: {verb}");
+    }
+    for verb in verbs {
+        cx.script(&format!("carrier {verb}")).succeeds();
+    }
+    println!("{rounds} commits, copies and exports killed");
+    cx.script(
+        "carrier rmi made:1; rm -f copied exported.tar .copied* .exported*; carrier rm -f it",
+    )
+    .succeeds();
+}
+
+/// The ids of all images, and whatever is in the making.
+fn ids(cx: &Cx) -> String {
+    let script =
+        "carrier images -aq; carrier system check --quick; ls ~/.local/share/carrier/staging";
+    cx.script(script).succeeds().text().to_owned()
+}
+
+#[test]
+fn how_a_container_ended_is_known_on_a_full_disk() {
+    const NAME: &str = "how_a_container_ended_is_known_on_a_full_disk";
+    if !is_root() {
+        return skip(NAME, "only root can mount a small file system");
+    }
+    let cx = Cx::with_registry();
+    let image = cx.image("busybox");
+    let home = cx.home().display().to_string();
+    let script = format!(
+        "mount -t tmpfs -o size=24m,mode=0777 small {home} && exec setpriv --reuid carrier-test \
+         --regid carrier-test --init-groups sh -c '
+            carrier pull -q {image}
+            carrier run -d --name it {image} sh -c \"trap \\\"exit 3\\\" TERM; sleep 1003 & wait\"
+            cat /dev/zero > {home}/filler 2>/dev/null
+            carrier ps -q | wc -l
+            carrier stop it
+            carrier inspect -f \"{{{{.State.Status}}}} {{{{.State.ExitCode}}}}\" it
+            carrier ps -a
+            carrier rm it; echo removed $?'"
+    );
+    let outcome = cx.host_script(&script);
+    for part in ["exited 3", "Exited (3)", "removed 0"] {
+        assert!(outcome.text().contains(part), "{part}: {outcome:?}");
+    }
+}

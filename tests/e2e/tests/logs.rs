@@ -201,6 +201,31 @@ fn two_writers_are_kept_to_the_byte_across_rotation() {
 }
 
 #[test]
+fn a_gibibyte_of_two_writers_is_kept_to_the_byte() {
+    let cx = Cx::with_registry();
+    let options = ["--log-opt", "max-size=100m", "--log-opt", "max-file=30"];
+    // Each part begins with its number: none can be missing or out of place.
+    let write = |name: &str| format!("for i in $(seq 64); do echo {name} $i; cat /lines; done");
+    let (out, err) = (write("out"), write("err"));
+    let lines = "head -c 6285312 /dev/urandom | base64 -w 1023 | head -n 8192 > /lines";
+    let script = format!("{lines}; ({out}) & ({err}) >&2 & wait");
+    ran(&cx, &options, &script);
+    let lines = directory(&cx).join("upper/lines");
+    assert_eq!(fs::metadata(&lines).unwrap().len(), 8 << 20);
+    let script = format!(
+        "write() {{ for i in $(seq 64); do echo $1 $i; cat {}; done; }}
+         carrier logs box 2> >(sha256sum > err.sum) | sha256sum > out.sum
+         until [ -s err.sum ]; do sleep 0.1; done
+         diff <(write out | sha256sum) out.sum && diff <(write err | sha256sum) err.sum
+         same=$?; rm out.sum err.sum; exit $same",
+        lines.display()
+    );
+    let bash = ["bash", "-c", script.as_str()];
+    assert!(cx.command(&bash).status().unwrap().success());
+    remove(&cx);
+}
+
+#[test]
 fn the_disk_is_bounded_by_the_cap_and_the_newest_lines_stay() {
     let cx = Cx::with_registry();
     let options = ["--log-opt", "max-size=1m", "--log-opt", "max-file=3"];

@@ -38,6 +38,24 @@ fn a_program_that_cannot_run_has_dockers_codes() {
     cx.carrier(["run", &image, "/etc/passwd"])
         .exits_with(126)
         .complains("exec: \"/etc/passwd\": Permission denied");
+    // As in Docker they stay, to be looked at; but for those that are removed at their end.
+    let stayed = cx.carrier(["ps", "-a", "--format", "{{.Status}}"]);
+    stayed
+        .succeeds()
+        .prints("Created\nCreated\nCreated\nCreated");
+    cx.carrier(["run", "--rm", "--name", "gone", &image, "no-such"])
+        .exits_with(127);
+    cx.carrier(["run", "--name", "kept", &image, "no-such"])
+        .exits_with(127);
+    cx.carrier([
+        "inspect",
+        "-f",
+        "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}",
+        "kept",
+    ])
+    .succeeds()
+    .shows("created 127 exec: \"no-such\"");
+    cx.carrier(["rm", "-c"]).succeeds();
     cx.carrier(["ls", "-c", "-a", "-q"]).succeeds().prints("");
 }
 

@@ -16,9 +16,11 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::diff::Sides;
 use super::pack::{LayerStyle, Packer};
 use crate::archive::new_image::{NewImage, NewLayer};
+use crate::control::Answer;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::events::Event;
+use crate::monitor::{Peer, request};
 use crate::record::ContainerRecord;
 use crate::system::in_namespace;
 use crate::unpacker::{self, Unpacker};
@@ -218,29 +220,33 @@ impl Sides {
     }
 }
 
-/// A container that is held, and let go when this is dropped.
-struct Held<'a>(Option<(&'a Engine, String)>);
+/// A container that is held, and let go when this is dropped, or when this process is killed.
+struct Held(Option<Peer>);
 
-impl<'a> Held<'a> {
-    fn new(engine: &'a Engine, record: &ContainerRecord, wanted: bool) -> Result<Self, Error> {
+impl Held {
+    fn new(engine: &Engine, record: &ContainerRecord, wanted: bool) -> Result<Self, Error> {
         if !wanted || !engine.life(record)?.is_running() {
             return Ok(Self(None));
         }
-        let id = record.id.to_string();
-        match engine.pause(&id, true) {
-            Ok(()) => Ok(Self(Some((engine, id)))),
+        let Some(monitor) = engine.connect(record)? else {
             // It has just ended: then nothing changes its files.
-            Err(Error::NotRunning(_)) => Ok(Self(None)),
-            Err(error) => Err(error),
+            return Ok(Self(None));
+        };
+        match monitor.ask(request::HOLD, &[]) {
+            Ok(Answer::Done) => Ok(Self(Some(monitor))),
+            Ok(Answer::Late) => Err(Error::CannotHold),
+            Err(error) if engine.life(record)?.is_running() => Err(error),
+            // As above.
+            Ok(Answer::Gone | Answer::Exited(_)) | Err(_) => Ok(Self(None)),
         }
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Held {
     fn drop(&mut self) {
-        if let Some((engine, id)) = &self.0 {
+        if let Some(monitor) = &self.0 {
             // It may have been killed meanwhile.
-            let _ = engine.pause(id, false);
+            let _ = monitor.ask(request::UNPAUSE, &[]);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use carrier_runtime::state::ProcessIdentity;
-use carrier_sys::process::{Child, ExitStatus, Namespaces, SingleThreaded, clone_into};
+use carrier_sys::process::{Child, ExitStatus, Namespaces, SingleThreaded, clone_into, die_with};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{MountFlags, OpenTreeFlags, mount};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -196,8 +196,10 @@ fn start_in<W: FnOnce(BorrowedFd<'_>) -> u8>(
 ) -> Result<Result<Child, String>, Error> {
     start(work, |enter| {
         let single = SingleThreaded::check().map_err(carrier_runtime::Error::Prepare)?;
+        let caller = rustix::process::getpid();
         let child = clone_into(Namespaces::empty(), &single, |_token| {
-            enter(join(namespaces).and_then(choose))
+            let root = join(namespaces).and_then(choose);
+            enter(die_with(caller).and(root))
         });
         child.map_err(|error| carrier_runtime::Error::Clone(error).into())
     })

@@ -24,6 +24,8 @@ pub(super) struct Client {
     pub(super) wanted: Wanted,
     /// Whether it waits for the end of the program, whatever comes then.
     pub(super) waits_for_exit: bool,
+    /// Whether the processes are held for as long as it is connected.
+    pub(super) holds: bool,
     /// Input that the program has not taken yet.
     pub(super) input: Vec<u8>,
     /// Rows and columns of its terminal.
@@ -39,6 +41,7 @@ impl Client {
             peer,
             wanted: Wanted::empty(),
             waits_for_exit: false,
+            holds: false,
             input: Vec::new(),
             size: None,
             owes: false,

@@ -93,6 +93,9 @@ impl Monitor<'_> {
     }
 
     pub(super) fn let_go(&mut self) -> Result<(), Error> {
+        for client in &mut self.clients.all {
+            client.holds = false;
+        }
         match self.confinement.cgroup() {
             Some(cgroup) => cgroup.freeze(false)?,
             None => std::mem::take(&mut self.held).let_go(),

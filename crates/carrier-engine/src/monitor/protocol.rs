@@ -37,6 +37,8 @@ pub(crate) mod request {
     pub(crate) const PAUSE: u8 = b'P';
     /// Let them go on.
     pub(crate) const UNPAUSE: u8 = b'U';
+    /// Hold the processes until [`UNPAUSE`], at the longest as long as whoever says this is connected.
+    pub(crate) const HOLD: u8 = b'H';
     /// The record has changed.
     pub(crate) const RELOAD: u8 = b'L';
 }

@@ -259,7 +259,12 @@ impl Monitor<'_> {
             }
             Ok(None) | Err(_) => {
                 let typed = client.wanted.contains(Wanted::STDIN);
+                let held = std::mem::take(&mut client.holds);
                 client.leave();
+                if held && self.life.status == Status::Paused {
+                    // A full disk is no reason to hold it.
+                    let _ = self.let_go();
+                }
                 if typed
                     && !self.record.detached
                     && let Some(program) = program
@@ -313,6 +318,10 @@ impl Monitor<'_> {
             }
             (request::WAIT, how) => client.waits_for_exit = how == [1],
             (request::PAUSE, []) => self.pause(place, program.as_deref(), true),
+            (request::HOLD, []) => {
+                client.holds = self.life.status == Status::Running;
+                self.pause(place, program.as_deref(), true);
+            }
             (request::UNPAUSE, []) => self.pause(place, program.as_deref(), false),
             (request::RELOAD, []) => self.reload(place),
             _ => client.leave(),
