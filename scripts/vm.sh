@@ -60,7 +60,7 @@ start() {
     trap 'exit 130' INT TERM
     TMPDIR=$PWD/$VM setpriv --pdeathsig KILL qemu-system-x86_64 \
         -accel tcg,thread=multi,tb-size=512 -cpu max -smp 2 -m 2G -display none -monitor none \
-        -serial "file:$VM/console.log" -no-reboot -snapshot \
+        -serial "file:$VM/console.log" -snapshot \
         -kernel "$VM/vmlinuz" -initrd "$VM/initrd.img" \
         -append "root=/dev/vda rootfstype=ext4 rw console=ttyS0 quiet net.ifnames=0 $FASTER" \
         -drive "file=$VM/disk.img,if=virtio,format=raw,cache=unsafe" \
@@ -80,6 +80,17 @@ inside() {
         "${ssh_options[@]}" "$user@127.0.0.1" "$@"
 }
 ssh_options=()
+
+# Boots the machine again, as power that comes back does.
+reboot() {
+    local before
+    before=$(inside 20 root cat /proc/sys/kernel/random/boot_id)
+    inside 20 root 'systemctl reboot --force' || true
+    until now=$(inside 20 root cat /proc/sys/kernel/random/boot_id) && [ "$now" != "$before" ]; do
+        kill -0 "$qemu" 2>/dev/null || fail "the machine did not come back"
+        sleep 0.5
+    done
+}
 
 await_boot() {
     local deadline=$((SECONDS + BOOT_LIMIT))
@@ -115,6 +126,15 @@ suite() {
     [ "$status" -eq 0 ] || failed=yes
 }
 
+# Containers that last: a logout after each test, and a reboot.
+lasting() {
+    inside 60 root loginctl enable-linger "$TEST_USER"
+    suite "$TEST_USER" lasting::a
+    suite "$TEST_USER" lasting::b
+    timed reboot reboot
+    suite "$TEST_USER" lasting::c
+}
+
 run_tests() {
     local filter=${1:-}
     start
@@ -122,8 +142,11 @@ run_tests() {
     timed boot await_boot
     timed copy copy "$BINARY" "$tests"
     failed=no
-    timed "tests as $TEST_USER" suite "$TEST_USER" --skip as_root:: "$filter"
+    timed "tests as $TEST_USER" suite "$TEST_USER" --skip as_root:: --skip lasting:: "$filter"
     timed "tests as root" suite root as_root::"$filter"
+    if [[ lasting =~ $filter ]]; then
+        lasting
+    fi
     [ "$failed" = no ] || fail "tests have failed"
 }
 

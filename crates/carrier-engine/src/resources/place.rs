@@ -69,7 +69,7 @@ pub(crate) fn refused(resources: &Resources, error: carrier_runtime::Error) -> E
                 OLD_HIERARCHY
             };
             let reason = match controller {
-                "" => reason,
+                "" => format!("no cgroup can be made: {reason}"),
                 name => format!("no cgroup with the controller {name} can be made: {reason}"),
             };
             Error::limit(option, reason, Some(hint))

@@ -132,14 +132,17 @@ impl CallError {
 impl Bus {
     /// Connects to `manager`; the error says where it was looked for.
     pub(super) fn connect(manager: Manager) -> Result<Self, String> {
-        let mut reason = "there is no systemd of the user".to_owned();
+        let mut reason = None;
         for (path, peer) in manager.sockets() {
             match Self::open(&path, peer) {
                 Ok(bus) => return Ok(bus),
-                Err(error) => reason = format!("no systemd at {}: {error}", path.display()),
+                // The first place is the one where it should be.
+                Err(error) => {
+                    reason.get_or_insert(format!("no systemd at {}: {error}", path.display()));
+                }
             }
         }
-        Err(reason)
+        Err(reason.unwrap_or_else(|| "there is no systemd of the user".to_owned()))
     }
 
     fn open(path: &Path, peer: Peer) -> io::Result<Self> {

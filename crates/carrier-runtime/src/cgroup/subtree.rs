@@ -182,8 +182,14 @@ impl Arrangement for Arriving<'_> {
             cgroup: None,
         } = &mut self.subtree.0
         {
-            // The limits are the container's, not those of who takes care of it.
-            self.begun = Some(scope.begin(vec![std::process::id(), pid], &[])?);
+            // The limits are the container's, not those of who takes care of it; and systemd's own limit
+            // of processes is none of both.
+            let any = Limit {
+                field: "linux.cgroupsPath".to_owned(),
+                file: "pids.max".to_owned(),
+                value: "max".to_owned(),
+            };
+            self.begun = Some(scope.begin(vec![std::process::id(), pid], &[any])?);
         }
         Ok(())
     }

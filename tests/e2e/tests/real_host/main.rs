@@ -8,6 +8,8 @@
 
 mod as_root;
 mod bundles;
+mod lasting;
+mod limits;
 mod podman;
 mod podman_limits;
 
