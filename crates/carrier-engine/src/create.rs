@@ -11,6 +11,7 @@ use crate::health::HealthCheck;
 use crate::moment::Moment;
 use crate::net::{NetworkError, NetworkMode, NetworkOptions, PortSpec};
 use crate::record::{ContainerRecord, RECORD_VERSION, RunOptions, arguments, environment};
+use crate::volumes::Storage;
 use crate::{names, spec};
 
 /// How many random names are tried; a host has far fewer containers than there are names.
@@ -32,6 +33,22 @@ impl Engine {
         };
         let mut record = record(id, image, options)?;
         record.network = self.resolve_networks(&record.network)?;
+        self.ids_of(&record)?;
+        record.layers = self.shift_layers(record.userns, record.layers)?;
+        let provided = self.provide_storage(&record, image, options)?;
+        record.storage = provided.storage.clone();
+        // The volumes are held until nobody can remove them any more.
+        match self.give_place(&mut record, options) {
+            Ok(()) => Ok(record),
+            Err(error) => {
+                self.discard_storage(provided);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the container its name and its place.
+    fn give_place(&self, record: &mut ContainerRecord, options: &RunOptions) -> Result<(), Error> {
         for attempt in 0..ATTEMPTS {
             record.name = match &options.name {
                 Some(name) => name.clone(),
@@ -39,11 +56,11 @@ impl Engine {
             };
             match self
                 .store
-                .create_container(&record.id, &record.name, &record)
+                .create_container(&record.id, &record.name, record)
             {
                 Ok(_) => {
-                    self.emit(&Event::container("create", &record));
-                    return Ok(record);
+                    self.emit(&Event::container("create", record));
+                    return Ok(());
                 }
                 Err(carrier_store::Error::NameTaken { .. }) if options.name.is_none() => {}
                 Err(error) => return Err(error.into()),
@@ -55,6 +72,15 @@ impl Engine {
 
 fn random_name(again: bool) -> Result<ContainerName, Error> {
     names::random(random()?, again).ok_or(Error::NoFreeName)
+}
+
+/// The user's word, the image's, or the caller himself where he has kept his id.
+fn user(options: &RunOptions, image: &str) -> String {
+    match &options.user {
+        Some(user) => user.clone(),
+        None if image.is_empty() => options.userns.default_user(),
+        None => image.to_owned(),
+    }
 }
 
 /// Decides all that the container will be, but its name.
@@ -102,7 +128,9 @@ fn record(
         arguments,
         entrypoint_words,
         working_directory: directory.to_string_lossy().into_owned(),
-        user: options.user.clone().unwrap_or_else(|| config.user.clone()),
+        user: user(options, &config.user),
+        userns: options.userns,
+        group_add: options.group_add.clone(),
         hostname,
         read_only: options.read_only,
         remove: options.remove,
@@ -118,6 +146,7 @@ fn record(
         init: options.init,
         log: options.log.clone(),
         health,
+        storage: Storage::default(),
         pid_file: options.pid_file.clone(),
         detached: options.detach,
         resources: options.resources.clone(),

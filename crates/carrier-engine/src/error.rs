@@ -323,6 +323,9 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// A mount or a volume.
+    #[error(transparent)]
+    Volume(#[from] crate::volumes::VolumeError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] carrier_store::Error),
@@ -367,6 +370,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         use carrier_runtime::Error as Runtime;
         match self {
+            Self::Volume(error) => error.kind(),
             Self::NoSuchContainer(_)
             | Self::NoContainers
             | Self::NoSuchObject(_)

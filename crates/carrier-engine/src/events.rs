@@ -41,6 +41,8 @@ pub enum EventKind {
     Container,
     /// An image.
     Image,
+    /// A volume.
+    Volume,
 }
 
 impl EventKind {
@@ -50,6 +52,7 @@ impl EventKind {
         match self {
             Self::Container => "container",
             Self::Image => "image",
+            Self::Volume => "volume",
         }
     }
 }
@@ -101,6 +104,13 @@ impl Event {
     pub fn image(action: &str, id: &str, name: &str) -> Self {
         let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
         Self::now(EventKind::Image, action, id, attributes)
+    }
+
+    /// Something that happens to a volume now.
+    #[must_use]
+    pub fn volume(action: &str, name: &str) -> Self {
+        let attributes = BTreeMap::from([("driver".to_owned(), "local".to_owned())]);
+        Self::now(EventKind::Volume, action, name, attributes)
     }
 
     /// The event with one more attribute, such as `exitCode`.

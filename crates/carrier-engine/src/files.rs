@@ -6,6 +6,7 @@ mod diff;
 mod export;
 mod inside;
 mod marks;
+mod mounted;
 mod pack;
 mod path;
 mod resolve;

@@ -6,6 +6,9 @@
 use crate::error::Error;
 use crate::host::Host;
 
+/// The caller's groups on the host, as far as files are concerned.
+pub(crate) const KEEP_GROUPS: &str = "keep-groups";
+
 /// What the program will be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResolvedUser {
@@ -17,6 +20,26 @@ pub(crate) struct ResolvedUser {
 }
 
 impl ResolvedUser {
+    /// Adds groups, numbers or names of the image's; `keep-groups` is the runtime's to do.
+    pub(crate) fn join(&mut self, wanted: &[String], group: &[u8]) -> Result<(), Error> {
+        for name in wanted.iter().filter(|name| *name != KEEP_GROUPS) {
+            let unknown = || Error::UnknownGroup {
+                group: name.clone(),
+            };
+            let gid = match parse_id(name).map_err(|()| unknown())? {
+                Some(gid) => gid,
+                None => groups(group)
+                    .find(|entry| entry.name == name)
+                    .map(|entry| entry.gid)
+                    .ok_or_else(unknown)?,
+            };
+            self.groups.push(gid);
+        }
+        self.groups.sort_unstable();
+        self.groups.dedup();
+        Ok(())
+    }
+
     /// The user as it can be on this host.
     pub(crate) fn on(self, host: &Host) -> Result<Self, Error> {
         let unmapped = |kind, id| Error::UnmappedId { kind, id };

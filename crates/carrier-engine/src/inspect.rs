@@ -27,6 +27,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) directory: &'a Path,
     /// Where its files of `/etc` are while it runs.
     pub(crate) etc: &'a Path,
+    /// Where volumes are.
+    pub(crate) volumes: &'a Path,
     /// Directories of the image's layers, the topmost first.
     pub(crate) layers: &'a [String],
     pub(crate) size: Option<ContainerSize>,
@@ -54,6 +56,7 @@ impl Engine {
             life: &life,
             directory: self.store.container(&record.id).path(),
             etc: &self.etc_dir(&record.id),
+            volumes: &self.store.root().join("volumes"),
             layers: &layers,
             size,
         }))
@@ -99,7 +102,7 @@ fn describe(facts: &Facts<'_>) -> Value {
                 "WorkDir": path("work"),
             },
         },
-        "Mounts": [],
+        "Mounts": crate::volumes::mounts(record, facts.volumes),
         "Config": config::describe(record),
         "NetworkSettings": network::describe(record, life),
     });

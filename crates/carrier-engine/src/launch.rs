@@ -10,7 +10,7 @@ use carrier_runtime::{
 };
 use carrier_store::{ContainerDir, LayerView};
 use carrier_sys::process::SingleThreaded;
-use oci_spec::runtime::{LinuxSeccomp, Spec};
+use oci_spec::runtime::{LinuxSeccomp, Mount, Spec};
 
 use crate::bridge::Membership;
 use crate::emulator;
@@ -60,6 +60,8 @@ impl Engine {
     ) -> Result<Launched, Error> {
         record.resources.notes().iter().for_each(|note| warn(note));
         let container = self.store.container(&record.id);
+        let maps = self.ids_of(record)?;
+        self.prepare_ids(record)?;
         let user = self.user(record)?;
         self.require_network_owner(record)?;
         let connection = ConnectionPlan::of(record)?;
@@ -68,7 +70,8 @@ impl Engine {
         }
         self.write_etc_files(record, &connection)?;
         let network = (&connection, publication);
-        let spec = self.spec_of(record, &user, profile(record)?)?;
+        let mounts = self.prepare_storage(record, &user)?;
+        let spec = self.spec_with(record, &user, &mounts, profile(record)?)?;
         let native = RootSource::Overlay(self.overlay(record, &container)?);
         let refused = match attempt(self, &spec, record, network, native, subtree.as_deref_mut()) {
             Err(Error::Runtime(error)) => match error.overlay_refused() {
@@ -80,7 +83,7 @@ impl Engine {
         let copied = container.path().join(COPIED);
         if !copied.exists() {
             let mounted = FuseMount::start(
-                self.host.own_ids()?,
+                &maps,
                 &self.overlay(record, &container)?,
                 container.make_merged()?,
             );
@@ -92,7 +95,7 @@ impl Engine {
                 }
                 Err(missing) => {
                     let overlay = self.overlay(record, &container)?;
-                    let bytes = fallback::copy_layers(self.host.own_ids()?, &overlay)?;
+                    let bytes = fallback::copy_layers(&maps, &overlay)?;
                     warn(&self.copy_warning(bytes, &fallback::words(refused), &missing));
                 }
             }
@@ -139,11 +142,21 @@ impl Engine {
             })
     }
 
-    /// The configuration of a container whose program this user has.
+    /// The configuration of a container whose program this user has, without what is mounted in it.
     pub(crate) fn spec_of(
         &self,
         record: &ContainerRecord,
         user: &ResolvedUser,
+        seccomp: Option<LinuxSeccomp>,
+    ) -> Result<Spec, Error> {
+        self.spec_with(record, user, &[], seccomp)
+    }
+
+    fn spec_with(
+        &self,
+        record: &ContainerRecord,
+        user: &ResolvedUser,
+        mounts: &[Mount],
         seccomp: Option<LinuxSeccomp>,
     ) -> Result<Spec, Error> {
         let (owner, network_of) = self.network_owner(record)?;
@@ -153,6 +166,8 @@ impl Engine {
             host: &self.host,
             etc: &EtcFiles::in_directory(&self.etc_dir(&owner)),
             network_of,
+            maps: &self.maps_of(record),
+            mounts,
         };
         spec::build(&facts, seccomp).map_err(|error| Error::Configuration(error.into()))
     }
@@ -189,7 +204,9 @@ impl Engine {
     fn user(&self, record: &ContainerRecord) -> Result<ResolvedUser, Error> {
         let passwd = self.image_file(record, "/etc/passwd")?;
         let group = self.image_file(record, "/etc/group")?;
-        identity::resolve(&record.user, &passwd, &group)?.on(&self.host)
+        let mut user = identity::resolve(&record.user, &passwd, &group)?;
+        user.join(&record.group_add, &group)?;
+        user.on(&self.host)
     }
 
     /// A small file of the image; nothing of one that is not there.

@@ -53,6 +53,8 @@ mod terminal;
 mod time;
 mod top;
 mod unpacker;
+mod userns;
+mod volumes;
 
 pub use archive::{
     ArchiveFormat, BadArchive, BadChange, ImportOptions, LoadOptions, Loaded, SaveOptions,
@@ -110,8 +112,14 @@ pub use stats::{ContainerStats, Sample};
 pub use stop::{StopOptions, WaitCondition};
 pub use system::{
     CheckOptions, CheckReport, ContainerUsage, ImageUsage, PrunedContainers, PrunedSystem, Usage,
-    reset,
+    VolumeUsage, reset,
 };
 pub use time::parse as parse_time;
 pub use top::ContainerProcesses;
 pub use unpacker::{LayerChannel, Unpacker};
+pub use userns::UserMode;
+pub use volumes::{
+    CreateVolumeOptions, DevicePoint, ImageVolumes, MountPoint, MountSource, Origin, PrunedVolumes,
+    ReadOnly, Storage, StorageOptions, VolumeError, VolumeFilter, VolumeSummary, VolumesFrom,
+    shown_labels,
+};

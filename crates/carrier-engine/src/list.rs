@@ -16,6 +16,7 @@ use crate::moment::Moment;
 use crate::net::PortSpec;
 use crate::record::ContainerRecord;
 use crate::restart::RestartPolicy;
+use crate::volumes;
 
 pub use filter::ContainerFilter;
 pub use size::ContainerSize;
@@ -45,6 +46,10 @@ pub struct ContainerSummary {
     pub network: String,
     /// Names of volumes, and directories of the host.
     pub mounts: Vec<String>,
+    /// How many of them are volumes.
+    pub volumes: usize,
+    /// Where they are mounted in the container.
+    pub mount_targets: Vec<String>,
     /// Ports that it says it listens on.
     pub exposed: Vec<PortSpec>,
     /// When it is started again.
@@ -125,6 +130,9 @@ impl Engine {
 
 pub(crate) fn summary(record: ContainerRecord, life: Life) -> ContainerSummary {
     ContainerSummary {
+        mounts: volumes::names(&record),
+        volumes: record.storage.volumes().count(),
+        mount_targets: volumes::targets(&record),
         image: record.image_name(),
         id: record.id,
         name: record.name,
@@ -135,7 +143,6 @@ pub(crate) fn summary(record: ContainerRecord, life: Life) -> ContainerSummary {
         life,
         labels: record.labels,
         network: record.network.name(),
-        mounts: Vec::new(),
         exposed: record.networking.exposed.clone(),
         restart: record.restart,
     }

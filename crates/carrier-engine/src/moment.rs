@@ -32,6 +32,13 @@ impl Moment {
         self.0 / 1_000_000_000
     }
 
+    /// RFC 3339 with whole seconds, in UTC.
+    #[must_use]
+    pub fn whole_seconds(self) -> String {
+        let moment = jiff::Timestamp::from_nanosecond(self.0.into()).unwrap_or_default();
+        format!("{moment:.0}")
+    }
+
     /// How long ago it was; nothing for what is still to come.
     #[must_use]
     pub fn elapsed(self) -> Duration {

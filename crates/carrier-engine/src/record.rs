@@ -14,6 +14,8 @@ use crate::moment::Moment;
 use crate::net::{NetworkMode, NetworkOptions};
 use crate::resources::Resources;
 use crate::restart::RestartPolicy;
+use crate::userns::UserMode;
+use crate::volumes::{MountSource, Storage, StorageOptions};
 
 /// The version of [`ContainerRecord`] that this program writes.
 pub(crate) const RECORD_VERSION: u32 = 1;
@@ -43,6 +45,12 @@ pub struct RunOptions {
     pub hostname: Option<String>,
     /// Nothing in the root can be written.
     pub read_only: bool,
+    /// What is mounted in it.
+    pub storage: StorageOptions,
+    /// Which id the caller has in it.
+    pub userns: UserMode,
+    /// More groups of the program, names or numbers, or `keep-groups`.
+    pub group_add: Vec<String>,
     /// What the program can reach.
     pub network: NetworkMode,
     /// Its ports and names.
@@ -216,6 +224,15 @@ pub struct ContainerRecord {
     /// How it is found out whether it is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthCheck>,
+    /// What is mounted in it.
+    #[serde(default)]
+    pub storage: Storage,
+    /// Which id the caller has in it.
+    #[serde(default)]
+    pub userns: UserMode,
+    /// More groups of the program, names or numbers, or `keep-groups`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group_add: Vec<String>,
     /// Where the program's process id goes.
     #[serde(default)]
     pub pid_file: Option<PathBuf>,
@@ -234,6 +251,16 @@ impl ContainerRecord {
         const DEFAULT: i64 = 10;
         let seconds = asked.or(self.stop_timeout).unwrap_or(DEFAULT);
         u64::try_from(seconds).ok().map(Duration::from_secs)
+    }
+
+    /// The layers of the container and of the images that it mounts.
+    pub(crate) fn needed_layers(&self) -> Vec<DiffId> {
+        let mounted = self.storage.mounts.iter();
+        let mounted = mounted.flat_map(|mount| match &mount.source {
+            MountSource::Image { layers, .. } => layers.as_slice(),
+            _ => &[],
+        });
+        self.layers.iter().chain(mounted).cloned().collect()
     }
 
     /// The name of the image as the user wrote it, else its own or the beginning of its id.

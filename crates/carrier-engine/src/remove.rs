@@ -20,6 +20,8 @@ pub struct RemoveOptions {
     pub force: bool,
     /// Take the word for a container only.
     pub containers_only: bool,
+    /// Also remove the anonymous volumes of containers.
+    pub volumes: bool,
 }
 
 /// What was removed.
@@ -47,7 +49,7 @@ impl Engine {
             (None, false) => Err(Error::NoSuchObject(word.to_owned())),
             (Some(_), true) => Err(Error::ContainerAndImage(word.to_owned())),
             (Some(record), false) => {
-                self.remove_container(&record, options.force)?;
+                self.remove_container(&record, options.force, options.volumes)?;
                 Ok(Removed::Container(word.to_owned()))
             }
             (None, true) => {
@@ -64,9 +66,9 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::remove`], for the first that cannot be removed.
-    pub fn remove_all_containers(&self, force: bool) -> Result<Vec<Removed>, Error> {
+    pub fn remove_all_containers(&self, force: bool, volumes: bool) -> Result<Vec<Removed>, Error> {
         let remove = |record: ContainerRecord| {
-            self.remove_container(&record, force)?;
+            self.remove_container(&record, force, volumes)?;
             Ok(Removed::Container(record.name.to_string()))
         };
         self.records()?.into_iter().map(remove).collect()
@@ -109,6 +111,7 @@ impl Engine {
                 found.push((record, life));
             }
         }
+        self.repair_volumes()?;
         self.sweep()?;
         Ok(found)
     }
@@ -141,7 +144,12 @@ impl Engine {
         }
     }
 
-    fn remove_container(&self, record: &ContainerRecord, force: bool) -> Result<(), Error> {
+    fn remove_container(
+        &self,
+        record: &ContainerRecord,
+        force: bool,
+        volumes: bool,
+    ) -> Result<(), Error> {
         let container = self.store.container(&record.id);
         let lock = match container.try_lock()? {
             Some(lock) => lock,
@@ -156,17 +164,28 @@ impl Engine {
                 self.seize(record)?
             }
         };
-        let removed = self.remove_files(record);
+        let removed = self.remove_files_and(record, volumes || record.remove);
         drop(lock);
         removed
     }
 
-    /// Removes a container that does not run.
+    /// Removes a container that does not run; its anonymous volumes stay, unless it was to be removed
+    /// when it ends.
     pub(crate) fn remove_files(&self, record: &ContainerRecord) -> Result<(), Error> {
+        self.remove_files_and(record, record.remove)
+    }
+
+    fn remove_files_and(&self, record: &ContainerRecord, volumes: bool) -> Result<(), Error> {
+        if !volumes {
+            self.release_volumes(record)?;
+        }
         self.remove_etc(&record.id);
         self.remove_cgroup(&record.id)?;
         let clean = self.store.remove_container(&record.id, &record.name)?;
         self.emit(&Event::container("destroy", record));
+        if volumes {
+            self.remove_anonymous_volumes(record)?;
+        }
         if clean { Ok(()) } else { self.sweep() }
     }
 
@@ -176,9 +195,9 @@ impl Engine {
         for id in self.store.container_ids()? {
             let record = self.store.container(&id).read_record::<ContainerRecord>()?;
             users.extend(record.map(|record| ImageUser {
+                layers: record.needed_layers(),
                 name: record.name.to_string(),
                 image: record.image_id,
-                layers: record.layers,
             }));
         }
         Ok(users)

@@ -8,17 +8,17 @@ mod mounts;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use carrier_runtime::{Capabilities, IdRange};
+use carrier_runtime::{Capabilities, IdMaps, IdRange};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
     Capability, Linux, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxIdMapping,
     LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxSeccomp,
-    Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
+    Mount, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User, UserBuilder,
 };
 
 use crate::etc_files::EtcFiles;
 use crate::host::Host;
-use crate::identity::ResolvedUser;
+use crate::identity::{KEEP_GROUPS, ResolvedUser};
 use crate::net::NetworkMode;
 use crate::record::ContainerRecord;
 
@@ -33,6 +33,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) etc: &'a EtcFiles,
     /// The first process of the container whose network this one has.
     pub(crate) network_of: Option<u32>,
+    /// The ids of the container.
+    pub(crate) maps: &'a IdMaps,
+    /// What the user mounts.
+    pub(crate) mounts: &'a [Mount],
 }
 
 /// Hidden: each tells about the host or its other tenants. What a kernel does not have is skipped.
@@ -69,8 +73,19 @@ pub(crate) fn build(
         .path("rootfs")
         .readonly(facts.record.read_only)
         .build()?;
+    let mut annotations = HashMap::new();
+    if facts
+        .record
+        .group_add
+        .iter()
+        .any(|group| group == KEEP_GROUPS)
+    {
+        let asked = ("run.oci.keep_original_groups".to_owned(), "1".to_owned());
+        annotations.extend([asked]);
+    }
     SpecBuilder::default()
         .version(OCI_VERSION)
+        .annotations(annotations)
         .root(root)
         .mounts(mounts::build(facts)?)
         .process(process(facts)?)
@@ -152,8 +167,8 @@ fn linux(facts: &Facts<'_>, seccomp: Option<LinuxSeccomp>) -> Result<Linux, OciS
     }
     let mut linux = LinuxBuilder::default()
         .namespaces(namespaces(facts)?)
-        .uid_mappings(id_mappings(&facts.host.maps.users)?)
-        .gid_mappings(id_mappings(&facts.host.maps.groups)?)
+        .uid_mappings(id_mappings(&facts.maps.users)?)
+        .gid_mappings(id_mappings(&facts.maps.groups)?)
         .masked_paths(masked)
         .readonly_paths(
             READ_ONLY

@@ -9,7 +9,7 @@ mod usage;
 pub use check::{CheckOptions, CheckReport};
 pub use prune::{PrunedContainers, PrunedSystem};
 pub use reset::reset;
-pub use usage::{ContainerUsage, ImageUsage, Usage};
+pub use usage::{ContainerUsage, ImageUsage, Usage, VolumeUsage};
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};

@@ -9,6 +9,7 @@ mod hooks;
 mod mounts;
 mod namespaces;
 mod options;
+mod overlay;
 mod process;
 mod schedule;
 #[cfg(test)]
@@ -270,7 +271,12 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
         plan.push("linux.uidMappings", Step::AwaitParent);
     }
     if namespaces.has_users() && !maps.keeps_caller() {
-        plan.push("linux.uidMappings", Step::BecomeRoot);
+        plan.push(
+            "linux.uidMappings",
+            Step::BecomeRoot {
+                keep_groups: process::keeps_groups(spec),
+            },
+        );
     }
     if launch.has_cgroup && namespaces.defer_cgroups() {
         // The namespace shows what is below the cgroup of the process when it is made.
@@ -327,6 +333,7 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     process::compile(
         &mut plan, process, &maps, filter, execution, launch, traceable,
     )?;
+    process::keep_groups(&mut plan, spec);
     Ok(Compiled {
         plan,
         namespaces,
@@ -350,7 +357,12 @@ pub(crate) fn compile_joining(entry: Entry<'_>) -> Result<InitPlan, Error> {
         plan.push("linux.cgroupsPath", Step::AwaitParent);
     }
     if !maps.keeps_caller() {
-        plan.push("linux.uidMappings", Step::BecomeRoot);
+        plan.push(
+            "linux.uidMappings",
+            Step::BecomeRoot {
+                keep_groups: process::keeps_groups(spec),
+            },
+        );
     }
     process::compile_stdio(
         &mut plan,
@@ -368,6 +380,7 @@ pub(crate) fn compile_joining(entry: Entry<'_>) -> Result<InitPlan, Error> {
     };
     let execution = Some(process::execution(process, &mut launch)?);
     process::compile(&mut plan, process, &maps, filter, execution, launch, false)?;
+    process::keep_groups(&mut plan, spec);
     Ok(plan)
 }
 

@@ -71,7 +71,7 @@ impl Machine<'_> {
     fn take(&mut self, step: &Step) -> Result<(), Errno> {
         match step {
             Step::AwaitParent => self.channel.await_go(),
-            Step::BecomeRoot => identity::become_root(),
+            Step::BecomeRoot { keep_groups } => identity::become_root(*keep_groups),
             Step::SeparateCgroups => process::separate_cgroups(self.token),
             Step::SetClocks(offsets) => process::set_clocks(offsets, self.token),
             Step::SetOomScore(score) => process::set_oom_score(score),
@@ -81,6 +81,7 @@ impl Machine<'_> {
             Step::BindRoot { source } => self.bind_root(source),
             Step::MountFilesystem(filesystem) => self.mount_filesystem(filesystem),
             Step::Bind(bind) => self.bind(bind),
+            Step::MountOverlayBelow(below) => self.mount_overlay_below(below),
             Step::PopulateDevices(devices) => self.populate_devices(devices),
             Step::AddDevice { node, directory } => self.add_device(node, directory),
             Step::ProtectDevices(change) => self.protect_devices(*change),

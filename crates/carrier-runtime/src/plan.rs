@@ -74,7 +74,10 @@ pub(crate) enum Step {
     /// Wait until the parent has written the id maps and chosen the cgroup.
     AwaitParent,
     /// Take the ids that the namespace calls 0, where the caller's own mean something else there.
-    BecomeRoot,
+    BecomeRoot {
+        /// Stay in the groups that the caller is in.
+        keep_groups: bool,
+    },
     /// What is the cgroup now becomes the root of the cgroups that can be seen.
     SeparateCgroups,
     /// New clocks, and the lines of `/proc/self/timens_offsets` that set them.
@@ -92,6 +95,8 @@ pub(crate) enum Step {
     },
     MountFilesystem(Filesystem),
     Bind(Bind),
+    /// Mount directories on each other somewhere below the root.
+    MountOverlayBelow(OverlayBelow),
     PopulateDevices(Devices),
     AddDevice {
         node: DeviceNode,
@@ -207,6 +212,8 @@ pub(crate) struct Filesystem {
 #[derive(Debug)]
 pub(crate) struct Bind {
     pub(crate) source: CString,
+    /// What of the source is mounted, if not all: links in it stay inside of the source.
+    pub(crate) subpath: Option<CString>,
     pub(crate) target: Target,
     pub(crate) kind: Kind,
     pub(crate) recursive: bool,
@@ -214,6 +221,17 @@ pub(crate) struct Bind {
     /// Like `change`, for the mounts below as well.
     pub(crate) recursive_change: Change,
     pub(crate) tree: Tree,
+}
+
+/// An overlay that is not the root: mounted where only this process sees it, and moved to its target
+/// by descriptor.
+#[derive(Debug)]
+pub(crate) struct OverlayBelow {
+    pub(crate) overlay: OverlayMount,
+    /// What of it is mounted, if not all.
+    pub(crate) subpath: Option<CString>,
+    pub(crate) change: Change,
+    pub(crate) target: Target,
 }
 
 /// Who clones the tree of a bind mount.
@@ -301,7 +319,7 @@ impl fmt::Display for Step {
         let text = |text: &CString| text.to_string_lossy().escape_debug().to_string();
         match self {
             Self::AwaitParent => f.write_str("wait for the id maps"),
-            Self::BecomeRoot => f.write_str("become root of the user namespace"),
+            Self::BecomeRoot { .. } => f.write_str("become root of the user namespace"),
             Self::SeparateCgroups => f.write_str("separate the cgroups"),
             Self::SetClocks(_) => f.write_str("set the clocks"),
             Self::SetOomScore(_) => f.write_str("set the OOM score"),
@@ -319,6 +337,7 @@ impl fmt::Display for Step {
                 )
             }
             Self::Bind(bind) => write!(f, "mount {} on {}", text(&bind.source), bind.target),
+            Self::MountOverlayBelow(below) => write!(f, "mount an overlay on {}", below.target),
             Self::PopulateDevices(_) => f.write_str("fill /dev"),
             Self::AddDevice { node, .. } => write!(f, "make device {}", text(&node.source)),
             Self::ProtectDevices(_) => f.write_str("make /dev read-only"),

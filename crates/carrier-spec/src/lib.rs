@@ -12,6 +12,7 @@ mod image;
 mod media_type;
 mod platform;
 mod reference;
+mod volume;
 
 pub use container::{
     ContainerId, ContainerName, NetworkName, ParseContainerIdError, ParseContainerNameError,
@@ -25,3 +26,4 @@ pub use image::{
 pub use media_type::{Compression, MediaType};
 pub use platform::{ParsePlatformError, Platform};
 pub use reference::{ParseReferenceError, Reference};
+pub use volume::{ParseVolumeNameError, VolumeName};

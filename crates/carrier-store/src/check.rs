@@ -9,6 +9,7 @@ mod images;
 mod layers;
 mod places;
 mod repair;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -142,6 +143,7 @@ impl Store {
         checker.check_places()?;
         checker.check_images()?;
         checker.check_containers(read)?;
+        checker.check_volumes()?;
         if depth == Depth::Deep {
             drop(lock);
         }

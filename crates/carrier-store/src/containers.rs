@@ -21,6 +21,7 @@ use crate::tree::RemoveError;
 
 const RECORD: &str = "container.json";
 const STATE: &str = "state.json";
+const OVERLAYS: &str = "mounts";
 
 /// Marks a container whose layers were copied into what it writes.
 pub const COPIED: &str = "copied";
@@ -268,6 +269,37 @@ impl Store {
         };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         Ok(names.filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Makes a place for what is written over something that container `id` mounts: an empty directory,
+    /// and overlay's scratch space.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn make_overlay(
+        &self,
+        id: &ContainerId,
+        number: usize,
+    ) -> Result<(PathBuf, PathBuf), Error> {
+        let place = self.container(id).0.join(OVERLAYS).join(number.to_string());
+        let (upper, work) = (place.join("upper"), place.join("work"));
+        for path in [&upper, &work] {
+            fs::create_dir_all(path).map_err(Error::io("make", path))?;
+        }
+        Ok((upper, work))
+    }
+
+    /// Throws away what was written to the places of [`Store::make_overlay`]; says whether a sweep in the
+    /// user namespace has to go on.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn clear_overlays(&self, id: &ContainerId) -> Result<bool, Error> {
+        let path = self.container(id).0.join(OVERLAYS);
+        if !path.exists() {
+            return Ok(false);
+        }
+        self.take_out(&path)
     }
 
     /// Removes a container, and says whether all of its files could be deleted: those of other ids

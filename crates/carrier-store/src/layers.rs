@@ -99,6 +99,16 @@ impl StagedLayer {
         self.files.as_fd()
     }
 
+    /// Makes the layer visible under the id that its summary says, once it is on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn keep(self, store: &Store, summary: &LayerSummary) -> Result<(), Error> {
+        self.write_summary(summary)?;
+        store.sync()?;
+        self.publish(store, &summary.diff_id)
+    }
+
     pub(crate) fn write_summary(&self, summary: &LayerSummary) -> Result<(), Error> {
         match &self.staged {
             Some(staged) => write_json(&staged.path.join(SUMMARY), summary, Durability::Cached),

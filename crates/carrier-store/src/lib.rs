@@ -1,4 +1,4 @@
-//! Every byte of persistent state that Carrier keeps: blobs, layers, images, containers.
+//! Every byte of persistent state that Carrier keeps: blobs, layers, images, containers, volumes.
 //!
 //! Files and locks that the kernel releases are the database. What is here is absent or whole for
 //! every reader: things are made in `staging/` or as nameless files, and become visible by one
@@ -16,6 +16,9 @@
 //! containers/<id>/{upper,work}        what it wrote
 //! names/<name>                        a symbolic link whose text is the container's id
 //! networks/<name>.json                a network of the user
+//! volumes/<name>/volume.json           what a volume is
+//! volumes/<name>/_data                 what containers wrote to it
+//! volumes/<name>/arriving              what an image has for it, on its way there
 //! staging/<random>                    things that are being made or removed
 //! staging/<random>.{image,removed}    images that are on their way in or out
 //! lock                                held while images change
@@ -36,12 +39,14 @@ mod merged;
 mod networks;
 mod put;
 mod scratch;
+mod shift;
 mod space;
 mod staging;
 mod store;
 pub mod tree;
 mod unpack;
 mod view;
+mod volumes;
 
 pub use blobs::{BlobWriter, VerifiedBlob, digest_of};
 pub use check::{Checked, CheckedLayer, Depth, Finding, Remedy, Repaired, check_tree};
@@ -57,6 +62,7 @@ pub use merged::{MergedDirectory, MergedEntry, is_opaque, is_whiteout};
 pub use networks::NetworksLock;
 pub use put::{Destination, Owner, PutError, PutOptions, PutSummary, RootName, put};
 pub use scratch::Scratch;
+pub use shift::Shift;
 pub use space::{SpaceTaken, Unneeded};
 pub use staging::Sweep;
 pub use store::Store;
@@ -66,3 +72,4 @@ pub use unpack::{
     compression_of, unpack,
 };
 pub use view::{LayerView, ViewError};
+pub use volumes::{VolumeDir, VolumeLock, VolumeRecord, change_owner, copy_up};

@@ -136,7 +136,7 @@ impl Copy {
 }
 
 /// Gives `target` the owner, attributes, mode and time of `source`.
-fn dress(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn dress(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
     let stat = rustix::fs::fstat(source)?;
     rustix::fs::fchown(
         target,

@@ -15,7 +15,7 @@ pub struct Store {
     directory: OwnedFd,
 }
 
-pub(crate) const DIRECTORIES: [&str; 8] = [
+pub(crate) const DIRECTORIES: [&str; 9] = [
     "blobs",
     "blobs/sha256",
     "downloads",
@@ -24,6 +24,7 @@ pub(crate) const DIRECTORIES: [&str; 8] = [
     "containers",
     "names",
     "staging",
+    "volumes",
 ];
 
 /// Written last, so that a store that has it is complete.

@@ -77,6 +77,27 @@ impl LayerView {
     /// # Errors
     /// [`ViewError`].
     pub fn read_file(&self, path: &str, max: u64) -> Result<Option<Vec<u8>>, ViewError> {
+        match self.find(path)? {
+            None => Ok(None),
+            Some(Found::Other(file)) => read_regular(&file, max).map(Some),
+            Some(_) => Err(ViewError::NotRegular),
+        }
+    }
+
+    /// The directory at `path` as each layer has it, the topmost first; nothing where something else
+    /// is, or nothing.
+    ///
+    /// # Errors
+    /// [`ViewError`].
+    pub fn directory(&self, path: &str) -> Result<Option<Vec<OwnedFd>>, ViewError> {
+        match self.find(path)? {
+            Some(Found::Directory(parts)) => Ok(Some(parts)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Follows `path` through the merged tree, as far as it leads.
+    fn find(&self, path: &str) -> Result<Option<Found>, ViewError> {
         let mut pending: Vec<Vec<u8>> = components(path.as_bytes());
         let mut stack: Vec<Vec<OwnedFd>> = Vec::new();
         let mut links = 0;
@@ -90,7 +111,7 @@ impl LayerView {
                 None => return Ok(None),
                 Some(Found::Directory(merged)) => stack.push(merged),
                 Some(Found::Other(file)) if pending.is_empty() => {
-                    return read_regular(&file, max).map(Some);
+                    return Ok(Some(Found::Other(file)));
                 }
                 Some(Found::Other(_)) => return Ok(None),
                 Some(Found::Link(target)) => {
@@ -105,7 +126,12 @@ impl LayerView {
                 }
             }
         }
-        Err(ViewError::NotRegular)
+        let again = |layer: &OwnedFd| Ok(rustix::io::fcntl_dupfd_cloexec(layer, 0)?);
+        let found = match stack.pop() {
+            Some(parts) => parts,
+            None => self.layers.iter().map(again).collect::<io::Result<_>>()?,
+        };
+        Ok(Some(Found::Directory(found)))
     }
 }
 

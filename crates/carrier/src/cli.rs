@@ -18,6 +18,7 @@ mod registry;
 mod resources;
 mod run;
 pub(crate) mod system;
+pub(crate) mod volumes;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -158,6 +159,8 @@ pub(crate) enum Verb {
     Commit(CommitArgs),
     /// The verbs of images
     Image(ImageArgs),
+    /// The verbs of volumes
+    Volume(volumes::VolumeArgs),
     /// Let containers come back after a reboot
     Boot(boot::BootArgs),
     /// Ask a container whether it is well
@@ -221,7 +224,7 @@ pub(crate) struct RemoveArgs {
     /// Only containers: without a name, all of them
     #[arg(short, long = "all-containers", visible_alias = "containers")]
     pub(crate) containers: bool,
-    /// Also anonymous volumes of the containers: there are none yet
+    /// Also anonymous volumes of the containers
     #[arg(short, long)]
     pub(crate) volumes: bool,
     #[arg(short, long, hide = true)]

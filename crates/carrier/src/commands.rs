@@ -17,6 +17,7 @@ mod push;
 mod rm;
 mod run;
 mod system;
+mod volume;
 
 use std::io::Write as _;
 
@@ -69,6 +70,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Export(args) => images::export(&args),
         Verb::Cp(args) => files::cp(&args),
         Verb::Diff(args) => files::diff(&args),
+        Verb::Volume(args) => one(volume::volume(args)),
         Verb::Boot(args) => boot::boot(&args),
         Verb::Info(args) if !args.words.is_empty() => one(containers::info(&args)),
         Verb::Healthcheck(args) => health::healthcheck(&args),

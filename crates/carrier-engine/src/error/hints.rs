@@ -81,6 +81,7 @@ impl Error {
             }
             Self::Store(error) => return store_hint(error),
             Self::Runtime(error) => return runtime_hint(error),
+            Self::Volume(error) => return error.hint(),
             other => return other.image_hint(),
         })
     }
@@ -211,9 +212,35 @@ fn runtime_hint(error: &carrier_runtime::Error) -> Option<String> {
             "check that the file is executable and made for this architecture (`--platform`)"
                 .to_owned()
         }
+        Runtime::Step { action, source, .. } if action.starts_with("mount ") => {
+            return mount_hint(*source);
+        }
         Runtime::Step { source, .. } => return io_hint(&io::Error::from(*source)),
         _ => return None,
     })
+}
+
+/// What to do about a mount that the kernel refused.
+fn mount_hint(errno: rustix::io::Errno) -> Option<String> {
+    use rustix::io::Errno;
+    Some(match errno {
+        Errno::NOTDIR => {
+            "a directory can be mounted on a directory only, and a file on a file: look at what is there \
+             on the host and in the image"
+        }
+        Errno::NOENT => "look whether the source, and the directory in it, is there",
+        Errno::ACCESS => {
+            "your user must be able to read the source, and no link may lead the target into /proc"
+        }
+        Errno::PERM => "the host's own options of that mount, such as noexec or ro, cannot be undone",
+        Errno::INVAL => {
+            "with rbind, the default, it is mounted with what is mounted below; without that the kernel \
+             lets only root look below a mount"
+        }
+        Errno::LOOP => "links of the image lead to each other: choose another target",
+        other => return io_hint(&io::Error::from(other)),
+    }
+    .to_owned())
 }
 
 /// What to do about an error of the file system that stands anywhere behind `error`.

@@ -95,6 +95,7 @@ fn is_image(event: &Event, word: &str) -> bool {
     let attribute = match event.kind {
         EventKind::Container => "image",
         EventKind::Image => "name",
+        EventKind::Volume => return false,
     };
     let name = event.actor.attributes.get(attribute);
     let wanted = word.parse::<Reference>().map(|name| name.familiar());

@@ -62,7 +62,7 @@ impl Engine {
         // Before a stranger's bytes are read.
         let unpacker = Unpacker::start(self.host.own_ids()?)?;
         let held = Held::new(self, &record, options.pause)?;
-        let are_equal: Result<bool, String> = in_namespace(self.host.own_ids()?, || {
+        let are_equal: Result<bool, String> = in_namespace(&self.ids_of(&record)?, || {
             sides.are_equal().map_err(|error| error.to_string())
         })?;
         // What cannot be compared can be no layer either, and is complained of then.
@@ -141,7 +141,7 @@ impl Engine {
             reason,
         };
         let (archive, reasons, child) =
-            start(sides, self.host.own_ids()?).map_err(|error| match error {
+            start(sides, &self.ids_of(record)?).map_err(|error| match error {
                 Started::Engine(error) => error,
                 Started::Io(error) => failed(error.to_string()),
             })?;

@@ -45,9 +45,10 @@ impl Engine {
         let record = self.find_container(word)?;
         let record = record.ok_or_else(|| Error::NoSuchContainer(word.to_owned()))?;
         let sides = self.sides(&record)?;
-        let compared: Result<Vec<FileChange>, String> = in_namespace(self.host.own_ids()?, || {
-            sides.compare().map_err(|error| error.to_string())
-        })?;
+        let compared: Result<Vec<FileChange>, String> =
+            in_namespace(&self.ids_of(&record)?, || {
+                sides.compare().map_err(|error| error.to_string())
+            })?;
         compared.map_err(|reason| Error::Files {
             container: word.to_owned(),
             reason,

@@ -18,6 +18,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::DumpableBehavior;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::mounted::Part;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::fallback::FuseMount;
@@ -78,6 +79,8 @@ struct Layers {
     view: View,
     /// The kernel would take its marks for files.
     is_served: bool,
+    /// What is mounted in it.
+    parts: Vec<Part>,
 }
 
 impl Engine {
@@ -113,7 +116,9 @@ impl Engine {
         let layers = self.layers(record, view)?;
         let namespaces = Namespaces::USER | Namespaces::MOUNT | Namespaces::NETWORK;
         let started = start(&mut work, |enter| {
-            unpacker::spawn(&self.host.maps, namespaces, |_token| enter(layers.root()))
+            unpacker::spawn(&self.maps_of(record), namespaces, |_token| {
+                enter(layers.root())
+            })
         })?;
         let refused = match started {
             Err(reason) => reason,
@@ -129,7 +134,7 @@ impl Engine {
         let container = self.store.container(&record.id);
         let overlay = self.overlay(record, &container)?;
         let place = container.make_merged()?;
-        let mount = FuseMount::start(self.host.own_ids()?, &overlay, place.clone());
+        let mount = FuseMount::start(&self.ids_of(record)?, &overlay, place.clone());
         let mount = mount.map_err(|reason| failed(format!("{refused}; {reason}")))?;
         let server = ProcessIdentity::of(mount.pid()).map_err(|e| failed(e.to_string()))?;
         let namespaces = namespaces_of(&server).map_err(|error| failed(error.to_string()))?;
@@ -184,6 +189,10 @@ impl Engine {
             work: container.work(),
             view,
             is_served: container.is_served(),
+            parts: match view {
+                View::Bare => Vec::new(),
+                View::Read | View::Write => self.parts(record)?,
+            },
         })
     }
 }
@@ -314,7 +323,7 @@ impl Layers {
         }
         if self.lower.is_empty() {
             // Overlay wants two directories.
-            return open(&self.upper);
+            return self.furnished(open(&self.upper)?);
         }
         let handle = |path: &PathBuf| {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -345,6 +354,14 @@ impl Layers {
                 io::Error::from(errno)
             ))
         })?;
-        open(&self.upper)
+        self.furnished(open(&self.upper)?)
+    }
+
+    /// The root with what is mounted in it.
+    fn furnished(&self, root: OwnedFd) -> io::Result<OwnedFd> {
+        for part in &self.parts {
+            part.mount(&root, self.view == View::Write)?;
+        }
+        Ok(root)
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
         "Env": record.environment,
         "Cmd": words(command),
         "Image": record.image_name(),
-        "Volumes": null,
+        "Volumes": crate::volumes::declared(record),
         "WorkingDir": record.working_directory,
         "Entrypoint": words(entrypoint),
         "OnBuild": null,

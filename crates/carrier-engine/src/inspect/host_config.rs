@@ -23,7 +23,6 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
         .collect();
     let mut config = resources::describe(&record.resources);
     let own = json!({
-        "Binds": null,
         "ContainerIDFile": "",
         "LogConfig": { "Type": record.log.driver.name(), "Config": log_options },
         "RestartPolicy": {
@@ -32,15 +31,12 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
         },
         "AutoRemove": record.remove,
         "VolumeDriver": "",
-        "VolumesFrom": null,
         "ConsoleSize": [0, 0],
         "Annotations": record.annotations,
-        "Devices": [],
         "DeviceCgroupRules": null,
         "DeviceRequests": null,
         "CapAdd": names(added),
         "CapDrop": names(dropped),
-        "GroupAdd": null,
         "IpcMode": "private",
         "Cgroup": "",
         "Links": null,
@@ -49,8 +45,6 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
         "ReadonlyRootfs": record.read_only,
         "SecurityOpt": security(&record.security),
         "UTSMode": "",
-        "UsernsMode": "",
-        "ShmSize": SHM_SIZE,
         "Runtime": "carrier",
         "Init": record.init,
         "Isolation": "",
@@ -62,12 +56,10 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
         if let Value::Object(network) = network::host_config(record) {
             fields.extend(network);
         }
+        fields.extend(crate::volumes::host_config(record));
     }
     config
 }
-
-/// What the container's `/dev/shm` holds.
-const SHM_SIZE: u64 = 64 << 20;
 
 fn security(options: &SecurityOptions) -> Vec<String> {
     let mut words = vec![format!("no-new-privileges={}", options.no_new_privileges)];

@@ -202,7 +202,9 @@ impl ContainerFilter {
                 container.command.first() == Some(word)
             })
             && one(&self.networks, |network| *network == container.network)
-            && one(&self.volumes, |volume| container.mounts.contains(volume))
+            && one(&self.volumes, |volume| {
+                container.mounts.contains(volume) || container.mount_targets.contains(volume)
+            })
             && one(&self.published, |ports| {
                 let bound = container.life.network.ports.iter();
                 ports.fit(bound.map(BoundPort::target))

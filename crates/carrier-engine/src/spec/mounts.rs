@@ -1,6 +1,6 @@
 //! The mounts of a container.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{Mount, MountBuilder};
@@ -8,6 +8,7 @@ use oci_spec::runtime::{Mount, MountBuilder};
 use super::Facts;
 use crate::host::Host;
 use crate::net::NetworkMode;
+use crate::volumes::depth;
 
 /// The group that owns terminals, on every distribution.
 const TTY_GROUP: u32 = 5;
@@ -26,7 +27,7 @@ pub(super) fn build(facts: &Facts<'_>) -> Result<Vec<Mount>, OciSpecError> {
             "/dev/shm",
             "tmpfs",
             "shm",
-            &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+            &["nosuid", "noexec", "nodev", "mode=1777", &shm_size(facts)],
         )?,
         mount(
             "/dev/mqueue",
@@ -43,7 +44,25 @@ pub(super) fn build(facts: &Facts<'_>) -> Result<Vec<Mount>, OciSpecError> {
             &["bind", "nosuid", "nodev", "noexec"],
         )?);
     }
+    mounts.retain(|mount| !is_covered(mount.destination(), facts.mounts));
+    mounts.extend_from_slice(facts.mounts);
+    // What is mounted deeper is mounted later; else the order stays.
+    mounts.sort_by_key(|mount| depth(&mount.destination().to_string_lossy()));
     Ok(mounts)
+}
+
+/// Whether the user mounts something there; with a `/dev` or `/sys` of his own, he has what is in it.
+fn is_covered(place: &Path, mounts: &[Mount]) -> bool {
+    let below = |root: &str, target: &Path| target == Path::new(root) && place.starts_with(root);
+    let mut targets = mounts.iter().map(|mount| mount.destination().as_path());
+    targets.any(|target| target == place || below("/dev", target) || below("/sys", target))
+}
+
+fn shm_size(facts: &Facts<'_>) -> String {
+    match facts.record.storage.shm_size {
+        Some(bytes) => format!("size={bytes}"),
+        None => "size=65536k".to_owned(),
+    }
 }
 
 fn terminals(host: &Host) -> Result<Mount, OciSpecError> {

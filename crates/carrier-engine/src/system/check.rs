@@ -49,9 +49,9 @@ impl Engine {
         let read = |directory: &ContainerDir| {
             let record = directory.read_record::<ContainerRecord>()?;
             Ok(record.map(|record| ImageUser {
+                layers: record.needed_layers(),
                 name: record.name.to_string(),
                 image: record.image_id,
-                layers: record.layers,
             }))
         };
         let checked = self.store.check(options.depth, &read)?;
@@ -206,7 +206,7 @@ impl Engine {
             if let Ok(Some(record)) = record
                 && self.runs(&record.id)?
             {
-                busy.extend(record.layers);
+                busy.extend(record.needed_layers());
             }
         }
         Ok(busy)

@@ -1,11 +1,14 @@
 //! `system prune`: removing what nothing needs at the moment.
 
+use carrier_spec::VolumeName;
+
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::images::{ImageChange, ImageFilter};
 use crate::life::{Life, Status};
 use crate::list::{ContainerFilter, summary};
 use crate::record::ContainerRecord;
+use crate::volumes::VolumeFilter;
 
 /// What was removed.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +17,8 @@ pub struct PrunedSystem {
     pub containers: Vec<String>,
     /// Names, images and layers.
     pub images: Vec<ImageChange>,
+    /// Names of anonymous volumes.
+    pub volumes: Vec<VolumeName>,
     /// Bytes of files that are gone.
     pub bytes: u64,
 }
@@ -66,15 +71,20 @@ impl Engine {
     }
 
     /// Removes containers that do not run, images without a name or, with `all`, that no container
-    /// was made of, and what no image needs.
+    /// was made of, and what no image needs; with `volumes` also anonymous volumes without a container.
     ///
     /// # Errors
     /// When the store cannot be read or changed; what was removed by then is gone.
-    pub fn prune_system(&self, all: bool) -> Result<PrunedSystem, Error> {
+    pub fn prune_system(&self, all: bool, volumes: bool) -> Result<PrunedSystem, Error> {
         let mut pruned = PrunedSystem::default();
         let containers = self.prune_containers(&ContainerFilter::default())?;
         pruned.bytes += containers.bytes;
         pruned.containers = containers.ids;
+        if volumes {
+            let volumes = self.prune_volumes(false, &VolumeFilter::default())?;
+            pruned.bytes += volumes.bytes;
+            pruned.volumes = volumes.names;
+        }
         let images = self.prune_images(all, &ImageFilter::default())?;
         pruned.bytes += images.bytes;
         pruned.images = images.changes;
@@ -82,7 +92,7 @@ impl Engine {
             let mut layers = Vec::new();
             for id in self.store.container_ids()? {
                 let record = self.store.container(&id).read_record::<ContainerRecord>()?;
-                layers.extend(record.into_iter().flat_map(|record| record.layers));
+                layers.extend(record.into_iter().flat_map(|record| record.needed_layers()));
             }
             Ok(layers)
         })?;

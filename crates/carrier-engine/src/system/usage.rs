@@ -10,6 +10,7 @@ use super::in_namespace;
 use crate::engine::{Engine, open_directory};
 use crate::error::Error;
 use crate::record::ContainerRecord;
+use crate::volumes::{VolumeFilter, VolumeSummary};
 
 /// What the store takes on the disk.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,8 @@ pub struct Usage {
     pub images: Vec<ImageUsage>,
     /// The containers.
     pub containers: Vec<ContainerUsage>,
+    /// The volumes.
+    pub volumes: Vec<VolumeUsage>,
     /// Bytes of all images together: what they share is counted once, and each layer twice, as it
     /// came and unpacked.
     pub image_bytes: u64,
@@ -39,6 +42,15 @@ pub struct ImageUsage {
     pub containers: usize,
 }
 
+/// What a volume takes.
+#[derive(Clone, Debug)]
+pub struct VolumeUsage {
+    /// The volume.
+    pub summary: VolumeSummary,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
 /// What a container takes.
 #[derive(Clone, Debug)]
 pub struct ContainerUsage {
@@ -58,8 +70,10 @@ impl Engine {
     pub fn usage(&self) -> Result<Usage, Error> {
         let records = self.records()?;
         let used: HashSet<&ImageId> = records.iter().map(|record| &record.image_id).collect();
-        let layers_used: HashSet<&DiffId> =
-            records.iter().flat_map(|record| &record.layers).collect();
+        let layers_used: HashSet<DiffId> = records
+            .iter()
+            .flat_map(ContainerRecord::needed_layers)
+            .collect();
         let (images, taken) = self.store.space_taken()?;
         let total: u64 = taken.values().map(|part| part.bytes).sum();
         let busy = |place: &usize| images.get(*place).is_some_and(|it| used.contains(&it.id));
@@ -71,9 +85,23 @@ impl Engine {
         Ok(Usage {
             images: image_usage(images, &taken, &records),
             containers: self.container_usage(&records)?,
+            volumes: self.volume_usage()?,
             image_bytes: total,
             reclaimable_image_bytes: total - kept,
         })
+    }
+
+    fn volume_usage(&self) -> Result<Vec<VolumeUsage>, Error> {
+        let volumes = self.volumes(&VolumeFilter::default())?;
+        let names: Vec<_> = volumes
+            .iter()
+            .map(|volume| volume.record.name.clone())
+            .collect();
+        let sizes = self.volume_sizes(&names)?;
+        let pairs = volumes.into_iter().zip(sizes);
+        Ok(pairs
+            .map(|(summary, bytes)| VolumeUsage { summary, bytes })
+            .collect())
     }
 
     fn container_usage(&self, records: &[ContainerRecord]) -> Result<Vec<ContainerUsage>, Error> {

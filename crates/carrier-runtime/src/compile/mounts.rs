@@ -8,7 +8,7 @@ use rustix::mount::{MountAttrFlags, MountPropagationFlags as Propagation};
 
 use super::namespaces::Wanted;
 use super::options::{self, Options, WantedMap};
-use super::{below_root, c_string, devices, invalid, target};
+use super::{below_root, c_string, devices, invalid, overlay, target};
 use crate::error::Error;
 use crate::idmap::IdMaps;
 use crate::mapped::{Ids, Mapping};
@@ -79,6 +79,11 @@ pub(super) fn compile(
             }
             continue;
         }
+        if mount.typ().as_deref() == Some("overlay") {
+            let below = overlay::below(&field, mount, options)?;
+            plan.push(field, Step::MountOverlayBelow(below));
+            continue;
+        }
         let protect = is_dev && options.change.set.contains(Attributes::READ_ONLY);
         if protect {
             // The child has to fill it first.
@@ -125,6 +130,9 @@ fn filesystem(
     if options.map.is_some() {
         return Err(invalid(field, "only bind mounts can have their ids mapped"));
     }
+    if options.subpath.is_some() {
+        return Err(invalid(field, "a new filesystem has no directories"));
+    }
     let mut settings = vec![(c"source".to_owned(), Some(c_string(field, source)?))];
     settings.extend(options.general);
     settings.extend(options.settings);
@@ -156,18 +164,30 @@ fn bind(
     if options.copy_up {
         return Err(invalid(field, "tmpcopyup is for new filesystems"));
     }
+    if options.subpath.is_some() && options.map.is_some() {
+        return Err(invalid(
+            field,
+            "the ids of a part of a source cannot be mapped",
+        ));
+    }
     let mut recursive_change = options.recursive_change;
     if options.change.propagation == 0 && recursive_change.propagation == 0 {
         // Mounts of the host must not come in behind the container's back.
         recursive_change.propagation = Propagation::PRIVATE.bits().into();
     }
     let mut change = options.change;
-    if options.recursive && change.set.contains(Attributes::READ_ONLY) {
+    if recursive_change.clear.contains(Attributes::READ_ONLY)
+        && change.set.contains(Attributes::READ_ONLY)
+    {
+        // `rrw` beside `ro`: what is mounted below stays as it is.
+        recursive_change.clear.remove(Attributes::READ_ONLY);
+    } else if options.recursive && change.set.contains(Attributes::READ_ONLY) {
         // What is mounted below a read-only directory is no less read-only.
         set_below(&mut change, &mut recursive_change, Attributes::READ_ONLY);
     }
     Ok(Bind {
         source: c_string(field, source)?,
+        subpath: options.subpath,
         target: below_root(field, mount.destination(), Symlinks::FollowInside)?,
         kind: if source.is_dir() {
             Kind::Directory

@@ -102,6 +102,8 @@ const WORDS: [(&str, Effect); 62] = {
     ]
 };
 
+const SUBPATH: &str = "X-mount.subdir=";
+
 const RPRIVATE: Propagation = Propagation::PRIVATE.union(Propagation::REC);
 const RSLAVE: Propagation = Propagation::DOWNSTREAM.union(Propagation::REC);
 const RSHARED: Propagation = Propagation::SHARED.union(Propagation::REC);
@@ -148,6 +150,8 @@ pub(super) struct Options {
     pub(super) copy_up: bool,
     /// Give the files other owners.
     pub(super) map: Option<WantedMap>,
+    /// `X-mount.subdir` of mount(8): what of the source is mounted.
+    pub(super) subpath: Option<CString>,
     /// For the mount itself.
     pub(super) change: Change,
     /// For the mount and those below it.
@@ -168,6 +172,9 @@ impl Options {
         for word in mount.options().iter().flatten() {
             match effect(word) {
                 Some(effect) => options.apply(field, word, effect)?,
+                None if word.starts_with(SUBPATH) => {
+                    options.subpath = Some(subpath(field, word)?);
+                }
                 None => options.settings.push(setting(field, word)?),
             }
         }
@@ -234,6 +241,12 @@ fn mapped(field: &str, mount: &Mount) -> Result<Option<WantedMap>, Error> {
             Err(invalid(format!("{field}.{missing}"), &reason))
         }
     }
+}
+
+/// A path below the source, without `..`.
+fn subpath(field: &str, word: &str) -> Result<CString, Error> {
+    let path = word.strip_prefix(SUBPATH).unwrap_or(word);
+    Ok(super::below_root(field, path, crate::plan::Symlinks::FollowInside)?.path)
 }
 
 /// The last of two words wins.

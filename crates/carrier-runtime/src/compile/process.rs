@@ -199,6 +199,28 @@ fn label(process: &Process) -> Result<Option<(&'static str, Label)>, Error> {
     Ok(found)
 }
 
+/// crun's annotation: the process stays in the groups that its maker is in.
+const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
+
+/// Whether the configuration asks for the groups of the caller.
+pub(super) fn keeps_groups(spec: &Spec) -> bool {
+    let annotations = spec.annotations().as_ref();
+    let value = annotations.and_then(|annotations| annotations.get(KEEP_GROUPS));
+    value.is_some_and(|value| matches!(value.as_str(), "1" | "true"))
+}
+
+/// Leaves the process in the groups of the caller, where the configuration asks for that.
+pub(super) fn keep_groups(plan: &mut InitPlan, spec: &Spec) {
+    if !keeps_groups(spec) {
+        return;
+    }
+    for planned in &mut plan.steps {
+        if let Step::BecomeUser(identity) = &mut planned.step {
+            identity.groups = None;
+        }
+    }
+}
+
 fn compile_identity(plan: &mut InitPlan, process: &Process, maps: &IdMaps) -> Result<(), Error> {
     let user = process.user();
     let additional = user.additional_gids().as_deref().unwrap_or_default();

@@ -63,12 +63,14 @@ pub(super) fn become_user(user: &Identity) -> Result<(), Errno> {
 }
 
 /// Takes the ids 0 of a user namespace in which the caller has none or others.
-pub(super) fn become_root() -> Result<(), Errno> {
+pub(super) fn become_root(keep_groups: bool) -> Result<(), Errno> {
     let (uid, gid) = (Uid::ROOT, Gid::ROOT);
-    match rustix::thread::set_thread_groups(&[]) {
-        // The namespace was told to deny it, user_namespaces(7).
-        Ok(()) | Err(Errno::PERM) => {}
-        Err(errno) => return Err(errno),
+    if !keep_groups {
+        match rustix::thread::set_thread_groups(&[]) {
+            // The namespace was told to deny it, user_namespaces(7).
+            Ok(()) | Err(Errno::PERM) => {}
+            Err(errno) => return Err(errno),
+        }
     }
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)

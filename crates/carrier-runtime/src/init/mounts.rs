@@ -11,12 +11,20 @@ use rustix::mount::{
 };
 
 use super::{Machine, copy, errno, path};
-use crate::plan::{Bind, DeviceNode, Devices, Filesystem, Kind, OverlayMount, Target, Tree};
+use crate::plan::{
+    Bind, DeviceNode, Devices, Filesystem, Kind, OverlayBelow, OverlayMount, Target, Tree,
+};
 
 const NULL_DEVICE: (u32, u32) = (1, 3);
 
 impl Machine<'_> {
     pub(super) fn mount_overlay(&mut self, overlay: &OverlayMount) -> Result<(), Errno> {
+        self.mount_layers(overlay)?;
+        self.root = Some(open_root(&overlay.target)?);
+        Ok(())
+    }
+
+    fn mount_layers(&self, overlay: &OverlayMount) -> Result<(), Errno> {
         for (path, place) in &overlay.directories {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let directory = rustix::fs::open(&**path, flags, Mode::empty())?;
@@ -32,9 +40,24 @@ impl Machine<'_> {
             c"overlay",
             flags,
             &*overlay.options,
-        )?;
-        self.root = Some(open_root(&overlay.target)?);
-        Ok(())
+        )
+    }
+
+    pub(super) fn mount_overlay_below(&mut self, below: &OverlayBelow) -> Result<(), Errno> {
+        self.mount_layers(&below.overlay)?;
+        // Of mounts of this namespace only there are clones, so that it is mounted somewhere first.
+        let tree = clone_part(&below.overlay.target, below.subpath.as_deref(), false);
+        rustix::mount::unmount(&*below.overlay.target, UnmountFlags::DETACH)?;
+        let tree = tree?;
+        let mut change = below.change;
+        if change.propagation == 0 {
+            change.propagation = rustix::mount::MountPropagationFlags::PRIVATE.bits().into();
+        }
+        carrier_sys::mount::change(tree.as_fd(), change, false).map_err(|e| errno(&e))?;
+        let kind = kind_of(tree.as_fd())?;
+        let target = path::open_or_create(self.root()?, &below.target, kind)?;
+        refuse_proc(target.as_fd(), &below.target)?;
+        attach_alike(tree.as_fd(), target.as_fd())
     }
 
     pub(super) fn bind_root(&mut self, source: &CStr) -> Result<(), Errno> {
@@ -53,6 +76,7 @@ impl Machine<'_> {
             (mount, _) => mount?,
         };
         let target = path::open_or_create(self.root()?, &filesystem.target, Kind::Directory)?;
+        refuse_proc(target.as_fd(), &filesystem.target)?;
         if filesystem.copy_up {
             copy::copy_tree(target.as_fd(), mount.as_fd())?;
         }
@@ -75,7 +99,7 @@ impl Machine<'_> {
         let tree = match &bind.tree {
             Tree::Open(tree) => tree,
             Tree::Source => {
-                cloned = clone_tree(CWD, &bind.source, bind.recursive)?;
+                cloned = clone_part(&bind.source, bind.subpath.as_deref(), bind.recursive)?;
                 &cloned
             }
             // Never unmapped: whoever owns the files would not be who should.
@@ -90,8 +114,13 @@ impl Machine<'_> {
                     .map_err(|e| errno(&e))?;
             }
         }
-        let target = path::open_or_create(self.root()?, &bind.target, bind.kind)?;
-        attach(tree.as_fd(), target.as_fd())?;
+        let kind = match bind.subpath {
+            Some(_) => kind_of(tree.as_fd())?,
+            None => bind.kind,
+        };
+        let target = path::open_or_create(self.root()?, &bind.target, kind)?;
+        refuse_proc(target.as_fd(), &bind.target)?;
+        attach_alike(tree.as_fd(), target.as_fd())?;
         if bind.target.path.to_bytes() == b"dev" {
             self.devices = Some(rustix::io::fcntl_dupfd_cloexec(tree, 0)?);
         }
@@ -199,6 +228,34 @@ impl Machine<'_> {
         rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
         rustix::process::chdir(c"/")
     }
+}
+
+/// Clones what is at `path`, or a part of it, which no link leads out of (CVE-2017-1002101).
+fn clone_part(path: &CStr, subpath: Option<&CStr>, recursive: bool) -> Result<OwnedFd, Errno> {
+    let Some(subpath) = subpath else {
+        return clone_tree(CWD, path, recursive);
+    };
+    let whole = open_root(path)?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let part = path::open_with(whole.as_fd(), subpath, OFlags::PATH, resolve)?;
+    clone_tree(&part, c"", recursive)
+}
+
+fn kind_of(tree: BorrowedFd<'_>) -> Result<Kind, Errno> {
+    match path::file_type(tree)? {
+        FileType::Directory => Ok(Kind::Directory),
+        _ => Ok(Kind::File),
+    }
+}
+
+/// No link of the image leads a mount into `/proc`, where it would stand between the kernel and those
+/// who write there (CVE-2019-16884).
+fn refuse_proc(place: BorrowedFd<'_>, target: &Target) -> Result<(), Errno> {
+    let is_said = target.path.to_bytes().starts_with(b"proc/");
+    if !is_said && rustix::fs::fstatfs(place)?.f_type == rustix::fs::PROC_SUPER_MAGIC {
+        return Err(Errno::ACCESS);
+    }
+    Ok(())
 }
 
 fn or_exists(made: Result<(), Errno>) -> Result<(), Errno> {
@@ -359,6 +416,16 @@ pub(crate) fn clone_tree(
 pub(super) fn attach(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(mount, c"", place, c"", flags)
+}
+
+/// [`attach`]; where one is a directory and the other is none, the error that mount(2) would give, which
+/// move_mount(2) does not.
+fn attach_alike(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> Result<(), Errno> {
+    if kind_of(mount)? == kind_of(place)? {
+        attach(mount, place)
+    } else {
+        Err(Errno::NOTDIR)
+    }
 }
 
 fn open_root(path: &CStr) -> Result<OwnedFd, Errno> {

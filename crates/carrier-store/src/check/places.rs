@@ -25,6 +25,8 @@ impl Checker<'_> {
             let path = root.join(name);
             if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
                 self.check_private(&path);
+            } else if name == "volumes" && !path.exists() {
+                // A store of an earlier version: made with the first volume.
             } else if path.exists() {
                 self.find(&path, "is no directory", Remedy::Remove);
             } else {

@@ -43,6 +43,9 @@ impl Store {
             Remedy::Rewrite if finding.path == Path::new(MARK) => {
                 fs::write(&path, MARK_TEXT).map_err(Error::io("write", &path))?;
             }
+            Remedy::Rewrite if finding.path.ends_with(crate::volumes::RECORD) => {
+                self.rewrite_volume(&path)?;
+            }
             Remedy::Rewrite => {
                 let _lock = self.lock()?;
                 self.refresh_index();

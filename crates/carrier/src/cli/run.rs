@@ -6,6 +6,7 @@ use super::later::LaterArgs;
 use super::network::NetworkArgs;
 use super::registry::TlsArgs;
 use super::resources::ResourceArgs;
+use super::volumes::StorageArgs;
 
 #[derive(Args, Debug)]
 #[command(
@@ -151,6 +152,8 @@ pub(crate) struct ContainerArgs {
     /// Make the root file system read-only
     #[arg(long)]
     pub(crate) read_only: bool,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
     /// Add a capability, or ALL
     #[arg(long, value_name = "CAPABILITY")]
     pub(crate) cap_add: Vec<String>,

@@ -50,7 +50,7 @@ pub(crate) struct PruneArgs {
     /// Do not ask
     #[arg(short, long)]
     pub(crate) force: bool,
-    /// Also volumes that no container uses: there are none yet
+    /// Also anonymous volumes that no container has; with --all, not those that somebody named
     #[arg(long)]
     pub(crate) volumes: bool,
 }

@@ -15,7 +15,7 @@ pub(crate) fn rm(args: &RemoveArgs) -> Result<u8, Failure> {
     let engine = Engine::open()?;
     engine.repair()?;
     if args.words.is_empty() {
-        for removed in engine.remove_all_containers(args.force)? {
+        for removed in engine.remove_all_containers(args.force, args.volumes)? {
             print_removed(&removed)?;
         }
         return Ok(0);
@@ -23,6 +23,7 @@ pub(crate) fn rm(args: &RemoveArgs) -> Result<u8, Failure> {
     let options = RemoveOptions {
         force: args.force,
         containers_only: args.containers,
+        volumes: args.volumes,
     };
     remove_each(&engine, &args.words, options)
 }

@@ -2,6 +2,7 @@
 
 mod network;
 pub(super) mod resources;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -141,6 +142,7 @@ fn replace(engine: &Engine, name: &str) -> Result<(), Failure> {
     let options = RemoveOptions {
         force: true,
         containers_only: true,
+        volumes: true,
     };
     match engine.remove(name, options) {
         Ok(_) | Err(carrier_engine::Error::NoSuchContainer(_)) => Ok(()),
@@ -231,6 +233,9 @@ fn options(args: &ContainerArgs) -> Result<RunOptions, Failure> {
         entrypoint: args.entrypoint.as_deref().map(entrypoint),
         hostname: args.hostname.clone(),
         read_only: args.read_only,
+        storage: volumes::storage(&args.storage)?,
+        userns: volumes::user_mode(&args.storage)?,
+        group_add: volumes::groups(&args.storage)?,
         network: network::mode(&args.networks)?,
         networking: network::options(&args.networks)?,
         security: security(args)?,

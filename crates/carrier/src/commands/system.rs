@@ -45,10 +45,17 @@ fn prune(args: &PruneArgs) -> Result<u8, Failure> {
     }
     let engine = Engine::open()?;
     engine.repair()?;
-    let pruned = engine.prune_system(args.all)?;
+    let pruned = engine.prune_system(args.all, args.volumes)?;
     if !pruned.containers.is_empty() {
         let lines = pruned.containers.join("\n");
         print(&format!("Deleted Containers:\n{lines}\n\n"))?;
+    }
+    if !pruned.volumes.is_empty() {
+        let lines = pruned.volumes.iter().map(|name| format!("{name}\n"));
+        print(&format!(
+            "Deleted Volumes:\n{}\n",
+            lines.collect::<String>()
+        ))?;
     }
     if !pruned.images.is_empty() {
         let lines = pruned.images.iter().map(|change| match change {
@@ -65,7 +72,7 @@ fn prune(args: &PruneArgs) -> Result<u8, Failure> {
 }
 
 fn reset(args: &ResetArgs) -> Result<u8, Failure> {
-    let warning = "WARNING! This will remove:\n  - all containers\n  - all images\n  \
+    let warning = "WARNING! This will remove:\n  - all containers\n  - all images\n  - all volumes and what is in them\n  \
                    - everything else that Carrier keeps for you\n\n";
     if !args.force && !is_confirmed(warning)? {
         return Ok(0);

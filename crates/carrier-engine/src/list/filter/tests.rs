@@ -29,6 +29,8 @@ fn container(status: Status, code: u8) -> ContainerSummary {
         labels: BTreeMap::from([("tier".to_owned(), "front".to_owned())]),
         network: "none".to_owned(),
         mounts: Vec::new(),
+        volumes: 0,
+        mount_targets: Vec::new(),
         exposed: ["80/tcp", "8000-8010/udp"]
             .iter()
             .flat_map(|text| PortSpec::parse_range(text).unwrap())

@@ -8,12 +8,6 @@ const RESOURCES: Area = Area {
     hint: "leave it out, or start carrier in a limited scope: systemd-run --user --scope -p MemoryMax=512M carrier run ...",
 };
 
-const VOLUMES: Area = Area {
-    name: "volumes and mounts",
-    message: "volumes and mounts are not available in this version",
-    hint: "copy files in and out with `carrier cp`, or put them into an image with `carrier commit`",
-};
-
 const NAMESPACES: Area = Area {
     name: "namespaces",
     message: "sharing or choosing namespaces is not available in this version",
@@ -119,7 +113,6 @@ use Fate::{Later, NoEffect, Refused as No};
 /// All of them.
 pub(crate) const OPTIONS: &[LaterOption] = &[
     // Resources.
-    value("shm-size", Later(&RESOURCES)),
     value("shm-size-systemd", Later(&RESOURCES)),
     value("storage-opt", Later(&RESOURCES)),
     value("memory-swappiness", NoEffect(OLD_CGROUPS)),
@@ -143,18 +136,11 @@ pub(crate) const OPTIONS: &[LaterOption] = &[
     ),
     value("link-local-ip", NoEffect("no network has such addresses")),
     // Volumes and mounts.
-    short('v', value("volume", Later(&VOLUMES))),
-    value("mount", Later(&VOLUMES)),
-    value("tmpfs", Later(&VOLUMES)),
-    value("volumes-from", Later(&VOLUMES)),
-    value("image-volume", Later(&VOLUMES)),
-    flag("read-only-tmpfs", Later(&VOLUMES)),
     value(
         "volume-driver",
         NoEffect("volumes are directories of this host"),
     ),
     // Devices.
-    value("device", Later(&DEVICES)),
     value("gpus", Later(&DEVICES)),
     value(
         "device-cgroup-rule",
@@ -162,7 +148,6 @@ pub(crate) const OPTIONS: &[LaterOption] = &[
     ),
     // Namespaces and privileges.
     flag("privileged", Later(&PRIVILEGES)),
-    value("userns", Later(&NAMESPACES)),
     value("pid", Later(&NAMESPACES)),
     value("ipc", Later(&NAMESPACES)),
     value("uts", Later(&NAMESPACES)),
@@ -171,7 +156,6 @@ pub(crate) const OPTIONS: &[LaterOption] = &[
     value("subuidname", Later(&NAMESPACES)),
     value("subgidname", Later(&NAMESPACES)),
     // The process and its environment.
-    value("group-add", Later(&PROCESS)),
     value("umask", Later(&PROCESS)),
     value("personality", Later(&PROCESS)),
     value("preserve-fds", Later(&PROCESS)),

@@ -171,7 +171,7 @@ fn row(one: &ContainerSummary, whole: bool, (written, image): (u64, u64)) -> Val
         "Labels": labels.join(","),
         "Label": one.labels,
         "Mounts": mounts.join(","),
-        "LocalVolumes": "0",
+        "LocalVolumes": one.volumes.to_string(),
         "Networks": one.network,
         "HealthStatus": one.health().unwrap_or_default(),
     })

@@ -1,6 +1,6 @@
 //! `carrier system df`
 
-use carrier_engine::{ContainerUsage, Engine, ImageUsage, Usage};
+use carrier_engine::{ContainerUsage, Engine, ImageUsage, Usage, VolumeUsage};
 use carrier_spec::Reference;
 use serde_json::{Value, json};
 
@@ -54,9 +54,28 @@ fn rows(usage: &Usage) -> Vec<Value> {
             (usage.containers.len(), running.count()),
             (written, stopped),
         ),
-        row("Local Volumes", (0, 0), (0, 0)),
+        volumes(usage),
         row("Build Cache", (0, 0), (0, 0)),
     ]
+}
+
+fn volumes(usage: &Usage) -> Value {
+    let used = usage
+        .volumes
+        .iter()
+        .filter(|one| !one.summary.users.is_empty());
+    let unused = usage
+        .volumes
+        .iter()
+        .filter(|one| one.summary.users.is_empty());
+    row(
+        "Local Volumes",
+        (usage.volumes.len(), used.count()),
+        (
+            usage.volumes.iter().map(|one| one.bytes).sum(),
+            unused.map(|one| one.bytes).sum(),
+        ),
+    )
 }
 
 fn row(kind: &str, (total, active): (usize, usize), (bytes, free): (u64, u64)) -> Value {
@@ -89,6 +108,8 @@ fn verbose(usage: &Usage) -> String {
         ],
         &images,
     );
+    let volumes: Vec<_> = usage.volumes.iter().map(volume).collect();
+    let volumes = layout(["VOLUME NAME", "LINKS", "SIZE"], &volumes);
     let containers: Vec<_> = usage.containers.iter().map(container).collect();
     let containers = layout(
         [
@@ -105,7 +126,7 @@ fn verbose(usage: &Usage) -> String {
     );
     format!(
         "Images space usage:\n\n{images}\nContainers space usage:\n\n{containers}\n\
-         Local Volumes space usage:\n\nVOLUME NAME   LINKS   SIZE\n\nBuild cache usage: 0B\n"
+         Local Volumes space usage:\n\n{volumes}\nBuild cache usage: 0B\n"
     )
 }
 
@@ -128,13 +149,21 @@ fn image(image: &ImageUsage) -> [String; 8] {
     ]
 }
 
+fn volume(volume: &VolumeUsage) -> [String; 3] {
+    [
+        volume.summary.record.name.to_string(),
+        volume.summary.users.len().to_string(),
+        size(volume.bytes),
+    ]
+}
+
 fn container(container: &ContainerUsage) -> [String; 8] {
     let summary = &container.summary;
     [
         summary.id.short().to_owned(),
         summary.image.clone(),
         containers::command(&summary.command),
-        "0".to_owned(),
+        container.summary.volumes.to_string(),
         size(container.bytes),
         containers::created(summary),
         containers::status(summary),

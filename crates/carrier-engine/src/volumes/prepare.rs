@@ -1,0 +1,200 @@
+//! Finding what a container mounts, each time that it starts.
+
+use std::fs;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use carrier_store::{VolumeRecord, change_owner};
+use oci_spec::runtime::Mount;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use super::devices::mount_of;
+use super::driver::Backing;
+use super::error::VolumeError;
+use super::mount_point::{MountPoint, MountSource};
+use super::oci::{Located, Place};
+use super::provide::ensure_source;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::identity::ResolvedUser;
+use crate::record::ContainerRecord;
+use crate::system::in_namespace;
+
+impl Engine {
+    /// Finds the files of all mounts, and gives them to the container's user where that is asked for.
+    ///
+    /// # Errors
+    /// When something is not there any more, or cannot be made.
+    pub(crate) fn prepare_storage(
+        &self,
+        record: &ContainerRecord,
+        user: &ResolvedUser,
+    ) -> Result<Vec<Mount>, Error> {
+        if self.store.clear_overlays(&record.id)? {
+            self.sweep()?;
+        }
+        let mut mounts = Vec::new();
+        for (number, mount) in record.storage.mounts.iter().enumerate() {
+            let place = self.locate(record, number, mount)?;
+            if mount.chown {
+                self.give_away(record, mount, &place, user)?;
+            }
+            let located = Located { mount, place };
+            let oci = located.oci_for(user);
+            mounts.push(oci.map_err(|error| Error::Configuration(error.into()))?);
+        }
+        for device in &record.storage.devices {
+            for (host, target) in device.nodes()? {
+                let mount = mount_of(host, &target);
+                mounts.push(mount.map_err(|error| Error::Configuration(error.into()))?);
+            }
+        }
+        Ok(mounts)
+    }
+
+    fn locate(
+        &self,
+        record: &ContainerRecord,
+        number: usize,
+        mount: &MountPoint,
+    ) -> Result<Place, Error> {
+        let place = match &mount.source {
+            MountSource::Bind {
+                path, recursive, ..
+            } => {
+                ensure_source(mount)?;
+                Place::Path {
+                    path: path.clone(),
+                    recursive: *recursive,
+                    flags: Vec::new(),
+                }
+            }
+            MountSource::Volume { .. } => self.locate_volume(mount)?,
+            MountSource::Tmpfs { options, copy } => Place::Memory {
+                options: options.clone(),
+                flags: Vec::new(),
+                copy: *copy,
+            },
+            MountSource::Image { layers, .. } => {
+                let mut lower = Vec::new();
+                for id in layers.iter().rev() {
+                    if !self.store.has_layer(id) {
+                        return Err(Error::LayerMissing(id.clone()));
+                    }
+                    lower.push(self.store.layer_dir(id));
+                }
+                return self.overlay_on(record, number, lower);
+            }
+        };
+        match place {
+            Place::Path { path, .. } if mount.overlay => {
+                self.overlay_on(record, number, vec![path])
+            }
+            place => Ok(place),
+        }
+    }
+
+    /// Where the files of a volume are.
+    pub(crate) fn locate_volume(&self, mount: &MountPoint) -> Result<Place, Error> {
+        let name = mount.volume();
+        let unknown =
+            || VolumeError::NoSuchVolume(name.map(ToString::to_string).unwrap_or_default());
+        let name = name.ok_or_else(unknown)?;
+        let directory = self.store.volume(name);
+        let volume: VolumeRecord = directory.read_record()?.ok_or_else(unknown)?;
+        if directory.is_unsettled()
+            && let Some(lock) = self.store.lock_volume(name)?
+        {
+            self.settle_volume(&lock)?;
+        }
+        let backing = Backing::of(&volume.options)?;
+        if let Backing::Bind { path, .. } = &backing
+            && !path.exists()
+        {
+            return Err(VolumeError::NoSource(path.clone()).into());
+        }
+        Ok(Place::of_volume(backing, directory.data()))
+    }
+
+    /// What is written goes to a directory of the container's that is empty now.
+    fn overlay_on(
+        &self,
+        record: &ContainerRecord,
+        number: usize,
+        lower: Vec<PathBuf>,
+    ) -> Result<Place, Error> {
+        let (upper, work) = self.store.make_overlay(&record.id, number)?;
+        // The topmost directory is what the container sees of the root.
+        if let Some(top) = lower.first()
+            && let Ok(found) = fs::metadata(top)
+        {
+            let mode = fs::Permissions::from_mode(found.permissions().mode() & 0o7777);
+            fs::set_permissions(&upper, mode).map_err(|source| Error::Write {
+                path: upper.clone(),
+                source,
+            })?;
+        }
+        Ok(Place::Layers { lower, upper, work })
+    }
+
+    /// `U`: by descriptor, and only what the caller's ids own.
+    fn give_away(
+        &self,
+        record: &ContainerRecord,
+        mount: &MountPoint,
+        place: &Place,
+        user: &ResolvedUser,
+    ) -> Result<(), Error> {
+        let Place::Path { path, .. } = place else {
+            return Ok(());
+        };
+        let refused = |reason: String| VolumeError::Chown {
+            path: path.clone(),
+            reason,
+        };
+        if holds_home(path) {
+            return Err(refused("your home directory is in it".to_owned()).into());
+        }
+        let given: Result<(), String> = in_namespace(&self.maps_of(record), || {
+            open(path, mount.subpath.as_deref())
+                .and_then(|root| change_owner(&root, user.uid, user.gid))
+                .map_err(|error| error.to_string())
+        })?;
+        Ok(given.map_err(refused)?)
+    }
+}
+
+impl Located<'_> {
+    /// [`Located::oci`], for a container of this user.
+    fn oci_for(&self, user: &ResolvedUser) -> Result<Mount, oci_spec::OciSpecError> {
+        let mut mount = self.oci()?;
+        if self.mount.chown && matches!(self.place, Place::Memory { .. }) {
+            let mut words = mount.options().clone().unwrap_or_default();
+            words.extend([format!("uid={}", user.uid), format!("gid={}", user.gid)]);
+            mount.set_options(Some(words));
+        }
+        Ok(mount)
+    }
+}
+
+/// Who gives that away cannot log in any more.
+fn holds_home(path: &Path) -> bool {
+    std::env::var_os("HOME").is_some_and(|home| {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        real(Path::new(&home)).starts_with(real(path))
+    })
+}
+
+fn open(path: &Path, subpath: Option<&str>) -> std::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(path, flags, Mode::empty())?;
+    match subpath {
+        None => Ok(root),
+        Some(subpath) => {
+            let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            let part = rustix::fs::openat2(root.as_fd(), subpath, flags, Mode::empty(), inside);
+            Ok(part?)
+        }
+    }
+}

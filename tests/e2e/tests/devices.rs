@@ -1,0 +1,262 @@
+//! Devices of the host, groups, and which id the caller has: `--device`, `--group-add`, `--userns`.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test explains itself by its name"
+)]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use carrier_e2e::{Cx, Outcome, is_root, skip};
+
+fn sh(cx: &Cx, options: &[&str], image: &str, script: &str) -> Outcome {
+    let head = ["run", "--rm"].iter().chain(options).copied();
+    cx.carrier(head.chain([image, "sh", "-c", script]))
+}
+
+/// The ordinary user's ids.
+fn ids(cx: &Cx) -> (String, String) {
+    let id = |flag: &str| {
+        cx.script(&format!("id {flag}"))
+            .succeeds()
+            .text()
+            .trim()
+            .to_owned()
+    };
+    (id("-u"), id("-g"))
+}
+
+#[test]
+fn n06_a_device_is_there_when_it_was_asked_for() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let listed = "ls /dev";
+    let without = sh(&cx, &[], &image, listed).succeeds();
+    assert_eq!(
+        without
+            .text()
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" "),
+        "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
+    );
+    let script =
+        "test -c /dev/own/zero && head -c 3 /dev/own/zero | wc -c; stat -c %t:%T /dev/own/zero";
+    sh(
+        &cx,
+        &["--device", "/dev/zero:/dev/own/zero"],
+        &image,
+        script,
+    )
+    .succeeds()
+    .prints("3\n1:5");
+    sh(
+        &cx,
+        &["--device", "/dev/fuse:rw"],
+        &image,
+        "test -c /dev/fuse",
+    )
+    .succeeds();
+    // A link is a name for what it points to.
+    cx.script("ln -s /dev/full link").succeeds();
+    let link = format!("{}/link:/dev/link", cx.script("pwd").text().trim());
+    sh(
+        &cx,
+        &["--device", &link],
+        &image,
+        "test -c /dev/link && ! echo x > /dev/link",
+    )
+    .succeeds();
+    let config = "{{range .HostConfig.Devices}}{{.PathOnHost}} {{.PathInContainer}} {{.CgroupPermissions}}{{end}}";
+    cx.carrier([
+        "create",
+        "--name",
+        "box",
+        "--device",
+        "/dev/fuse",
+        &image,
+        "true",
+    ])
+    .succeeds();
+    cx.carrier(["inspect", "-f", config, "box"])
+        .prints("/dev/fuse /dev/fuse rwm");
+    cx.carrier(["rm", "box"]).succeeds();
+}
+
+#[test]
+fn what_is_no_device_or_cannot_be_limited_is_refused() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    for (device, expected) in [
+        ("/dev/none", "No such file"),
+        ("/etc/passwd", "not a device node"),
+        ("/dev/fuse:r", "only root of the host can forbid"),
+        ("/dev/fuse:/dev/x:frob", "letters of rwm"),
+        ("vendor.com/gpu=all", "CDI"),
+    ] {
+        let refused = sh(&cx, &["--device", device], &image, "true").exits_with(125);
+        assert!(refused.errors().contains(expected), "{refused:?}");
+    }
+}
+
+#[test]
+fn groups_are_added_by_name_and_by_number() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("layered");
+    sh(
+        &cx,
+        &[
+            "-u",
+            "1000:1000",
+            "--group-add",
+            "wheel",
+            "--group-add",
+            "77",
+        ],
+        &image,
+        "id -G",
+    )
+    .succeeds()
+    .prints("1000 10 77");
+    let unknown = sh(&cx, &["--group-add", "nobodys"], &image, "true").exits_with(125);
+    assert!(
+        unknown.errors().contains("unable to find group nobodys"),
+        "{unknown:?}"
+    );
+    let both = ["--group-add", "keep-groups", "--group-add", "77"];
+    sh(&cx, &both, &image, "true").exits_with(125);
+}
+
+#[test]
+fn groups_of_the_host_are_kept_where_that_is_asked_for() {
+    const NAME: &str = "groups_of_the_host_are_kept_where_that_is_asked_for";
+    if !is_root() {
+        return skip(NAME, "only root gives groups");
+    }
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let user = "setpriv --reuid carrier-test --regid carrier-test --groups 54321";
+    let run = |options: &str| {
+        let script = format!(
+            "echo secret > f && chgrp 54321 f && chmod 040 f && \
+             {user} carrier run --rm -v ./f:/f -u 1000:1000 {options} {image} cat /f"
+        );
+        cx.host_script(&script)
+    };
+    run("--group-add keep-groups").succeeds().prints("secret");
+    run("").exits_with(1);
+}
+
+#[test]
+fn with_keep_id_the_caller_is_who_he_is() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("layered");
+    let (uid, gid) = ids(&cx);
+    cx.script("mkdir d && touch d/mine").succeeds();
+    let look = "id -u; id -g; stat -c %u:%g /etc/passwd / /x /x/mine; touch /x/new; ! touch /etc/new 2>/dev/null";
+    sh(&cx, &["--userns", "keep-id", "-v", "./d:/x"], &image, look)
+        .succeeds()
+        .prints(&format!("{uid}\n{gid}\n0:0\n0:0\n{uid}:{gid}\n{uid}:{gid}"));
+    let owner = |name: &str| {
+        let here = cx.script("pwd").text().trim().to_owned();
+        fs::metadata(format!("{here}/d/{name}"))
+            .unwrap()
+            .uid()
+            .to_string()
+    };
+    assert_eq!(owner("new"), uid);
+    // Another number, and another user: whose files are not the caller's.
+    let other = ["--userns", "keep-id:uid=1000,gid=1000", "-v", "./d:/x"];
+    sh(
+        &cx,
+        &other,
+        &image,
+        "id -u; stat -c %u /x/mine; touch /x/also",
+    )
+    .succeeds()
+    .prints("1000\n1000");
+    assert_eq!(owner("also"), uid);
+    let root = ["--userns", "keep-id", "-u", "0", "-v", "./d:/x"];
+    sh(
+        &cx,
+        &root,
+        &image,
+        "id -u; touch /x/roots && touch /etc/new && stat -c %u /etc/new",
+    )
+    .succeeds()
+    .prints("0\n0");
+    assert_ne!(owner("roots"), uid);
+}
+
+#[test]
+fn a_container_with_keep_id_is_like_any_other() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("layered");
+    let (uid, gid) = ids(&cx);
+    let box_ = cx.running("box", ["--userns", "keep-id", &image, "sleep", "300"]);
+    cx.carrier(["exec", "box", "id", "-u"])
+        .succeeds()
+        .prints(&uid);
+    cx.carrier(["exec", "-u", "0", "box", "sh", "-c", "echo x > /etc/new"])
+        .succeeds();
+    cx.carrier(["exec", "box", "sh", "-c", "echo y > /tmp/own"])
+        .succeeds();
+    cx.carrier(["diff", "box"]).succeeds().shows("A /etc/new");
+    cx.script("carrier cp box:/tmp/own - | tar -tv --numeric-owner -f - | awk '{print $2}'")
+        .succeeds()
+        .prints(&format!("{uid}/{gid}"));
+    cx.script("echo in > in && carrier cp in box:/tmp/in")
+        .succeeds();
+    cx.carrier(["exec", "box", "cat", "/tmp/in"])
+        .succeeds()
+        .prints("in");
+    cx.carrier(["commit", "-q", "box", "kept"]).succeeds();
+    sh(&cx, &[], "kept", "stat -c %u:%g /etc/new /tmp/own")
+        .succeeds()
+        .prints(&format!("0:0\n{uid}:{gid}"));
+    drop(box_);
+    cx.carrier(["system", "check"]).succeeds();
+    cx.carrier(["system", "prune", "-f"]).succeeds();
+    cx.carrier(["inspect", "box"]).exits_with(1);
+}
+
+#[test]
+fn volumes_of_a_container_with_keep_id_are_filled_for_it() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("layered");
+    let (uid, _) = ids(&cx);
+    sh(
+        &cx,
+        &["--userns", "keep-id", "-v", "data:/etc"],
+        &image,
+        "stat -c %u /etc/passwd /etc",
+    )
+    .succeeds()
+    .prints("0\n0");
+    sh(
+        &cx,
+        &["--userns", "keep-id", "-v", "own:/own:U"],
+        &image,
+        "touch /own/f && stat -c %u /own",
+    )
+    .succeeds()
+    .prints(&uid);
+    cx.carrier(["volume", "prune", "-af"]).succeeds();
+}
+
+#[test]
+fn other_modes_are_refused_with_the_reason() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    sh(&cx, &["--userns", "host"], &image, "id -u")
+        .succeeds()
+        .prints("0");
+    for mode in ["nomap", "auto", "container:x", "frob", "keep-id:frob=1"] {
+        let refused = sh(&cx, &["--userns", mode], &image, "true").exits_with(125);
+        assert!(
+            refused.errors().contains("hint: modes are host"),
+            "{refused:?}"
+        );
+    }
+}
