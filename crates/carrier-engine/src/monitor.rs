@@ -244,6 +244,7 @@ impl<'a> Monitor<'a> {
                 Ok(program) => program,
                 Err(error) => {
                     self.life.error = Some(error.line());
+                    self.remove_cgroup();
                     break;
                 }
             };

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 pub(crate) use planned::Planned;
-pub use subtree::{Place, Subtree};
+pub use subtree::{Place, Subtree, controllers};
 
 /// The cgroup of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
 
+use super::bus::{Bus, Manager};
 use super::limits::{self, Limit};
 use super::scope::{Begun, Scope};
 use super::{Cgroup, mount, of_process};
@@ -22,6 +23,27 @@ const COUNTING: [&str; 4] = ["cpu", "io", "memory", "pids"];
 
 /// Where the processes go that were in a cgroup which is to have others below.
 const SUPERVISOR: &str = "supervisor";
+
+/// The controllers that containers of the caller can be limited by: none where he can make no cgroup.
+#[must_use]
+pub fn controllers() -> Vec<String> {
+    let (Some(root), Some(own)) = (mount(), of_process("self")) else {
+        return Vec::new();
+    };
+    let uid = rustix::process::geteuid();
+    let place = delegated(&own).or_else(|| match Manager::of_caller() {
+        manager if Bus::connect(manager).is_err() => writable(&own, root),
+        Manager::System => Some(root.to_owned()),
+        Manager::User => {
+            let slice = format!("user.slice/user-{uid}.slice/user@{uid}.service");
+            Some(root.join(slice))
+        }
+    });
+    let file = place.map(|place| place.join("cgroup.controllers"));
+    let text = file.and_then(|file| fs::read_to_string(file).ok());
+    let text = text.unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
 
 /// A container's directory in its scope.
 const CONTAINER: &str = "container";
@@ -52,7 +74,8 @@ enum Kind {
         divisible: bool,
     },
     Scope {
-        scope: Box<Scope>,
+        /// What is to be made. The connection is not kept: a message bus has few of them for a user.
+        scope: Option<Box<Scope>>,
         /// The container's, once the scope is there.
         cgroup: Option<Cgroup>,
     },
@@ -120,7 +143,7 @@ impl Subtree {
         let scope = Scope::new(id, Some(Path::new(&wanted)))?;
         Ok(scope.map(|scope| {
             Self(Kind::Scope {
-                scope: Box::new(scope),
+                scope: Some(Box::new(scope)),
                 cgroup: None,
             })
         }))
@@ -159,12 +182,10 @@ impl Subtree {
                 Ok(cgroup)
             }
             Kind::Scope { scope, cgroup } => {
-                if let Some(begun) = begun {
-                    scope.finish(begun)?;
-                }
-                let made = match cgroup.take() {
-                    Some(made) => made,
-                    None => in_scope(scope.unit())?,
+                let made = match (cgroup.take(), scope.take()) {
+                    (Some(made), _) => made,
+                    (None, Some(scope)) => of_scope(*scope, begun)?,
+                    (None, None) => return Err(Error::ChildDied),
                 };
                 make_directory(&made.path)?;
                 made.enable(limits);
@@ -178,8 +199,7 @@ impl Subtree {
 impl Arrangement for Arriving<'_> {
     fn begin(&mut self, pid: u32) -> Result<(), Error> {
         if let Kind::Scope {
-            scope,
-            cgroup: None,
+            scope: Some(scope), ..
         } = &mut self.subtree.0
         {
             // The limits are the container's, not those of who takes care of it; and systemd's own limit
@@ -205,8 +225,12 @@ impl Arrangement for Arriving<'_> {
     }
 }
 
-/// The container's cgroup in the scope that the caller is in now, and the caller in another one.
-fn in_scope(unit: &str) -> Result<Cgroup, Error> {
+/// The container's cgroup in a scope, once that is there, and the caller in another one.
+fn of_scope(mut scope: Scope, begun: Option<&Begun>) -> Result<Cgroup, Error> {
+    if let Some(begun) = begun {
+        scope.finish(begun)?;
+    }
+    let unit = scope.unit();
     let top = of_process("self").filter(|path| path.ends_with(unit));
     let top = top.ok_or_else(|| Error::Scope {
         action: "enter",

@@ -43,7 +43,17 @@ fn facts(engine: &Engine) -> Result<Value, Failure> {
     } else {
         "1"
     };
+    let controllers = carrier_runtime::controllers();
+    let has = |name: &str| controllers.iter().any(|one| one == name);
     Ok(json!({
+        "MemoryLimit": has("memory"),
+        "SwapLimit": has("memory"),
+        "CpuCfsPeriod": has("cpu"),
+        "CpuCfsQuota": has("cpu"),
+        "CPUShares": has("cpu"),
+        "CPUSet": has("cpuset"),
+        "PidsLimit": has("pids"),
+        "CgroupControllers": controllers.join(" "),
         "ServerVersion": env!("CARGO_PKG_VERSION"),
         "Containers": containers.len(),
         "ContainersRunning": running,
@@ -76,6 +86,7 @@ fn plain(facts: &Value) -> String {
         ("Version", "ServerVersion"),
         ("Storage Driver", "Driver"),
         ("Cgroup Version", "CgroupVersion"),
+        ("Cgroup Controllers", "CgroupControllers"),
         ("Kernel Version", "KernelVersion"),
         ("Operating System", "OperatingSystem"),
         ("OSType", "OSType"),
