@@ -9,6 +9,7 @@ mod forward;
 pub(crate) mod hosts;
 mod listen;
 mod mode;
+pub(crate) mod names;
 mod namespaces;
 pub(crate) mod netlink;
 mod options;

@@ -46,12 +46,12 @@ impl Target {
         Self { four, six }
     }
 
-    pub(super) fn sides(&self) -> impl Iterator<Item = Side> {
+    pub(super) fn sides(self) -> impl Iterator<Item = Side> {
         self.four.into_iter().chain(self.six)
     }
 
     /// The ways for a client, the best first: one that keeps its address.
-    pub(super) fn ways(&self, client: SocketAddr, port: u16) -> impl Iterator<Item = Way> {
+    pub(super) fn ways(self, client: SocketAddr, port: u16) -> impl Iterator<Item = Way> {
         let is_four = client.is_ipv4();
         let way = move |side: Side| Way {
             to: SocketAddr::new(side.ip, port),

@@ -1,0 +1,346 @@
+//! The server: its sockets, and what it does when one of them is ready.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::io::Errno;
+
+use super::PORT;
+use super::answer::{Answer, Tables, answer, failure};
+use super::forward::{Asker, Forwarded};
+use super::stream::Stream;
+
+/// Who opens one more takes the place of the one who was silent longest.
+const MOST_STREAMS: usize = 64;
+
+/// A connection on which nothing happens is closed.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// More questions at a time are answered that nobody could be asked.
+const MOST_FORWARDED: usize = 256;
+
+/// How much is done before others of the process have their turn.
+const TURN: usize = 64;
+
+/// A name server. It waits with [`AsFd`], which is readable when [`turn`](Self::turn) has something to
+/// do.
+#[derive(Debug)]
+pub(crate) struct NameServer {
+    epoll: OwnedFd,
+    /// Asked for what it does not know.
+    upstream: Vec<SocketAddr>,
+    listeners: BTreeMap<u32, Listener>,
+    streams: BTreeMap<u32, Client>,
+    forwarded: BTreeMap<u32, Forwarded>,
+    count: u32,
+}
+
+#[derive(Debug)]
+struct Listener {
+    address: IpAddr,
+    datagrams: UdpSocket,
+    connections: TcpListener,
+}
+
+#[derive(Debug)]
+struct Client {
+    stream: Stream,
+    peer: IpAddr,
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Datagrams(u32),
+    Connections(u32),
+    Stream(u32),
+    Forwarded(u32),
+}
+
+impl Source {
+    fn data(self) -> EventData {
+        let (kind, number) = match self {
+            Self::Datagrams(number) => (0_u64, number),
+            Self::Connections(number) => (1, number),
+            Self::Stream(number) => (2, number),
+            Self::Forwarded(number) => (3, number),
+        };
+        EventData::new_u64(kind << 32 | u64::from(number))
+    }
+
+    fn of(data: EventData) -> Option<Self> {
+        let data = data.u64();
+        let number = u32::try_from(data & u64::from(u32::MAX)).ok()?;
+        Some(match data >> 32 {
+            0 => Self::Datagrams(number),
+            1 => Self::Connections(number),
+            2 => Self::Stream(number),
+            3 => Self::Forwarded(number),
+            _ => return None,
+        })
+    }
+}
+
+impl NameServer {
+    /// A server that nobody can ask yet.
+    pub(crate) fn new(upstream: Vec<SocketAddr>) -> io::Result<Self> {
+        Ok(Self {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            upstream,
+            listeners: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            forwarded: BTreeMap::new(),
+            count: 0,
+        })
+    }
+
+    /// Other servers are asked from now on.
+    pub(crate) fn set_upstream(&mut self, upstream: Vec<SocketAddr>) {
+        self.upstream = upstream;
+    }
+
+    /// Answers at one more address of the current network namespace.
+    pub(crate) fn listen(&mut self, address: IpAddr) -> io::Result<()> {
+        self.listen_at(SocketAddr::new(address, PORT)).map(drop)
+    }
+
+    fn listen_at(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let datagrams = UdpSocket::bind(address)?;
+        let bound = datagrams.local_addr()?;
+        let connections = TcpListener::bind(bound)?;
+        datagrams.set_nonblocking(true)?;
+        connections.set_nonblocking(true)?;
+        let number = self.next();
+        self.watch(&datagrams, Source::Datagrams(number))?;
+        self.watch(&connections, Source::Connections(number))?;
+        let listener = Listener {
+            address: address.ip(),
+            datagrams,
+            connections,
+        };
+        self.listeners.insert(number, listener);
+        Ok(bound)
+    }
+
+    /// Does not answer there any more.
+    pub(crate) fn leave(&mut self, address: IpAddr) {
+        self.listeners
+            .retain(|_, listener| listener.address != address);
+    }
+
+    /// When [`turn`](Self::turn) is wanted at the latest, whatever is ready.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let streams = self.streams.values().map(|it| it.stream.last + SILENCE);
+        let forwarded = self.forwarded.values().map(|it| it.deadline);
+        streams.chain(forwarded).min()
+    }
+
+    /// Does what there is to do, without waiting.
+    pub(crate) fn turn(&mut self, tables: &Tables) -> io::Result<()> {
+        let mut events = Vec::with_capacity(TURN);
+        let buffer = rustix::buffer::spare_capacity(&mut events);
+        match epoll::wait(&self.epoll, buffer, Some(&Timespec::default())) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        for event in events {
+            let data = event.data;
+            match Source::of(data) {
+                Some(Source::Datagrams(number)) => self.take_datagrams(number, tables),
+                Some(Source::Connections(number)) => self.accept(number),
+                Some(Source::Stream(number)) => self.hear(number, tables),
+                Some(Source::Forwarded(number)) => self.hear_from_others(number),
+                None => {}
+            }
+        }
+        self.expire(Instant::now());
+        Ok(())
+    }
+
+    fn next(&mut self) -> u32 {
+        self.count = self.count.wrapping_add(1);
+        self.count
+    }
+
+    fn watch(&self, socket: &impl AsFd, source: Source) -> io::Result<()> {
+        Ok(epoll::add(
+            &self.epoll,
+            socket,
+            source.data(),
+            EventFlags::IN,
+        )?)
+    }
+
+    fn take_datagrams(&mut self, number: u32, tables: &Tables) {
+        let mut buffer = [0; 4096];
+        for _ in 0..TURN {
+            let Some(listener) = self.listeners.get(&number) else {
+                return;
+            };
+            let (length, client) = match listener.datagrams.recv_from(&mut buffer) {
+                Ok(received) => received,
+                Err(_) => return,
+            };
+            let question = buffer.get(..length).unwrap_or_default();
+            match answer(question, client.ip(), tables, true) {
+                Answer::Say(bytes) => {
+                    // One that is lost is asked for again.
+                    let _ = listener.datagrams.send_to(&bytes, client);
+                }
+                Answer::Forward => self.forward(Asker::Datagram(number, client), question.to_vec()),
+                Answer::Nothing => {}
+            }
+        }
+    }
+
+    fn accept(&mut self, number: u32) {
+        for _ in 0..TURN {
+            let Some(listener) = self.listeners.get(&number) else {
+                return;
+            };
+            let Ok((socket, peer)) = listener.connections.accept() else {
+                return;
+            };
+            if self.streams.len() >= MOST_STREAMS {
+                let streams = self.streams.iter();
+                let silent = streams.min_by_key(|(_, client)| client.stream.last);
+                if let Some(silent) = silent.map(|(number, _)| *number) {
+                    self.streams.remove(&silent);
+                }
+            }
+            if socket.set_nonblocking(true).is_err() {
+                continue;
+            }
+            let number = self.next();
+            if self.watch(&socket, Source::Stream(number)).is_ok() {
+                let client = Client {
+                    stream: Stream::new(socket),
+                    peer: peer.ip(),
+                };
+                self.streams.insert(number, client);
+            }
+        }
+    }
+
+    fn hear(&mut self, number: u32, tables: &Tables) {
+        for _ in 0..TURN {
+            let Some(client) = self.streams.get_mut(&number) else {
+                return;
+            };
+            let peer = client.peer;
+            let question = match client.stream.hear() {
+                Ok(Some(question)) => question,
+                Ok(None) => return,
+                Err(_) => {
+                    self.streams.remove(&number);
+                    return;
+                }
+            };
+            match answer(&question, peer, tables, false) {
+                Answer::Say(bytes) => self.say(Asker::Stream(number), &bytes),
+                Answer::Forward => self.forward(Asker::Stream(number), question),
+                Answer::Nothing => {
+                    self.streams.remove(&number);
+                }
+            }
+        }
+    }
+
+    fn forward(&mut self, asker: Asker, question: Vec<u8>) {
+        if self.forwarded.len() >= MOST_FORWARDED {
+            return self.fail(asker, &question);
+        }
+        match Forwarded::ask(asker, question.clone(), &self.upstream) {
+            Ok(forwarded) => self.wait_for(forwarded),
+            Err(_) => self.fail(asker, &question),
+        }
+    }
+
+    fn wait_for(&mut self, forwarded: Forwarded) {
+        let number = self.next();
+        let flags = if forwarded.is_stream() {
+            EventFlags::IN | EventFlags::OUT | EventFlags::ET
+        } else {
+            EventFlags::IN
+        };
+        let data = Source::Forwarded(number).data();
+        match epoll::add(&self.epoll, &forwarded, data, flags) {
+            Ok(()) => {
+                self.forwarded.insert(number, forwarded);
+            }
+            Err(_) => self.fail(forwarded.asker, &forwarded.question),
+        }
+    }
+
+    fn hear_from_others(&mut self, number: u32) {
+        let Some(forwarded) = self.forwarded.get_mut(&number) else {
+            return;
+        };
+        match forwarded.hear() {
+            Ok(None) => {}
+            Ok(Some(answer)) => {
+                let asker = forwarded.asker;
+                self.forwarded.remove(&number);
+                self.say(asker, &answer);
+            }
+            Err(_) => self.ask_the_next(number),
+        }
+    }
+
+    fn ask_the_next(&mut self, number: u32) {
+        let Some(forwarded) = self.forwarded.remove(&number) else {
+            return;
+        };
+        let (asker, question) = (forwarded.asker, forwarded.question.clone());
+        match forwarded.ask_next(&self.upstream) {
+            Ok(next) => self.wait_for(next),
+            Err(_) => self.fail(asker, &question),
+        }
+    }
+
+    fn fail(&mut self, asker: Asker, question: &[u8]) {
+        if let Some(bytes) = failure(question) {
+            self.say(asker, &bytes);
+        }
+    }
+
+    fn say(&mut self, asker: Asker, bytes: &[u8]) {
+        match asker {
+            Asker::Datagram(number, client) => {
+                if let Some(listener) = self.listeners.get(&number) {
+                    // One that is lost is asked for again.
+                    let _ = listener.datagrams.send_to(bytes, client);
+                }
+            }
+            Asker::Stream(number) => {
+                let client = self.streams.get_mut(&number);
+                if client.is_some_and(|client| client.stream.say(bytes).is_err()) {
+                    self.streams.remove(&number);
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        self.streams
+            .retain(|_, client| client.stream.last + SILENCE > now);
+        let late = self.forwarded.iter().filter(|(_, it)| it.deadline <= now);
+        for number in late.map(|(number, _)| *number).collect::<Vec<u32>>() {
+            self.ask_the_next(number);
+        }
+    }
+}
+
+impl AsFd for NameServer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests;
