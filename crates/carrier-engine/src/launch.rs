@@ -225,7 +225,7 @@ fn attempt(
     engine: &Engine,
     spec: &Spec,
     record: &ContainerRecord,
-    (connection, publication): (&ConnectionPlan, &Publication),
+    (plan, publication): (&ConnectionPlan, &Publication),
     root: RootSource,
     subtree: Option<&mut Subtree>,
 ) -> Result<Launched, Error> {
@@ -265,12 +265,14 @@ fn attempt(
     if let Some(member) = &member {
         engine.join_networks(member, record, spawned.pid())?;
     }
-    let mut connection = Connection::begin(connection, publication, spawned.pid(), &single)?;
+    let mut connection = Connection::begin(plan, publication, spawned.pid(), &single)?;
     let mut ready = spawned.wait_ready()?;
     if let Some(member) = &member {
         connection.attach(member.endpoints()?, publication, ready.pid(), &single)?;
     }
     connection.wait_ready()?;
+    let etc = EtcFiles::in_directory(&engine.etc_dir(&record.id));
+    connection.follow(etc.resolv_conf(), record, plan);
     let ends = match ready.take_terminal() {
         Some(controller) => streams::terminal(controller).map_err(failed)?,
         None => ends,

@@ -5,6 +5,7 @@ mod attachment;
 mod check;
 mod connection;
 mod error;
+mod follow;
 mod forward;
 pub(crate) mod hosts;
 mod listen;

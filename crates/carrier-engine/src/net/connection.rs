@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use carrier_spec::ContainerId;
@@ -11,6 +12,7 @@ use carrier_sys::process::SingleThreaded;
 
 use super::check::{check, warning};
 use super::error::{NetworkError, no_helper_hint};
+use super::follow::Follower;
 use super::forward::Forwarder;
 use super::hosts::Names;
 use super::listen::Publication;
@@ -48,6 +50,7 @@ pub(crate) struct Connection {
     /// Where another forwarder is started when that one has died.
     namespace: Option<NetworkNamespace>,
     forwards_since: Option<Instant>,
+    follower: Option<Follower>,
     endpoints: Vec<Endpoint>,
     failed: Option<String>,
 }
@@ -267,6 +270,24 @@ impl Connection {
         Ok(())
     }
 
+    /// Keeps the container's `file` of name servers up to date from now on.
+    pub(crate) fn follow(
+        &mut self,
+        file: PathBuf,
+        record: &ContainerRecord,
+        plan: &ConnectionPlan,
+    ) {
+        if matches!(
+            record.network,
+            NetworkMode::None | NetworkMode::Container(_)
+        ) {
+            return;
+        }
+        // Where the host's files cannot be watched, the container keeps what it has.
+        let follower = Follower::start(file, &record.networking.dns, &plan.resolvers);
+        self.follower = follower.unwrap_or_default();
+    }
+
     /// Waits until the container is connected.
     ///
     /// # Errors
@@ -284,21 +305,30 @@ impl Connection {
     /// Readable when something has happened that [`check`](Self::check) looks at.
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let uplink = self.uplink.iter().map(Uplink::as_fd);
-        uplink.chain(self.forwarder.iter().map(Forwarder::as_fd))
+        let forwarder = self.forwarder.iter().map(Forwarder::as_fd);
+        let follower = self.follower.iter().map(Follower::as_fd);
+        uplink.chain(forwarder).chain(follower)
     }
 
     /// Looks at what has happened; whether [`state`](Self::state) is another one than before. A
     /// forwarder that has died is replaced, unless it died at once.
     pub(crate) fn check(&mut self, publication: &Publication) -> io::Result<bool> {
+        if let Some(follower) = &mut self.follower
+            && is_ready(follower.as_fd())?
+            && follower.update().is_err()
+        {
+            // A full disk: the file is what it was.
+            self.follower = None;
+        }
         let before = self.failed.clone();
         if let Some(uplink) = &self.uplink
-            && has_ended(uplink.as_fd())?
+            && is_ready(uplink.as_fd())?
         {
             self.failed = Some(uplink.describe_end());
             self.uplink = None;
         }
         if let Some(forwarder) = &self.forwarder
-            && has_ended(forwarder.as_fd())?
+            && is_ready(forwarder.as_fd())?
         {
             let is_young = |since: Instant| since.elapsed() < WORTH_ANOTHER;
             let again = if self.forwards_since.is_some_and(is_young) {
@@ -335,8 +365,8 @@ impl Connection {
     }
 }
 
-fn has_ended(process: BorrowedFd<'_>) -> io::Result<bool> {
+fn is_ready(file: BorrowedFd<'_>) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::from_borrowed_fd(process, PollFlags::IN)];
+    let mut fds = [PollFd::from_borrowed_fd(file, PollFlags::IN)];
     Ok(poll(&mut fds, Some(&Timespec::default()))? > 0)
 }

@@ -1,0 +1,125 @@
+//! `/etc/resolv.conf` of a container that runs follows the host's: another network, a VPN.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+use rustix::io::Errno;
+
+use super::options::DnsOptions;
+use super::resolv::{self, Resolvers};
+
+/// Watches the host's file, and keeps the container's up to date until somebody else writes that.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    events: OwnedFd,
+    options: DnsOptions,
+    resolvers: Resolvers,
+    /// The container's file, and what was written to it last.
+    file: PathBuf,
+    written: String,
+}
+
+impl Follower {
+    /// Begins to watch; nothing where the container's file does not depend on the host's.
+    pub(crate) fn start(
+        file: PathBuf,
+        options: &DnsOptions,
+        resolvers: &Resolvers,
+    ) -> io::Result<Option<Self>> {
+        let is_fixed = !options.servers.is_empty()
+            && !options.search.is_empty()
+            && !options.options.is_empty();
+        if options.none || is_fixed {
+            return Ok(None);
+        }
+        let events = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let flags = WatchFlags::CREATE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::ONLYDIR;
+        for directory in directories() {
+            // One that does not exist has nothing to tell.
+            let _ = add_watch(&events, &directory, flags);
+        }
+        Ok(Some(Self {
+            events,
+            options: options.clone(),
+            resolvers: resolvers.clone(),
+            written: fs::read_to_string(&file)?,
+            file,
+        }))
+    }
+
+    /// Something has happened to the host's files.
+    pub(crate) fn update(&mut self) -> io::Result<()> {
+        let mut events = [0; 4096];
+        loop {
+            match rustix::io::read(&self.events, &mut events) {
+                Ok(1..) | Err(Errno::INTR) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        self.write(&resolv::of_host())
+    }
+
+    /// A file that the container, or somebody in it, has changed is theirs.
+    fn write(&mut self, host: &str) -> io::Result<()> {
+        let text = resolv::build(host, &self.options, &self.resolvers);
+        if text == self.written || fs::read_to_string(&self.file)? != self.written {
+            return Ok(());
+        }
+        // In place: the container has the file mounted, not its name.
+        fs::write(&self.file, &text)?;
+        self.written = text;
+        Ok(())
+    }
+}
+
+impl AsFd for Follower {
+    /// Readable when [`update`](Self::update) has something to look at.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+}
+
+/// Where the host's file is, and where it leads to.
+fn directories() -> Vec<PathBuf> {
+    let mut directories = Vec::new();
+    let mut add = |path: &Path| {
+        if let Some(parent) = path.parent().map(Path::to_owned)
+            && !directories.contains(&parent)
+        {
+            directories.push(parent);
+        }
+    };
+    add(Path::new(resolv::HOST));
+    if let Ok(real) = fs::canonicalize(resolv::HOST) {
+        add(&real);
+    }
+    add(Path::new(resolv::UPSTREAM));
+    directories
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_changed_in_the_container_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("resolv.conf");
+        fs::write(&file, "nameserver 192.0.2.1\n").unwrap();
+        let options = DnsOptions::default();
+        let start = Follower::start(file.clone(), &options, &Resolvers::Same);
+        let mut follower = start.unwrap().unwrap();
+        follower.write("nameserver 192.0.2.2\n").unwrap();
+        let content = || fs::read_to_string(&file).unwrap();
+        assert_eq!(content(), "nameserver 192.0.2.2\n");
+        fs::write(&file, "nameserver 192.0.2.99\n").unwrap();
+        follower.write("nameserver 192.0.2.3\n").unwrap();
+        assert_eq!(content(), "nameserver 192.0.2.99\n");
+    }
+}
