@@ -202,7 +202,10 @@ fn names_and_name_servers_are_those_of_the_command_line() {
 #[test]
 fn resolv_conf_follows_the_hosts_until_the_container_changes_it() {
     if !carrier_e2e::is_root() {
-        return carrier_e2e::skip("the host's file is changed in a mount namespace of root's");
+        return carrier_e2e::skip(
+            "resolv_conf_follows_the_hosts_until_the_container_changes_it",
+            "the host's file is changed in a mount namespace of root's",
+        );
     }
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
@@ -228,7 +231,10 @@ fn resolv_conf_follows_the_hosts_until_the_container_changes_it() {
 #[test]
 fn without_a_program_that_carries_packets_the_container_runs_alone_with_a_warning() {
     if !carrier_e2e::is_root() {
-        return carrier_e2e::skip("the programs are hidden in a mount namespace of root's");
+        return carrier_e2e::skip(
+            "without_a_program_that_carries_packets_the_container_runs_alone_with_a_warning",
+            "the programs are hidden in a mount namespace of root's",
+        );
     }
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");

@@ -22,7 +22,7 @@ fn a_cached_start_takes_four_clones_and_no_thread() {
     let trace = |calls: &str| {
         let trace = format!(
             "strace -f -q -u carrier-test -o trace -e signal=none -e trace={calls} \
-             carrier run --rm {image} true && cat trace"
+             carrier run --rm --network none {image} true && cat trace"
         );
         let outcome = cx.host_script(&trace).succeeds();
         let calls = outcome.text().lines();
