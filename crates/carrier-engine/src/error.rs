@@ -143,6 +143,9 @@ pub enum Error {
     /// The container runs.
     #[error("container {0} is running")]
     ContainerRuns(String),
+    /// Another command has the container in its hands, and it does not run.
+    #[error("container {0} is in use by another command")]
+    ContainerBusy(String),
     /// A container was to get the name that it has.
     #[error("{0} is the container's name already: it cannot be renamed to the same name")]
     SameName(carrier_spec::ContainerName),
@@ -381,6 +384,7 @@ impl Error {
             Self::AmbiguousId { .. }
             | Self::ContainerAndImage(_)
             | Self::ContainerRuns(_)
+            | Self::ContainerBusy(_)
             | Self::NotRunning(_)
             | Self::NotStopped(_)
             | Self::Paused(_)

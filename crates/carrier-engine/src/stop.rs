@@ -278,7 +278,7 @@ impl Engine {
                 return Ok(lock);
             }
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return Err(Error::ContainerRuns(record.name.to_string()));
+                return Err(Error::ContainerBusy(record.name.to_string()));
             }
             std::thread::sleep(Duration::from_millis(2));
         }

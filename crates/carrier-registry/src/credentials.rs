@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use crate::error::Error;
 use file::AuthFile;
+pub use places::dockers as docker_config_file;
 pub use registry::{ParseRegistryError, RegistryName};
 
 /// The user name by which credential helpers say that the secret is an identity token.

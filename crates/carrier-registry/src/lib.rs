@@ -41,7 +41,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use carrier_spec::{Compression, Digest, Platform};
 use carrier_store::ImageRecord;
 
-pub use credentials::{Credentials, Kept, ParseRegistryError, RegistryName};
+pub use credentials::{Credentials, Kept, ParseRegistryError, RegistryName, docker_config_file};
 pub use error::Error;
 pub use login::{LoginOptions, check, known, login, logout, logout_all};
 pub use pull::pull;

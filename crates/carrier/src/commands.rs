@@ -3,6 +3,7 @@
 mod boot;
 mod container;
 mod containers;
+mod detach_keys;
 mod events;
 mod exec;
 mod files;

@@ -66,6 +66,13 @@ impl Failure {
             Self::Engine(error) => error.hint(),
             Self::Registry(error) => error.hint(),
             Self::Usage { hint, .. } => hint.clone(),
+            Self::File {
+                action: "read",
+                path,
+                ..
+            } => Some(format!(
+                "name a file that is there and yours to read: ls -l {path}"
+            )),
             Self::File { .. } => None,
         }
     }

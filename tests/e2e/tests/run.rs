@@ -60,6 +60,33 @@ fn a_program_that_cannot_run_has_dockers_codes() {
 }
 
 #[test]
+fn labels_come_from_files_and_then_from_options() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let file = cx.file("labels", "# a comment\n\ntier=back\nteam=a=b\nbare\n");
+    let words = [
+        "create",
+        "--name",
+        "it",
+        "--label-file",
+        &file,
+        "-l",
+        "tier=front",
+        &image,
+    ];
+    cx.carrier(words).succeeds();
+    let format = "{{index .Config.Labels \"tier\"}} {{index .Config.Labels \"team\"}} \
+                  [{{index .Config.Labels \"bare\"}}]";
+    cx.carrier(["inspect", "-f", format, "it"])
+        .succeeds()
+        .prints("front a=b []");
+    cx.carrier(["run", "--label-file", "/no/such", &image])
+        .exits_with(125)
+        .complains("cannot read /no/such");
+    cx.carrier(["rm", "it"]).succeeds();
+}
+
+#[test]
 fn a_missing_image_is_pulled_unless_that_is_forbidden() {
     let cx = Cx::with_registry();
     let image = cx.image("busybox");

@@ -157,6 +157,15 @@ fn detach_keys_part_the_terminal_from_a_program_that_goes_on() {
     terminal.keys(&["-l", "x"]);
     terminal.keys(&["C-a"]);
     terminal.waits_for("ready$");
+    let config = r#"mkdir ~/.docker && echo '{"detachKeys":"ctrl-b,d"}' > ~/.docker/config.json"#;
+    cx.script(config).succeeds();
+    terminal.enter("clear; carrier exec -it web cat");
+    terminal.keys(&["-l", "typed"]);
+    terminal.keys(&["Enter"]);
+    terminal.waits_for("typed\ntyped");
+    terminal.keys(&["C-b"]);
+    terminal.keys(&["-l", "d"]);
+    terminal.waits_for("ready$");
     terminal.enter("clear; carrier exec -it --detach-keys '' web cat -v");
     terminal.keys(&["C-p"]);
     terminal.keys(&["C-q"]);

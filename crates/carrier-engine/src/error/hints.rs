@@ -34,6 +34,9 @@ impl Error {
             Self::ContainerRuns(name) => {
                 format!("end its program first, or `carrier rm --force {name}` kills it")
             }
+            Self::ContainerBusy(_) => {
+                "try again when it has ended: perhaps a `carrier sh --stopped`".to_owned()
+            }
             Self::NotRunning(name) => format!(
                 "`carrier start {name}` starts it, `carrier sh --stopped {name}` looks at its files"
             ),

@@ -14,7 +14,9 @@ fn named() -> Option<PathBuf> {
     directory("REGISTRY_AUTH_FILE")
 }
 
-fn dockers() -> Option<PathBuf> {
+/// Docker's configuration file, whether it is there or not.
+#[must_use]
+pub fn dockers() -> Option<PathBuf> {
     let own = directory("DOCKER_CONFIG");
     let place = own.or_else(|| directory("HOME").map(|home| home.join(".docker")))?;
     Some(place.join("config.json"))

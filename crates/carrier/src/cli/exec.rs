@@ -21,9 +21,9 @@ pub(crate) struct ExecArgs {
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false",
         default_missing_value = "true", action = ArgAction::Set)]
     pub(crate) privileged: bool,
-    /// The keys that part the terminal from the program; "" for none
-    #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q")]
-    pub(crate) detach_keys: String,
+    /// The keys that part the terminal from the program: ctrl-p,ctrl-q; "" for none
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) detach_keys: Option<String>,
     /// In the container that was made last; no container is named
     #[arg(short, long)]
     pub(crate) latest: bool,

@@ -99,9 +99,9 @@ pub(crate) enum FailureAction {
 /// How a command is at the streams of a container.
 #[derive(Args, Debug)]
 pub(crate) struct AttachArgs {
-    /// Keys that detach, such as ctrl-p,ctrl-q; "" for none
-    #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q")]
-    pub(crate) detach_keys: String,
+    /// Keys that detach: ctrl-p,ctrl-q; "" for none
+    #[arg(long, value_name = "KEYS")]
+    pub(crate) detach_keys: Option<String>,
     /// Pass signals on to the program
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "true", value_name = "BOOL", action = ArgAction::Set)]
     pub(crate) sig_proxy: bool,
@@ -168,6 +168,9 @@ pub(crate) struct ContainerArgs {
     /// Label the container
     #[arg(short, long, value_name = "KEY[=VALUE]")]
     pub(crate) label: Vec<String>,
+    /// Read labels from a file, a line each
+    #[arg(long, value_name = "FILE")]
+    pub(crate) label_file: Vec<String>,
     /// The signal that asks the program to end
     #[arg(long, value_name = "SIGNAL")]
     pub(crate) stop_signal: Option<String>,

@@ -3,6 +3,7 @@
 use carrier_engine::{ContainerRecord, DetachKeys, Engine, ExecOptions, Leash, Streams, guarded};
 use rustix::termios::isatty;
 
+use super::detach_keys::detach_keys;
 use super::run::{environment, require_terminal, working_directory};
 use crate::cli::exec::{ExecArgs, ProgramArgs, ShellArgs, TerminalArgs};
 use crate::report::{self, Failure};
@@ -26,13 +27,8 @@ pub(crate) fn exec(args: &ExecArgs) -> Result<u8, Failure> {
              CONTAINER` for a shell",
         ));
     }
-    let detach_keys = DetachKeys::parse(&args.detach_keys).map_err(|error| {
-        Failure::with_hint(
-            format!("--detach-keys: {error}"),
-            "keys are characters, DEL or ctrl- with a letter or one of @[\\]^_, with commas between \
-             them",
-        )
-    })?;
+    let terminal = args.tty && !args.detach;
+    let detach_keys = detach_keys(args.detach_keys.as_deref(), terminal)?;
     let options = ExecOptions {
         command: words.to_vec(),
         streams: Streams {

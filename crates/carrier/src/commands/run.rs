@@ -34,7 +34,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
     };
     check(args, &options)?;
     let wanted = streams(container);
-    let attach = attach_options(&args.keys, wanted)?;
+    let attach = attach_options(&args.keys, wanted, container.tty && !args.detach)?;
     let ready = health::readiness(&args.ready, args.detach)?;
     let (engine, record) = make(container, &options)?;
     if !args.detach {
@@ -239,7 +239,7 @@ fn options(args: &ContainerArgs) -> Result<RunOptions, Failure> {
         network: network::mode(&args.networks)?,
         networking: network::options(&args.networks)?,
         security: security(args)?,
-        labels: labels(&args.label),
+        labels: labels_of_files_and(&args.label_file, &args.label)?,
         annotations: labels(&args.annotation),
         stop_signal: args.stop_signal.as_deref().map(signal).transpose()?,
         stop_timeout: args.stop_timeout,
@@ -301,20 +301,39 @@ fn labels(texts: &[String]) -> BTreeMap<String, String> {
 }
 
 /// Files first, then options, as Docker does.
+fn labels_of_files_and(
+    files: &[String],
+    texts: &[String],
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut lines = Vec::new();
+    for path in files {
+        lines.extend(settings_in(path)?);
+    }
+    lines.extend_from_slice(texts);
+    Ok(labels(&lines))
+}
+
+/// The lines of a file that mean something.
+fn settings_in(path: &str) -> Result<Vec<String>, Failure> {
+    let text = fs::read_to_string(path).map_err(|source| Failure::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let lines = text.lines().map(str::trim_start);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.map(str::to_owned).collect())
+}
+
+/// Files first, then options, as Docker does.
 pub(super) fn environment(
     files: &[String],
     texts: &[String],
 ) -> Result<Vec<EnvironmentSetting>, Failure> {
     let mut settings = Vec::new();
     for path in files {
-        let text = fs::read_to_string(path).map_err(|source| Failure::File {
-            action: "read",
-            path: path.clone(),
-            source,
-        })?;
-        let lines = text.lines().map(str::trim_start);
-        for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            settings.push(setting(line)?);
+        for line in settings_in(path)? {
+            settings.push(setting(&line)?);
         }
     }
     for text in texts {

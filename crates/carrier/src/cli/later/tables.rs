@@ -213,7 +213,6 @@ pub(crate) const OPTIONS: &[LaterOption] = &[
     value("cert-dir", Later(&PULLING)),
     value("creds", Later(&PULLING)),
     value("decryption-key", Later(&PULLING)),
-    value("label-file", Later(&ENVIRONMENT)),
     value("health-startup-cmd", Later(&HEALTH)),
     value("health-startup-interval", Later(&HEALTH)),
     value("health-startup-retries", Later(&HEALTH)),

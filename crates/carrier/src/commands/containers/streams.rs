@@ -1,7 +1,8 @@
 //! `carrier start` and `attach`
 
-use carrier_engine::{AttachOptions, DetachKeys, Ending, Engine, Wanted};
+use carrier_engine::{AttachOptions, Ending, Engine, Wanted};
 
+use super::super::detach_keys::detach_keys;
 use super::each;
 use crate::cli::{AttachArgs, AttachCommandArgs, StartArgs};
 use crate::progress;
@@ -19,10 +20,11 @@ pub(crate) fn start(args: &StartArgs) -> Result<u8, Failure> {
             "you cannot start and attach multiple containers at once",
         ));
     };
-    let interactive = args.interactive && engine.container(container)?.streams.interactive;
+    let streams = engine.container(container)?.streams;
+    let interactive = args.interactive && streams.interactive;
     let mut wanted = Wanted::STDOUT | Wanted::STDERR;
     wanted.set(Wanted::STDIN, interactive);
-    let options = attach_options(&args.keys, wanted)?;
+    let options = attach_options(&args.keys, wanted, streams.terminal)?;
     let ending = engine.start_attached(container, &options, &progress::warn)?;
     Ok(code_of(ending))
 }
@@ -32,21 +34,19 @@ pub(crate) fn attach(args: &AttachCommandArgs) -> Result<u8, Failure> {
     let record = engine.container(&args.container)?;
     let mut wanted = Wanted::STDOUT | Wanted::STDERR;
     wanted.set(Wanted::STDIN, !args.no_stdin && record.streams.interactive);
-    let options = attach_options(&args.keys, wanted)?;
+    let options = attach_options(&args.keys, wanted, record.streams.terminal)?;
     Ok(code_of(engine.attach(&args.container, &options)?))
 }
 
 /// Turns the command line into what the engine wants.
-pub(crate) fn attach_options(args: &AttachArgs, wanted: Wanted) -> Result<AttachOptions, Failure> {
-    let keys = DetachKeys::parse(&args.detach_keys);
+pub(crate) fn attach_options(
+    args: &AttachArgs,
+    wanted: Wanted,
+    terminal: bool,
+) -> Result<AttachOptions, Failure> {
     Ok(AttachOptions {
         wanted,
-        detach_keys: keys.map_err(|error| {
-            Failure::with_hint(
-                error,
-                "keys are letters and ctrl-LETTER, with commas between them",
-            )
-        })?,
+        detach_keys: detach_keys(args.detach_keys.as_deref(), terminal)?,
         forwards_signals: args.sig_proxy,
     })
 }
