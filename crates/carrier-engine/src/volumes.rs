@@ -53,6 +53,16 @@ pub fn shown_labels(record: &VolumeRecord) -> BTreeMap<String, String> {
     labels
 }
 
+/// Whether a volume is another one than what is asked for; nothing is asked for by saying nothing.
+fn differs(
+    there: &VolumeRecord,
+    labels: &BTreeMap<String, String>,
+    options: &BTreeMap<String, String>,
+) -> bool {
+    let other = |asked: &BTreeMap<String, String>, has| !asked.is_empty() && asked != has;
+    other(labels, &there.labels) || other(options, &there.options)
+}
+
 fn event(action: &str, name: &VolumeName) -> Event {
     Event::volume(action, name.as_str())
 }

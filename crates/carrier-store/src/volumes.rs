@@ -274,7 +274,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn remove_volume(&self, lock: VolumeLock) -> Result<bool, Error> {
+    pub fn remove_volume(&self, lock: &VolumeLock) -> Result<bool, Error> {
         let staged = self.path(crate::staging::DIRECTORY);
         let path = staged.join(crate::staging::random_name()?);
         fs::rename(lock.directory.path(), &path).map_err(Error::io("remove", &path))?;

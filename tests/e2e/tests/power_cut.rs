@@ -303,3 +303,53 @@ fn a_power_cut_after_a_login_or_a_logout_changes_nothing() {
         2 * rounds
     );
 }
+
+#[test]
+fn a_power_cut_loses_no_volume_and_leaves_none_half_filled() {
+    const NAME: &str = "a_power_cut_loses_no_volume_and_leaves_none_half_filled";
+    if !is_root() {
+        return skip(NAME, "only root can mount a file system and shut it down");
+    }
+    let rounds = rounds_or(10);
+    let registry = Registry::empty();
+    image(1).push(registry.host(), "x", "latest");
+    let name = registry.reference("x");
+    let cx = Cx::new();
+    let disk = Disk::at_home_of(&cx);
+    cx.carrier(["pull", "-q", &name]).succeeds();
+    let data = cx.store().join("volumes/data/_data");
+    let start = std::time::Instant::now();
+    let create = ["create", "--name", "box", "-v", "data:/d0", &name];
+    cx.carrier(create).succeeds();
+    let whole = start.elapsed();
+    let remove = || {
+        cx.carrier(["rm", "box"]);
+        cx.carrier(["volume", "rm", "-f", "data"]).succeeds();
+    };
+    for round in 0..rounds {
+        remove();
+        cx.carrier(["volume", "create", "--label", "a=b", "data"])
+            .succeeds();
+        disk.cut_power();
+        let label = ["volume", "inspect", "-f", "{{.Labels.a}}", "data"];
+        cx.carrier(label).succeeds().prints("b");
+        let mut made = cx.start(create);
+        std::thread::sleep(whole * round / rounds);
+        disk.cut_power_of(&mut made);
+        cx.carrier(["volume", "ls"]).succeeds();
+        // Nothing, or all of it as it should be.
+        let is_right = |file: &usize| {
+            let found = fs::read(data.join(format!("f{file}")));
+            found.is_ok_and(|found| found == content(0, *file).as_bytes())
+        };
+        if fs::read_dir(&data).unwrap().next().is_some() {
+            assert_eq!((0..FILES).filter(is_right).count(), FILES);
+        }
+    }
+    remove();
+    disk.check();
+    println!(
+        "{} power cuts after and in the making of volumes: nothing half",
+        2 * rounds
+    );
+}

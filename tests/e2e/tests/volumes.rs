@@ -312,7 +312,24 @@ fn volumes_are_described_as_docker_describes_them() {
     .prints("data a=b");
     cx.carrier(["volume", "ls", "-q", "-f", "name=at", "-f", "label=none"])
         .prints("");
+    cx.carrier(["inspect", "-f", "{{.Driver}}", "data"])
+        .succeeds()
+        .prints("local");
+    cx.carrier(["inspect", "--type", "volume", "nobody"])
+        .exits_with(1);
     cx.carrier(["volume", "inspect", "nobody"]).exits_with(1);
+    let events = [
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "-f",
+        "volume=data",
+        "--format",
+        "{{.Action}}",
+    ];
+    cx.carrier(events).succeeds().prints("create");
     cx.script("mkdir d").succeeds();
     let run = [
         "create",

@@ -12,6 +12,7 @@ pub struct EventFilter {
     actions: Vec<String>,
     containers: Vec<String>,
     images: Vec<String>,
+    volumes: Vec<String>,
     labels: Vec<(String, Option<String>)>,
     scopes: Vec<String>,
     /// Kinds of things that nothing happens to here: they let nothing pass.
@@ -39,6 +40,7 @@ impl EventFilter {
             "event" | "status" => self.actions.push(value),
             "container" => self.containers.push(value),
             "image" => self.images.push(value),
+            "volume" => self.volumes.push(value),
             "scope" => self.scopes.push(value),
             "label" => {
                 let (key, value) = match value.split_once('=') {
@@ -47,8 +49,9 @@ impl EventFilter {
                 };
                 self.labels.push((key, value));
             }
-            "config" | "daemon" | "network" | "node" | "plugin" | "pod" | "secret" | "service"
-            | "volume" => self.absent = true,
+            "config" | "daemon" | "network" | "node" | "plugin" | "pod" | "secret" | "service" => {
+                self.absent = true;
+            }
             other => return Err(FilterError::Unknown(other.to_owned())),
         }
         Ok(())
@@ -67,6 +70,9 @@ impl EventFilter {
             && one(&self.scopes, &|scope| scope == event.scope)
             && one(&self.containers, &|word| is_container(event, word))
             && one(&self.images, &|word| is_image(event, word))
+            && one(&self.volumes, &|name| {
+                event.kind == EventKind::Volume && event.actor.id == name
+            })
             && self.labels.iter().all(|(key, value)| {
                 let found = attributes.get(key);
                 found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))

@@ -41,6 +41,7 @@ fn record() -> ContainerRecord {
 
 fn describe_container(record: &ContainerRecord, life: &Life) -> Value {
     describe(&Facts {
+        volumes: Path::new("/store/volumes"),
         record,
         life,
         directory: Path::new("/store/containers/ab"),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::mount_point::{MountPoint, MountSource, Origin, ReadOnly};
 use crate::record::ContainerRecord;
+use crate::resources::size;
 
 /// What `/dev/shm` holds where nobody says.
 const SHM_SIZE: u64 = 64 << 20;
@@ -168,7 +169,7 @@ fn object(mount: &MountPoint) -> Value {
             let mode = get("mode=").and_then(|mode| u32::from_str_radix(mode, 8).ok());
             set(
                 "TmpfsOptions",
-                json!({ "SizeBytes": get("size=").and_then(bytes), "Mode": mode }),
+                json!({ "SizeBytes": get("size=").and_then(|text| size(text).ok()), "Mode": mode }),
             );
         }
         MountSource::Image { reference, .. } => {
@@ -181,17 +182,6 @@ fn object(mount: &MountPoint) -> Value {
         set("ReadOnly", true.into());
     }
     object
-}
-
-/// A number of bytes as tmpfs takes it.
-fn bytes(text: &str) -> Option<u64> {
-    let (digits, shift) = match text.char_indices().last()? {
-        (at, 'k' | 'K') => (text.get(..at)?, 10),
-        (at, 'm' | 'M') => (text.get(..at)?, 20),
-        (at, 'g' | 'G') => (text.get(..at)?, 30),
-        _ => (text, 0),
-    };
-    digits.parse::<u64>().ok()?.checked_shl(shift)
 }
 
 /// `Config.Volumes`: places that the image or the user calls volumes.

@@ -1,15 +1,21 @@
 //! Devices of the host: the node is mounted, since only the host's root can make one.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{Mount, MountBuilder};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::error::VolumeError;
 use super::parse::{clean, refuse_proc};
+use crate::fallback::words;
 
 /// A device of the host, or a directory of devices, and where it is in the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +90,7 @@ impl DevicePoint {
             )
         };
         // A link is a name for a device, such as those in /dev/disk.
-        let real = fs::canonicalize(&self.host).map_err(|error| refused(error.to_string()))?;
+        let real = real_path(&self.host).map_err(|errno| refused(words(errno)))?;
         let mut nodes = Vec::new();
         collect(&real, Path::new(&self.target), MAX_DEPTH, &mut nodes)
             .map_err(|error| refused(error.to_string()))?;
@@ -93,6 +99,14 @@ impl DevicePoint {
         }
         Ok(nodes)
     }
+}
+
+/// The name that the kernel has for what is at a path.
+fn real_path(path: &Path) -> Result<PathBuf, Errno> {
+    let found = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let link = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let name = rustix::fs::readlink(link, Vec::new())?;
+    Ok(PathBuf::from(OsString::from_vec(name.into_bytes())))
 }
 
 fn is_permissions(text: &str) -> bool {

@@ -132,6 +132,16 @@ impl MountPoint {
                 "leave O out",
             ));
         }
+        let is_image = matches!(self.source, MountSource::Image { .. });
+        if self.chown && (self.overlay || is_image) {
+            return Err(VolumeError::invalid(
+                format!(
+                    "the files below {} are not the container's to have",
+                    self.target
+                ),
+                "leave U out: what is written over them is the container's anyway",
+            ));
+        }
         if self.overlay && self.read_only != ReadOnly::No {
             return Err(VolumeError::invalid(
                 format!("{} cannot be read-only and an overlay at once", self.target),

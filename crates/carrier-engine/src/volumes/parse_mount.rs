@@ -6,6 +6,7 @@ use std::path::Path;
 use super::error::VolumeError;
 use super::mount_point::{MountPoint, MountSource, Origin, ReadOnly};
 use super::parse::{PROPAGATIONS, clean, container_path, no_id_map, volume_name};
+use crate::resources::size;
 
 /// What the fields say, before it is known what they mean for a type.
 #[derive(Default)]
@@ -69,18 +70,18 @@ impl Fields<'_> {
             "readonly" | "ro" => self.read_only = flag()?,
             "rw" | "readwrite" => self.read_only = !flag()?,
             "consistency" => drop(text()?),
-            "bind-propagation" => {
-                self.set("bind", key, text()?, |it, text| it.propagation = Some(text))
-            }
+            "bind-propagation" => self.set("bind", key, text()?, |it, text| {
+                it.propagation = Some(text);
+            }),
             "bind-nonrecursive" => {
                 let recursion = if flag()? { "disabled" } else { "enabled" };
                 self.set("bind", key, recursion.to_owned(), |it, text| {
-                    it.recursion = Some(text)
+                    it.recursion = Some(text);
                 });
             }
-            "bind-recursive" => {
-                self.set("bind", key, text()?, |it, text| it.recursion = Some(text))
-            }
+            "bind-recursive" => self.set("bind", key, text()?, |it, text| {
+                it.recursion = Some(text);
+            }),
             "bind-create-src" => {
                 self.create = flag()?;
                 self.special.push(("bind", key.to_owned()));
@@ -92,13 +93,15 @@ impl Fields<'_> {
             "volume-label" => self.pair("volume", key, &text()?, |it| &mut it.labels),
             "volume-opt" => self.pair("volume", key, &text()?, |it| &mut it.options),
             "volume-driver" => only_local(&text()?)?,
-            "volume-subpath" => {
-                self.set("volume", key, text()?, |it, text| it.subpath = Some(text))
-            }
-            "image-subpath" => self.set("image", key, text()?, |it, text| it.subpath = Some(text)),
+            "volume-subpath" => self.set("volume", key, text()?, |it, text| {
+                it.subpath = Some(text);
+            }),
+            "image-subpath" => self.set("image", key, text()?, |it, text| {
+                it.subpath = Some(text);
+            }),
             "subpath" => self.subpath = Some(text()?),
             "tmpfs-size" => {
-                let size = format!("size={}", text()?);
+                let size = format!("size={}", size_of(&text()?)?);
                 self.set("tmpfs", key, size, |it, text| it.tmpfs.push(text));
             }
             "tmpfs-mode" => {
@@ -123,14 +126,7 @@ impl Fields<'_> {
                 let word = if flag()? { key } else { opposite(key) };
                 self.flags.push(word.to_owned());
             }
-            _ => {
-                return Err(invalid(
-                    format!("unexpected key '{key}' in '{field}'"),
-                    "keys are type, source, target, readonly, bind-propagation, bind-recursive, \
-                     bind-create-src, volume-nocopy, volume-label, volume-opt, volume-subpath, \
-                     image-subpath, tmpfs-size, tmpfs-mode, tmpcopyup, chown and relabel",
-                ));
-            }
+            _ => return Err(unexpected(key, field)),
         }
         Ok(())
     }
@@ -310,6 +306,15 @@ fn invalid(message: impl Into<String>, hint: impl Into<String>) -> VolumeError {
     VolumeError::invalid(format!("invalid --mount: {}", message.into()), hint)
 }
 
+fn unexpected(key: &str, field: &str) -> VolumeError {
+    invalid(
+        format!("unexpected key '{key}' in '{field}'"),
+        "keys are type, source, target, readonly, bind-propagation, bind-recursive, \
+                     bind-create-src, volume-nocopy, volume-label, volume-opt, volume-subpath, \
+                     image-subpath, tmpfs-size, tmpfs-mode, tmpcopyup, chown and relabel",
+    )
+}
+
 fn only_local(driver: &str) -> Result<(), VolumeError> {
     match driver {
         "" | "local" => Ok(()),
@@ -350,6 +355,16 @@ fn octal(text: &str) -> Result<String, VolumeError> {
             "write an octal number, such as 1777",
         )),
     }
+}
+
+fn size_of(text: &str) -> Result<u64, VolumeError> {
+    let refused = |_| {
+        invalid(
+            format!("invalid value for tmpfs-size: {text}"),
+            "write a number of bytes, or 64m",
+        )
+    };
+    size(text).map_err(refused)
 }
 
 /// A path below a source: links in it may lead nowhere else either, which is seen to at the mount.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use carrier_store::{VolumeRecord, change_owner};
@@ -180,10 +180,15 @@ impl Located<'_> {
 
 /// Who gives that away cannot log in any more.
 fn holds_home(path: &Path) -> bool {
-    std::env::var_os("HOME").is_some_and(|home| {
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        real(Path::new(&home)).starts_with(real(path))
-    })
+    let identity = |path: &Path| {
+        let found = fs::metadata(path).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    let Some((home, given)) = std::env::var_os("HOME").zip(identity(path)) else {
+        return false;
+    };
+    let mut above = Path::new(&home).ancestors();
+    above.any(|above| identity(above) == Some(given))
 }
 
 fn open(path: &Path, subpath: Option<&str>) -> std::io::Result<OwnedFd> {

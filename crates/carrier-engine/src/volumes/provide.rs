@@ -132,6 +132,10 @@ impl Engine {
         // Between the two calls somebody may remove it.
         loop {
             if let Some(lock) = self.store.lock_volume(name)? {
+                let there = lock.directory().read_record()?;
+                if there.is_some_and(|there| super::differs(&there, labels, options)) {
+                    return Err(VolumeError::Differs(name.clone()).into());
+                }
                 return Ok(lock);
             }
             let volume = VolumeRecord {
@@ -220,7 +224,7 @@ impl Engine {
             // Those of others have users; what cannot be removed here is left to a sweep.
             let unused = self.volume_users(&name).is_ok_and(|users| users.is_empty());
             if own.contains(&&name) && unused {
-                let _ = self.store.remove_volume(lock);
+                let _ = self.store.remove_volume(&lock);
             }
         }
     }
@@ -268,11 +272,11 @@ impl Engine {
         if !self.volume_users(name)?.is_empty() {
             return Ok(false);
         }
-        self.destroy_volume(lock)?;
+        self.destroy_volume(&lock)?;
         Ok(true)
     }
 
-    pub(super) fn destroy_volume(&self, lock: VolumeLock) -> Result<(), Error> {
+    pub(super) fn destroy_volume(&self, lock: &VolumeLock) -> Result<(), Error> {
         let name = lock.name().clone();
         let clean = self.store.remove_volume(lock)?;
         self.emit(&super::event("destroy", &name));
@@ -299,7 +303,7 @@ impl Engine {
             // The container may have been made meanwhile.
             let is_orphan = is_orphan && volume.container.as_ref().is_some_and(orphaned);
             if is_orphan && self.volume_users(&name)?.is_empty() {
-                self.destroy_volume(lock)?;
+                self.destroy_volume(&lock)?;
             } else {
                 self.settle_volume(&lock)?;
             }

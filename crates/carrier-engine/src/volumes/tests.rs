@@ -79,6 +79,7 @@ fn what_is_no_volume_is_refused_with_the_reason() {
         ("/h:/x/../proc/sys", "inside /proc"),
         ("/h:/x:idmap", "only root"),
         ("/h:/x:ro,O", "at once"),
+        ("/h:/x:U,O", "not the container's"),
     ] {
         let refused = volume(text).unwrap_err();
         assert!(refused.contains(expected), "{text}: {refused}");
@@ -97,7 +98,7 @@ fn fields_of_mount_are_those_of_docker_and_podman() {
         ("type=volume,target=/x", "?", "/x"),
         (
             "type=tmpfs,target=/x,tmpfs-size=64m,tmpfs-mode=0700",
-            "tmpfs size=64m,mode=700",
+            "tmpfs size=67108864,mode=700",
             "/x",
         ),
         (

@@ -73,13 +73,10 @@ impl Engine {
             }
             // It may have gone a moment ago.
             if let Some(there) = self.store.volume(&name).read_record()? {
-                let asked = |wanted: &BTreeMap<_, _>, has| wanted.is_empty() || wanted == has;
-                let same = asked(&options.labels, &there.labels)
-                    && asked(&options.options, &there.options);
-                return if same {
-                    Ok(name)
-                } else {
+                return if super::differs(&there, &options.labels, &options.options) {
                     Err(VolumeError::Differs(name).into())
+                } else {
+                    Ok(name)
                 };
             }
         }
@@ -162,7 +159,7 @@ impl Engine {
             let name = lock.name().clone();
             return Err(VolumeError::InUse { name, users }.into());
         }
-        self.destroy_volume(lock)
+        self.destroy_volume(&lock)
     }
 
     /// Removes the volumes that no container has and that `filter` lets pass: anonymous ones, with `all`

@@ -32,13 +32,16 @@ fn a_volume_is_made_once_and_removed_as_a_whole() {
     assert!(!store.create_volume(&record, true).unwrap());
     let volume = store.volume(&record.name);
     assert_eq!(volume.read_record().unwrap().unwrap(), record);
-    assert_eq!(store.volume_names().unwrap(), [record.name.clone()]);
+    assert_eq!(
+        store.volume_names().unwrap(),
+        std::slice::from_ref(&record.name)
+    );
     assert!(volume.is_empty().unwrap());
     fs::write(volume.data().join("file"), "x").unwrap();
     assert!(!volume.is_empty().unwrap());
     let lock = store.lock_volume(&record.name).unwrap().unwrap();
     assert!(store.try_lock_volume(&record.name).unwrap().is_none());
-    assert!(store.remove_volume(lock).unwrap());
+    assert!(store.remove_volume(&lock).unwrap());
     assert!(store.volume_names().unwrap().is_empty());
     assert!(store.lock_volume(&record.name).unwrap().is_none());
     assert_eq!(staged(&store), 0);

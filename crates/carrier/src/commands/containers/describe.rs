@@ -16,6 +16,7 @@ enum Kind {
     Any,
     Container,
     Image,
+    Volume,
 }
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<u8, Failure> {
@@ -23,10 +24,11 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<u8, Failure> {
         None | Some("") => Kind::Any,
         Some("container") => Kind::Container,
         Some("image") => Kind::Image,
+        Some("volume") => Kind::Volume,
         Some(other) => {
             return Err(Failure::with_hint(
                 format!("{other:?} is not a valid value for --type"),
-                "types are container and image",
+                "types are container, image and volume",
             ));
         }
     };
@@ -50,6 +52,9 @@ fn object(
     size: bool,
     platform: Option<&Platform>,
 ) -> Result<Value, Error> {
+    if kind == Kind::Volume {
+        return engine.inspect_volume(word);
+    }
     if kind != Kind::Image {
         match engine.inspect_container(word, size) {
             Err(error) if kind == Kind::Any && error.kind() == ErrorKind::NotFound => {}
@@ -58,7 +63,12 @@ fn object(
     }
     match engine.inspect_image(word, platform) {
         Err(error) if kind == Kind::Any && error.kind() == ErrorKind::NotFound => {
-            Err(Error::NoSuchObject(word.to_owned()))
+            match engine.inspect_volume(word) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    Err(Error::NoSuchObject(word.to_owned()))
+                }
+                other => other,
+            }
         }
         other => Ok(other?.json),
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use carrier_engine::{
-    DevicePoint, ImageVolumes, MountPoint, StorageOptions, UserMode, VolumeError, VolumesFrom,
+    DevicePoint, ImageVolumes, MountPoint, StorageOptions, UserMode, VolumeError, VolumesFrom, size,
 };
 
 use crate::cli::volumes::{ImageVolumeFate, StorageArgs};
@@ -31,6 +31,8 @@ pub(super) fn storage(args: &StorageArgs) -> Result<StorageOptions, Failure> {
         .iter()
         .map(|text| VolumesFrom::parse(text));
     let devices = args.device.iter().map(|text| DevicePoint::parse(text));
+    let shm_size = args.shm_size.as_deref().map(size).transpose();
+    let shm_size = shm_size.map_err(super::resources::refuse)?;
     Ok(StorageOptions {
         mounts,
         volumes_from: others.collect::<Result<_, _>>().map_err(failure)?,
@@ -39,7 +41,8 @@ pub(super) fn storage(args: &StorageArgs) -> Result<StorageOptions, Failure> {
             ImageVolumeFate::Tmpfs => ImageVolumes::Tmpfs,
             ImageVolumeFate::Ignore => ImageVolumes::Ignore,
         },
-        shm_size: args.shm_size.as_deref().map(bytes).transpose()?,
+        // Docker takes none for the default, the kernel for no limit.
+        shm_size: shm_size.filter(|bytes| *bytes > 0),
         devices: devices.collect::<Result<_, _>>().map_err(failure)?,
         read_only_tmpfs: args.read_only_tmpfs,
     })
@@ -70,54 +73,6 @@ fn tell_of_sharing(mount: &MountPoint) {
     }
 }
 
-pub(super) fn failure(error: VolumeError) -> Failure {
+fn failure(error: VolumeError) -> Failure {
     carrier_engine::Error::from(error).into()
-}
-
-/// A number of bytes, with b, k, m or g behind it as in Docker.
-pub(super) fn bytes(text: &str) -> Result<u64, Failure> {
-    let lower = text.to_ascii_lowercase();
-    let number = lower.trim_end_matches('b').trim_end_matches('i');
-    let (digits, shift) = match number.char_indices().last() {
-        Some((at, unit @ ('k' | 'm' | 'g' | 't'))) => {
-            let shift = match unit {
-                'k' => 10,
-                'm' => 20,
-                'g' => 30,
-                _ => 40,
-            };
-            (&number[..at], shift)
-        }
-        _ => (number, 0),
-    };
-    let size = digits.parse::<u64>().ok();
-    let size = size.and_then(|size| size.checked_mul(1 << shift));
-    size.filter(|size| *size > 0).ok_or_else(|| {
-        Failure::with_hint(
-            format!("invalid size: {text:?}"),
-            "sizes are numbers of bytes, or look like 512k, 64m and 1g",
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_dockers() {
-        for (text, expected) in [
-            ("1", 1),
-            ("10b", 10),
-            ("64k", 65_536),
-            ("64M", 64 << 20),
-            ("1gb", 1 << 30),
-            ("2GiB", 2 << 30),
-        ] {
-            assert_eq!(bytes(text).unwrap(), expected, "{text}");
-        }
-        for text in ["", "0", "-1", "1x", "m", "99999999999g"] {
-            assert!(bytes(text).is_err(), "{text}");
-        }
-    }
 }
