@@ -11,7 +11,7 @@ F ?= tar
 SKIPS := $(CURDIR)/target/skipped-tests
 LOG := target/test-summaries
 
-.PHONY: build demo test check docs unit e2e fuzz nightly test-vm bench bench-pull bench-exec bench-logs install clean help
+.PHONY: build demo test check docs unit e2e fuzz nightly test-vm bench bench-pull bench-exec bench-logs bench-net install clean help
 
 build: ## the release binary
 	cargo build --release --locked -p carrier
@@ -76,6 +76,10 @@ bench-pull: build ## pulls beside podman, skopeo with umoci, and containerd; as 
 bench-exec: build ## a program in a container that runs, beside podman and crun
 	scripts/setup.sh --test-host --bench
 	CARRIER_BIN=$(CURDIR)/$(RELEASE) python3 bench/exec.py
+
+bench-net: build ## throughput and start-up of networks, beside podman's
+	scripts/setup.sh --test-host --bench
+	CARRIER_BIN=$(CURDIR)/$(RELEASE) python3 bench/net.py
 
 bench-logs: build ## logs of containers beside podman's
 	scripts/setup.sh --test-host --bench

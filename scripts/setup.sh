@@ -23,13 +23,13 @@ for option in "$@"; do
             want_test=yes
             packages+=(docker-registry busybox-static mmdebstrap qemu-user-static tmux strace skopeo
                 apache2-utils zstd perl iproute2 keyutils util-linux podman buildah crun umoci
-                libarchive-tools python3 openssl e2fsprogs attr)
+                libarchive-tools python3 openssl e2fsprogs attr curl procps)
             # Docker brings one of its own, which the distribution's would replace.
             command -v containerd >/dev/null || packages+=(containerd)
             ;;
         --vm) packages+=(qemu-system-x86 mmdebstrap openssh-client e2fsprogs util-linux) ;;
         --bench)
-            packages+=(podman crun bubblewrap hyperfine docker-registry busybox-static skopeo umoci python3 e2fsprogs)
+            packages+=(podman crun bubblewrap hyperfine iperf3 iproute2 docker-registry busybox-static skopeo umoci python3 e2fsprogs)
             command -v containerd >/dev/null || packages+=(containerd)
             ;;
         --test-host) want_test_host=yes ;;

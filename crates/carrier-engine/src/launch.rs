@@ -265,8 +265,10 @@ fn attempt(
     if let Some(member) = &member {
         engine.join_networks(member, record, spawned.pid())?;
     }
-    let mut connection = Connection::begin(plan, publication, spawned.pid(), &single)?;
+    let begun = Connection::begin(plan, publication, spawned.pid(), &single);
+    // What the container itself has failed with comes first.
     let mut ready = spawned.wait_ready()?;
+    let mut connection = begun?;
     if let Some(member) = &member {
         connection.attach(member.endpoints()?, publication, ready.pid(), &single)?;
     }

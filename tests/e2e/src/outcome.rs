@@ -89,6 +89,22 @@ impl Outcome {
         self
     }
 
+    /// The hint says `part`.
+    #[track_caller]
+    pub fn hints(self, part: &str) -> Self {
+        let is_one = |line: &str| line.starts_with("hint: ") && line.contains(part);
+        assert!(self.stderr.lines().any(is_one), "{part:?} in {self:#?}");
+        self
+    }
+
+    /// A warning says `part`.
+    #[track_caller]
+    pub fn warns(self, part: &str) -> Self {
+        let is_one = |line: &str| line.starts_with("warning: ") && line.contains(part);
+        assert!(self.stderr.lines().any(is_one), "{part:?} in {self:#?}");
+        self
+    }
+
     /// What Carrier itself said, without the notes of a pull.
     fn complaint_lines(&self) -> Vec<&str> {
         let ours = |line: &&str| line.starts_with("carrier: ") || line.starts_with("hint: ");

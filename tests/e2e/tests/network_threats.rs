@@ -15,7 +15,7 @@ print(port, flush=True)
 threading.Event().wait()\"";
 
 #[test]
-fn sec_w01_no_address_leads_to_the_hosts_loopback() {
+fn w01_no_address_leads_to_the_hosts_loopback() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     let addresses = "127.0.0.1 ::1 10.0.2.2 10.0.2.3 10.0.2.1 10.0.2.99 169.254.1.1 169.254.1.2 \
@@ -36,7 +36,7 @@ fn sec_w01_no_address_leads_to_the_hosts_loopback() {
 }
 
 #[test]
-fn sec_w01_a_container_that_may_change_its_routes_does_not_reach_it_either() {
+fn w01_a_container_that_may_change_its_routes_does_not_reach_it_either() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     for mode in ["slirp4netns", "pasta"] {
@@ -56,7 +56,7 @@ fn sec_w01_a_container_that_may_change_its_routes_does_not_reach_it_either() {
 }
 
 #[test]
-fn sec_w02_a_program_never_takes_a_client_for_itself() {
+fn w02_a_program_never_takes_a_client_for_itself() {
     let cx = Cx::with_registry();
     let image = cx.pulled("debian-nginx");
     let _web = cx.running("web", ["-p", "80", &image]);
@@ -74,7 +74,7 @@ fn sec_w02_a_program_never_takes_a_client_for_itself() {
 }
 
 #[test]
-fn sec_w02_what_listens_on_the_containers_loopback_is_not_published() {
+fn w02_what_listens_on_the_containers_loopback_is_not_published() {
     let cx = Cx::with_registry();
     let image = cx.pulled("debian-redis");
     let words = [
@@ -96,15 +96,15 @@ fn sec_w02_what_listens_on_the_containers_loopback_is_not_published() {
 }
 
 #[test]
-fn sec_w03_the_address_is_bound_before_run_has_ended_and_is_told() {
+fn w03_the_address_is_bound_before_run_has_ended_and_is_told() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     cx.script(&format!(
-        "carrier run -d --name c -p 127.0.0.1::80 {image} sleep 1000 > /dev/null
-         port=$(carrier port c 80 | sed 's/.*://')
+        "carrier run -d --name one -p 127.0.0.1::80 {image} sleep 1000 > /dev/null
+         port=$(carrier port one 80 | sed 's/.*://')
          ss -Hltn \"sport = $port\" | awk '{{print $4}}' | sed \"s/:$port//\"
          carrier ps | grep -c \"127.0.0.1:$port->80/tcp\"
-         carrier rm -f c > /dev/null
+         carrier rm -f one > /dev/null
          ss -Hltn \"sport = $port\" | wc -l"
     ))
     .succeeds()
@@ -112,7 +112,7 @@ fn sec_w03_the_address_is_bound_before_run_has_ended_and_is_told() {
 }
 
 #[test]
-fn sec_w04_nobody_tells_a_container_its_routes() {
+fn w04_nobody_tells_a_container_its_routes() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     let files = "cat /proc/sys/net/ipv6/conf/tap0/accept_ra /proc/sys/net/ipv6/conf/all/forwarding";
@@ -120,38 +120,26 @@ fn sec_w04_nobody_tells_a_container_its_routes() {
         .succeeds()
         .prints("0\n0");
     // Packets as one likes them need a capability that no container has unless it is given.
-    cx.carrier([
-        "run",
-        "--rm",
-        &image,
-        "ping",
-        "-c",
-        "1",
-        "-W",
-        "1",
-        "10.0.2.100",
-    ])
-    .succeeds();
     cx.carrier(["run", "--rm", &image, "arping", "-c", "1", "10.0.2.2"])
         .exits_with(1);
 }
 
 #[test]
-fn sec_w06_helpers_are_confined_and_die_with_their_container() {
+fn w06_helpers_are_confined_and_die_with_their_container() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     for mode in ["slirp4netns", "pasta"] {
         let script = format!(
-            "carrier run -d --name c --network {mode} -p 127.0.0.1::80 {image} sleep 1000 > /dev/null
-             monitor=$(awk '/^PPid/ {{print $2}}' /proc/$(carrier inspect -f '{{{{.State.Pid}}}}' c)/status)
+            "carrier run -d --name one --network {mode} -p 127.0.0.1::80 {image} sleep 1000 > /dev/null
+             monitor=$(awk '/^PPid/ {{print $2}}' /proc/$(carrier inspect -f '{{{{.State.Pid}}}}' one)/status)
              children=$(pgrep -P $monitor)
              for p in $children; do
                  grep -q sleep /proc/$p/cmdline && continue
                  grep -E '^(NoNewPrivs|Seccomp):' /proc/$p/status | tr -d '\\t' | tr '\\n' ' '
              done; echo
-             carrier kill c > /dev/null
+             carrier kill one > /dev/null
              for p in $children; do while [ -e /proc/$p ]; do sleep 0.1; done; done
-             carrier rm -f c > /dev/null; echo gone"
+             carrier rm -f one > /dev/null; echo gone"
         );
         cx.script(&script)
             .succeeds()
@@ -160,47 +148,47 @@ fn sec_w06_helpers_are_confined_and_die_with_their_container() {
 }
 
 #[test]
-fn sec_w06_a_helper_that_dies_is_told_and_the_container_lives() {
+fn w06_a_helper_that_dies_is_told_and_the_container_lives() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     for mode in ["slirp4netns", "pasta"] {
         let script = format!(
-            "carrier run -d --name c --network {mode} {image} sleep 1000 > /dev/null
-             monitor=$(awk '/^PPid/ {{print $2}}' /proc/$(carrier inspect -f '{{{{.State.Pid}}}}' c)/status)
+            "carrier run -d --name one --network {mode} {image} sleep 1000 > /dev/null
+             monitor=$(awk '/^PPid/ {{print $2}}' /proc/$(carrier inspect -f '{{{{.State.Pid}}}}' one)/status)
              for p in $(pgrep -P $monitor); do
                  grep -q sleep /proc/$p/cmdline || kill -9 $p
              done
-             until carrier inspect -f '{{{{.NetworkSettings.Uplink.Status}}}}' c | grep failed; do
+             until carrier inspect -f '{{{{.NetworkSettings.Uplink.Status}}}}' one | grep failed; do
                  sleep 0.1
              done
-             carrier inspect -f '{{{{.State.Running}}}}' c
-             carrier rm -f c > /dev/null"
+             carrier inspect -f '{{{{.State.Running}}}}' one
+             carrier rm -f one > /dev/null"
         );
         cx.script(&script).succeeds().prints("failed\ntrue");
     }
 }
 
 #[test]
-fn sec_w07_whoever_is_killed_nothing_of_the_network_is_left() {
+fn w07_whoever_is_killed_nothing_of_the_network_is_left() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     for mode in ["slirp4netns", "pasta"] {
         let script = format!(
-            "carrier run -d --name c --network {mode} -p 127.0.0.1::80 {image} sleep 1000 > /dev/null
-             port=$(carrier port c 80 | sed 's/.*://')
-             monitor=$(awk '/^PPid/ {{print $2}}' /proc/$(carrier inspect -f '{{{{.State.Pid}}}}' c)/status)
+            "carrier run -d --name one --network {mode} -p 127.0.0.1::80 {image} sleep 1000 > /dev/null
+             port=$(carrier port one 80 | sed 's/.*://')
+             monitor=$(awk '/^PPid/ {{print $2}}' /proc/$(carrier inspect -f '{{{{.State.Pid}}}}' one)/status)
              children=$(pgrep -P $monitor)
              kill -9 $monitor
              for p in $children; do while [ -e /proc/$p ]; do sleep 0.1; done; done
              ss -Hltn \"sport = $port\" | wc -l
-             carrier rm -f c"
+             carrier rm -f one"
         );
-        cx.script(&script).succeeds().prints("0\nc");
+        cx.script(&script).succeeds().prints("0\none");
     }
 }
 
 #[test]
-fn sec_w07_a_forwarder_that_dies_is_replaced() {
+fn w07_a_forwarder_that_dies_is_replaced() {
     let cx = Cx::with_registry();
     let image = cx.pulled("debian-nginx");
     let _web = cx.running("web", ["-p", "127.0.0.1::80", &image]);

@@ -2,9 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+/// How long a container's root may take to be made.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A network namespace, and the user namespace whose root may change it.
 #[derive(Debug)]
@@ -14,16 +19,23 @@ pub(crate) struct NetworkNamespace {
 }
 
 impl NetworkNamespace {
-    /// Those of a process that the caller may look into: one that waits for its start, or a program.
+    /// Those of a process that becomes a container's first one. Where that is not the caller's own id,
+    /// as with `--userns keep-id`, it may be looked into again only when it is about to be ready.
     pub(crate) fn of(pid: u32) -> io::Result<Self> {
         let open = |name: &str| {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC;
             rustix::fs::open(format!("/proc/{pid}/ns/{name}"), flags, Mode::empty())
         };
-        Ok(Self {
-            users: open("user")?,
-            network: open("net")?,
-        })
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match open("user").and_then(|users| Ok((users, open("net")?))) {
+                Ok((users, network)) => return Ok(Self { users, network }),
+                Err(Errno::ACCESS) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(errno) => return Err(errno.into()),
+            }
+        }
     }
 
     /// Makes the calling process one of the user namespace, with all its power.

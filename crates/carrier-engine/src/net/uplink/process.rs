@@ -13,6 +13,10 @@ use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 use rustix::io::FdFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, Signal};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set,
+    set_capabilities,
+};
 
 use super::super::error::NetworkError;
 use super::super::namespaces::NetworkNamespace;
@@ -182,6 +186,7 @@ impl Starting<'_> {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         self.make_device(token)?;
+        keep_power()?;
         rustix::thread::set_no_new_privs(true)?;
         // Kernels before 6.12 do not know how; the program's own sandbox has to do.
         let _ = carrier_sys::landlock::leave_others_alone();
@@ -221,4 +226,23 @@ impl Starting<'_> {
             _ => Err(io::Error::other("")),
         }
     }
+}
+
+/// Where the caller is not root of the container's user namespace, as with `--userns keep-id`, executing
+/// a program would cost the power over the container's network and the program's own sandbox.
+fn keep_power() -> io::Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let kept = CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN | CapabilitySet::SYS_CHROOT;
+    let own = capabilities(None)?;
+    let sets = CapabilitySets {
+        inheritable: kept,
+        ..own
+    };
+    set_capabilities(None, sets)?;
+    for one in kept.iter() {
+        configure_capability_in_ambient_set(one, true)?;
+    }
+    Ok(())
 }

@@ -111,7 +111,7 @@ fn the_next_server_is_asked_when_one_is_silent_and_failure_is_told() {
 }
 
 #[test]
-fn sec_w05_no_question_leaves_an_internal_network() {
+fn w05_no_question_leaves_an_internal_network() {
     let upstream = client();
     let (mut server, address) = server(vec![upstream.local_addr().unwrap()]);
     let client = client();
@@ -122,7 +122,7 @@ fn sec_w05_no_question_leaves_an_internal_network() {
 }
 
 #[test]
-fn sec_w05_a_thousand_silent_connections_do_not_keep_others_waiting() {
+fn w05_a_thousand_silent_connections_do_not_keep_others_waiting() {
     let (mut server, address) = server(Vec::new());
     let tables = tables(false);
     let mut silent = Vec::new();
