@@ -64,7 +64,8 @@ impl Engine {
         self.prepare_ids(record)?;
         let user = self.user(record)?;
         self.require_network_owner(record)?;
-        let connection = ConnectionPlan::of(record)?;
+        let mut connection = ConnectionPlan::of(record)?;
+        self.plan_networks(record, &[], &mut connection)?;
         if let Some(warning) = &connection.warning {
             warn(warning);
         }
@@ -82,11 +83,16 @@ impl Engine {
         };
         let copied = container.path().join(COPIED);
         if !copied.exists() {
-            let mounted = FuseMount::start(
-                &maps,
-                &self.overlay(record, &container)?,
-                container.make_merged()?,
-            );
+            let mounted = if record.network.is_shared() {
+                // Its user namespace would not be within that of the shared network.
+                Err("fuse-overlayfs cannot serve a container on a shared network".to_owned())
+            } else {
+                FuseMount::start(
+                    &maps,
+                    &self.overlay(record, &container)?,
+                    container.make_merged()?,
+                )
+            };
             match mounted {
                 Ok(mount) => {
                     let launched = attempt(self, &spec, record, network, mount.root(), subtree)?;
@@ -270,7 +276,9 @@ fn attempt(
     let mut ready = spawned.wait_ready()?;
     let mut connection = begun?;
     if let Some(member) = &member {
-        connection.attach(member.endpoints()?, publication, ready.pid(), &single)?;
+        let endpoints = member.endpoints()?;
+        engine.write_network_files(record, &endpoints)?;
+        connection.attach(endpoints, publication, ready.pid(), &single)?;
     }
     connection.wait_ready()?;
     let etc = EtcFiles::in_directory(&engine.etc_dir(&record.id));

@@ -5,6 +5,7 @@
 mod cgroup;
 mod clients;
 mod health;
+mod network;
 mod pause;
 mod protocol;
 mod serve;
@@ -22,6 +23,7 @@ use carrier_sys::process::{ChildToken, SingleThreaded};
 use carrier_sys::signal::SignalStream;
 use rustix::process::Signal;
 
+use crate::bridge::Membership;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::events::Event;
@@ -156,7 +158,7 @@ struct Program {
     ends: Ends,
     since: Instant,
     connection: Connection,
-    _member: Option<crate::bridge::Membership>,
+    member: Option<Membership>,
     _mount: Option<FuseMount>,
 }
 
@@ -261,6 +263,10 @@ impl<'a> Monitor<'a> {
         let place = self.confinement.subtree();
         let launched = (self.engine).prepare(&self.record, &self.publication, place, warn)?;
         self.watch_cgroup();
+        let member = launched.member.as_ref();
+        if let Some(warning) = member.and_then(|member| member.warning.as_deref()) {
+            warn(warning);
+        }
         if let Some((rows, columns)) = self.clients.size() {
             launched.ends.resize(rows, columns);
         }
@@ -289,7 +295,7 @@ impl<'a> Monitor<'a> {
             ends: launched.ends,
             since,
             connection: launched.connection,
-            _member: launched.member,
+            member: launched.member,
             _mount: launched.mount,
         })
     }

@@ -11,13 +11,13 @@ pub(crate) mod hosts;
 mod listen;
 mod mode;
 pub(crate) mod names;
-mod namespaces;
+pub(crate) mod namespaces;
 pub(crate) mod netlink;
 mod options;
 mod ports;
 pub(crate) mod resolv;
 mod state;
-mod uplink;
+pub(crate) mod uplink;
 
 pub use attachment::{Attachment, MacAddress, ParseMacAddressError};
 pub(crate) use connection::{Connection, ConnectionPlan};

@@ -100,6 +100,12 @@ impl Store {
         Ok(names)
     }
 
+    /// Where networks are written down. The engine keeps a directory of its own there.
+    #[must_use]
+    pub fn networks_directory(&self) -> PathBuf {
+        self.path(DIRECTORY)
+    }
+
     /// Where a network is written down.
     #[must_use]
     pub fn network_file(&self, name: &NetworkName) -> PathBuf {

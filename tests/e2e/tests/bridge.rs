@@ -5,13 +5,14 @@
     reason = "a test explains itself by its name"
 )]
 
+use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use carrier_e2e::Cx;
-use serde_json::Value;
 
 /// Waits for what takes its time on a busy machine.
+#[track_caller]
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds() {
@@ -20,85 +21,470 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A container in the background that serves its name on port 80.
-fn serve(cx: &Cx, image: &str, name: &str, network: &str) {
-    let program = format!("echo from-{name} > /tmp/index.html; exec httpd -f -p 80 -h /tmp");
-    let words = ["run", "-d", "--name", name, "--network", network];
-    cx.carrier(words.into_iter().chain([image, "sh", "-c", &program]))
-        .succeeds();
+/// Containers of busybox on networks.
+struct World {
+    cx: Cx,
+    image: String,
 }
 
-/// What a container gets from this address.
-fn fetched(cx: &Cx, container: &str, address: &str) -> String {
-    let url = format!("http://{address}/index.html");
-    let words = ["exec", container, "wget", "-q", "-T", "2", "-O", "-", &url];
-    cx.carrier(words).text().to_owned()
+impl World {
+    fn with(networks: &[&[&str]]) -> Self {
+        let cx = Cx::with_registry();
+        let image = cx.pulled("busybox");
+        for words in networks {
+            let create = ["network", "create"].into_iter();
+            cx.carrier(create.chain(words.iter().copied())).succeeds();
+        }
+        Self { cx, image }
+    }
+
+    /// A container in the background that serves its name on port 80.
+    fn serve(&self, name: &str, options: &[&str]) {
+        let program = format!("echo from-{name} > /tmp/index.html; exec httpd -f -p 80 -h /tmp");
+        let words = ["run", "-d", "--name", name].into_iter();
+        let words = words.chain(options.iter().copied());
+        let words = words.chain([self.image.as_str(), "sh", "-c", &program]);
+        self.cx.carrier(words).succeeds();
+    }
+
+    /// What a container gets from this address; nothing where it is refused.
+    fn fetched(&self, container: &str, address: &str) -> String {
+        let url = format!("http://{address}/index.html");
+        let words = [
+            "exec", container, "timeout", "3", "wget", "-q", "-O", "-", &url,
+        ];
+        self.cx.carrier(words).text().to_owned()
+    }
+
+    #[track_caller]
+    fn reaches(&self, container: &str, address: &str, expected: &str) {
+        until(&format!("an answer of {address} to {container}"), || {
+            self.fetched(container, address) == expected
+        });
+    }
+
+    #[track_caller]
+    fn is_refused(&self, container: &str, address: &str) {
+        assert_eq!(
+            self.fetched(container, address),
+            "",
+            "{container} reaches {address}"
+        );
+    }
+
+    fn inspected(&self, container: &str, template: &str) -> String {
+        let words = ["inspect", "-f", template, container];
+        self.cx.carrier(words).succeeds().text().to_owned()
+    }
+
+    fn ip(&self, container: &str) -> String {
+        let template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        self.inspected(container, template)
+    }
+
+    fn gateway(&self, network: &str) -> String {
+        let template = "{{(index .IPAM.Config 0).Gateway}}";
+        let words = ["network", "inspect", "-f", template, network];
+        self.cx.carrier(words).succeeds().text().to_owned()
+    }
+
+    /// What a name means in a container.
+    fn looked_up(&self, container: &str, name: &str) -> String {
+        let words = ["exec", container, "timeout", "5", "nslookup", name];
+        self.cx.carrier(words).text().to_owned()
+    }
+
+    /// The keeper of the networks.
+    fn keepers(&self) -> Vec<String> {
+        let find = "for d in /proc/[0-9]*; do [ \"$(cat $d/comm 2>/dev/null)\" = carrier-network ] \
+                    && tr '\\0' '\\n' < $d/environ 2>/dev/null | grep -qx \"CARRIER_E2E=$CARRIER_E2E\" \
+                    && echo ${d#/proc/}; done; true";
+        let found = self.cx.plain_command(&["sh", "-c", find]).output().unwrap();
+        let found = String::from_utf8_lossy(&found.stdout).into_owned();
+        found.lines().map(ToOwned::to_owned).collect()
+    }
+
+    fn end(&self) {
+        self.cx.carrier(["rm", "-c", "--force"]).succeeds();
+    }
 }
 
-#[track_caller]
-fn gets(cx: &Cx, container: &str, address: &str, expected: &str) {
-    until(&format!("an answer of {address} to {container}"), || {
-        fetched(cx, container, address) == expected
-    });
-}
-
-fn ip(cx: &Cx, container: &str) -> String {
-    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
-    let inspected = cx.carrier(["inspect", "-f", format, container]).succeeds();
-    inspected.text().to_owned()
-}
-
-fn end(cx: &Cx) {
-    cx.carrier(["rm", "-c", "--force"]).succeeds();
-}
-
-/// Processes of the test with this name.
-fn keepers(cx: &Cx) -> Vec<String> {
-    let list = cx.plain_command(&["sh", "-c", "grep -lz \"^CARRIER_E2E=$CARRIER_E2E$\" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3"]).output().unwrap();
-    let pids = String::from_utf8_lossy(&list.stdout).into_owned();
-    let name = |pid: &str| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let is_keeper = |pid: &&str| name(pid).trim() == "carrier-network";
-    pids.lines()
-        .filter(is_keeper)
-        .map(ToOwned::to_owned)
-        .collect()
+fn kill(pid: &str) {
+    let _ = Command::new("kill").args(["-KILL", pid]).status();
 }
 
 #[test]
 fn containers_of_one_network_reach_each_other_and_nobody_else_does() {
-    let cx = Cx::with_registry();
-    let image = cx.pulled("busybox");
-    cx.carrier(["network", "create", "front"]).succeeds();
-    cx.carrier(["network", "create", "back"]).succeeds();
-    serve(&cx, &image, "web", "front");
-    let sleep = |name, network| {
+    let world = World::with(&[&["front"], &["back"]]);
+    for (name, network) in [("web", "front"), ("near", "front"), ("far", "back")] {
+        world.serve(name, &["--network", network]);
+    }
+    let web = world.ip("web");
+    world.reaches("near", &web, "from-web");
+    world.is_refused("far", &web);
+    world.reaches("far", &world.ip("far"), "from-far");
+    // What is on the gateway answers names, and nothing else.
+    world.is_refused("far", &world.gateway("front"));
+    world.end();
+}
+
+#[test]
+fn containers_are_found_by_name_alias_and_id_on_their_own_networks_only() {
+    let world = World::with(&[&["front"], &["back"]]);
+    let id = {
+        world.serve("web", &["--network", "front", "--network-alias", "www"]);
+        world.inspected("web", "{{.Id}}")
+    };
+    world.serve("near", &["--network", "front"]);
+    world.serve("far", &["--network", "back"]);
+    let ip = world.ip("web");
+    for name in ["web", "WWW", id.get(..12).unwrap()] {
+        until(&format!("the address of {name}"), || {
+            world.looked_up("near", name).contains(&ip)
+        });
+        assert!(
+            !world.looked_up("far", name).contains(&ip),
+            "far knows {name}"
+        );
+    }
+    // Asking the server of the other network is no way around.
+    let words = [
+        "exec",
+        "far",
+        "timeout",
+        "5",
+        "nslookup",
+        "web",
+        &world.gateway("front"),
+    ];
+    world.cx.carrier(words).hides(&ip);
+    until("the name of the address", || {
+        world.looked_up("near", &ip).contains("web.front")
+    });
+    world.end();
+}
+
+#[test]
+fn a_real_server_is_reached_by_name() {
+    let world = World::with(&[&["front"]]);
+    let nginx = world.cx.pulled("debian-nginx");
+    let python = world.cx.pulled("debian-python");
+    let run = ["run", "-d", "--name", "web", "--network", "front", &nginx];
+    world.cx.carrier(run).succeeds();
+    let program = "import socket,sys\ns=socket.create_connection(('web',80),5)\n\
+                   s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')\nprint(s.recv(4096).decode())";
+    let words = [
+        "run",
+        "--rm",
+        "--network",
+        "front",
+        &python,
+        "python3",
+        "-c",
+        program,
+    ];
+    until("nginx", || world.cx.carrier(words).text().contains("nginx"));
+    world.end();
+}
+
+#[test]
+fn an_internal_network_has_no_way_out() {
+    let world = World::with(&[&["--internal", "inside"], &["outside"]]);
+    world.serve("web", &["--network", "inside"]);
+    world.serve("other", &["--network", "inside"]);
+    world.reaches("other", &world.ip("web"), "from-web");
+    let routes = |name: &str| {
+        world
+            .cx
+            .carrier(["exec", name, "ip", "route"])
+            .text()
+            .to_owned()
+    };
+    assert!(!routes("web").contains("default"), "{}", routes("web"));
+    world.serve("open", &["--network", "outside"]);
+    assert!(routes("open").contains("default via"), "{}", routes("open"));
+    // Even one that makes itself a way is not let out.
+    let gateway = world.gateway("inside");
+    let words = [
+        "run",
+        "--rm",
+        "--cap-add",
+        "NET_ADMIN",
+        "--network",
+        "inside",
+        &world.image,
+        "sh",
+        "-c",
+    ];
+    let program = format!(
+        "ip route add default via {gateway} && timeout 2 nc -w 1 {} 80 </dev/null",
+        world.ip("open")
+    );
+    let outcome = world
+        .cx
+        .carrier(words.into_iter().chain([program.as_str()]));
+    assert!(!outcome.is_success(), "it got out: {outcome:#?}");
+    world.end();
+}
+
+#[test]
+fn addresses_are_given_once_and_static_ones_are_kept() {
+    let world = World::with(&[&[
+        "--subnet",
+        "10.77.5.0/24",
+        "--ip-range",
+        "10.77.5.128/28",
+        "front",
+    ]]);
+    world.serve("first", &["--network", "front:ip=10.77.5.9"]);
+    world.serve("second", &["--network", "front"]);
+    assert_eq!(world.ip("first"), "10.77.5.9");
+    assert_eq!(world.ip("second"), "10.77.5.128");
+    let run = |address: &str| {
+        let words = [
+            "run",
+            "--rm",
+            "--network",
+            "front",
+            "--ip",
+            address,
+            &world.image,
+            "true",
+        ];
+        world.cx.carrier(words).exits_with(125)
+    };
+    run("10.77.5.9").complains("already in use on network front by first");
+    run("10.77.5.1").complains("by the gateway");
+    run("10.77.6.1").complains("not in a subnet of the network");
+    world.cx.carrier(["restart", "-t", "0", "first"]).succeeds();
+    assert_eq!(world.ip("first"), "10.77.5.9");
+    world.reaches("second", "10.77.5.9", "from-first");
+    world.end();
+}
+
+#[test]
+fn a_network_has_addresses_of_both_versions_where_that_is_asked_for() {
+    let world = World::with(&[&[
+        "--ipv6",
+        "--subnet",
+        "fd77:5::/64",
+        "--subnet",
+        "10.77.6.0/24",
+        "six",
+    ]]);
+    world.serve("web", &["--network", "six:ip6=fd77:5::77"]);
+    world.serve("near", &["--network", "six"]);
+    world.reaches("near", "[fd77:5::77]", "from-web");
+    world.reaches("near", "10.77.6.2", "from-web");
+    until("the address of IPv6", || {
+        world.looked_up("near", "web").contains("fd77:5::77")
+    });
+    // Nobody on the network tells a container where its packets go (threat W-04).
+    let path = "/proc/sys/net/ipv6/conf/eth0/accept_ra";
+    world
+        .cx
+        .carrier(["exec", "near", "cat", path])
+        .succeeds()
+        .prints("0");
+    world.end();
+}
+
+#[test]
+fn a_container_that_runs_is_connected_and_disconnected() {
+    let world = World::with(&[&["front"], &["back"]]);
+    world.serve("web", &["--network", "front"]);
+    world.serve("far", &["--network", "back"]);
+    world
+        .cx
+        .carrier(["network", "connect", "--alias", "www", "back", "web"])
+        .succeeds();
+    until("the second network", || {
+        world.looked_up("far", "www").contains("Name:")
+    });
+    let template = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+    assert_eq!(world.inspected("web", template), "back front");
+    let back = world.inspected("web", "{{.NetworkSettings.Networks.back.IPAddress}}");
+    world.reaches("far", &back, "from-web");
+    world
+        .cx
+        .carrier(["network", "connect", "back", "web"])
+        .exits_with(1)
+        .complains("already connected");
+    world
+        .cx
+        .carrier(["network", "rm", "back"])
+        .exits_with(1)
+        .complains("in use by far, web");
+    world
+        .cx
+        .carrier(["network", "disconnect", "back", "web"])
+        .succeeds();
+    world.is_refused("far", &back);
+    world
+        .cx
+        .carrier(["network", "disconnect", "back", "web"])
+        .exits_with(1)
+        .complains("not connected");
+    // The record says the same after a start.
+    world.cx.carrier(["restart", "-t", "0", "web"]).succeeds();
+    assert_eq!(world.inspected("web", template), "front");
+    world.end();
+}
+
+#[test]
+fn networks_are_listed_inspected_and_removed_as_in_docker() {
+    let world = World::with(&[&["--label", "a=1", "--opt", "mtu=1400", "front"]]);
+    let cx = &world.cx;
+    cx.carrier(["network", "ls", "--format", "{{.Name}} {{.Driver}}"])
+        .succeeds()
+        .prints("bridge bridge\nfront bridge\nhost host\nnone null");
+    cx.carrier(["network", "ls", "-q", "--filter", "label=a"])
+        .succeeds();
+    cx.carrier(["network", "create", "front"])
+        .exits_with(1)
+        .complains("already exists");
+    cx.carrier(["network", "create", "--ignore", "front"])
+        .succeeds();
+    cx.carrier(["network", "create", "-d", "macvlan", "x"])
+        .exits_with(1)
+        .complains("macvlan");
+    cx.carrier(["network", "create", "-o", "vlan=7", "x"])
+        .exits_with(1)
+        .complains("vlan=7");
+    cx.carrier(["network", "rm", "bridge"])
+        .exits_with(1)
+        .complains("pre-defined");
+    cx.carrier(["network", "rm", "nope"])
+        .exits_with(1)
+        .complains("no such network");
+    cx.carrier(["network", "rm", "-f", "nope"]).succeeds();
+    world.serve("web", &["--network", "front"]);
+    cx.carrier(["exec", "web", "cat", "/sys/class/net/eth0/mtu"])
+        .succeeds()
+        .prints("1400");
+    let members = "{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}}";
+    let ip = format!("web {}/24", world.ip("web"));
+    cx.carrier(["network", "inspect", "-f", members, "front"])
+        .succeeds()
+        .prints(&ip);
+    cx.carrier(["network", "rm", "front"])
+        .exits_with(1)
+        .complains("in use by web");
+    cx.carrier(["network", "prune", "-f"]).succeeds().prints("");
+    world.end();
+    cx.carrier(["network", "prune", "-f"])
+        .succeeds()
+        .shows("front");
+    cx.carrier(["network", "exists", "front"]).exits_with(1);
+}
+
+#[test]
+fn twenty_containers_at_once_share_one_keeper_and_no_address() {
+    let world = World::with(&[&["front"]]);
+    let words = [
+        "run",
+        "-d",
+        "--network",
+        "front",
+        &world.image,
+        "sleep",
+        "999",
+    ];
+    let mut starts: Vec<_> = (0..20).map(|_| world.cx.start(words)).collect();
+    for start in &mut starts {
+        assert!(start.wait().unwrap().success());
+    }
+    assert_eq!(world.keepers().len(), 1);
+    let template = "{{range .Containers}}{{.IPv4Address}}\n{{end}}";
+    let listed = world
+        .cx
+        .carrier(["network", "inspect", "-f", template, "front"])
+        .succeeds();
+    let mut addresses: Vec<&str> = listed.text().lines().collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 20, "{addresses:?}");
+    world.end();
+    until("the end of the keeper", || world.keepers().is_empty());
+}
+
+#[test]
+fn containers_come_back_when_the_keeper_was_killed() {
+    let world = World::with(&[&["front"]]);
+    world.serve("web", &["--network", "front"]);
+    world.serve("near", &["--network", "front"]);
+    let before = world.ip("web");
+    world.reaches("near", &before, "from-web");
+    for keeper in world.keepers() {
+        kill(&keeper);
+    }
+    until("another keeper", || world.keepers().len() == 1);
+    world.reaches("near", &before, "from-web");
+    assert_eq!(world.ip("web"), before);
+    // New ones are on the same network.
+    world.serve("late", &["--network", "front"]);
+    world.reaches("late", &before, "from-web");
+    world.end();
+}
+
+#[test]
+fn killed_monitors_leave_their_addresses_to_others() {
+    let world = World::with(&[&["--subnet", "10.77.7.0/29", "small"]]);
+    let run = |name: &str| {
         let words = [
             "run",
             "-d",
             "--name",
             name,
             "--network",
-            network,
-            &image,
+            "small",
+            &world.image,
             "sleep",
             "999",
         ];
-        cx.carrier(words).succeeds();
+        world.cx.carrier(words)
     };
-    sleep("near", "front");
-    sleep("far", "back");
-    let web = ip(&cx, "web");
-    gets(&cx, "near", &web, "from-web");
-    assert_eq!(fetched(&cx, "far", &web), "");
-    // The gateway of the other network is no way either.
-    let gateway = cx.carrier([
-        "network",
-        "inspect",
-        "-f",
-        "{{(index .IPAM.Config 0).Gateway}}",
-        "front",
-    ]);
-    let words = ["exec", "far", "ping", "-c", "1", "-W", "1", gateway.text()];
-    cx.carrier(words);
-    end(&cx);
+    let names = ["c1", "c2", "c3", "c4", "c5"];
+    for name in names {
+        run(name).succeeds();
+    }
+    run("c6").exits_with(125).complains("no free address left");
+    for id in fs::read_dir(world.cx.store().join("containers")).unwrap() {
+        let state = fs::read(id.unwrap().path().join("state.json")).unwrap_or_default();
+        let state: serde_json::Value = serde_json::from_slice(&state).unwrap_or_default();
+        if let Some(pid) = state["monitor"]["pid"].as_u64() {
+            kill(&pid.to_string());
+        }
+    }
+    for name in ["d1", "d2", "d3", "d4", "d5"] {
+        until(&format!("an address for {name}"), || {
+            let started = run(name).is_success();
+            if !started {
+                world.cx.carrier(["rm", "-c", "--force", name]);
+            }
+            started
+        });
+    }
+    world.end();
+}
+
+#[test]
+fn a_published_port_leads_to_a_container_on_a_network() {
+    let world = World::with(&[&["front"]]);
+    world.serve("web", &["--network", "front", "-p", "127.0.0.1::80"]);
+    let address = world
+        .cx
+        .carrier(["port", "web", "80"])
+        .succeeds()
+        .text()
+        .to_owned();
+    let url = format!("http://{address}/index.html");
+    let fetch = || {
+        let mut command = world
+            .cx
+            .plain_command(&["busybox", "wget", "-q", "-O", "-", &url]);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    until("the port", || fetch().trim() == "from-web");
+    world.end();
 }

@@ -4,6 +4,8 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use carrier_runtime::{IdMaps, Nesting, with_short_path};
@@ -16,11 +18,11 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket
 
 use super::error::BridgeError;
 use super::keeper;
-use super::protocol::{Answer, Join, Request, SOCKET, Wanted, Wire};
+use super::protocol::{Answer, DIRECTORY, Join, Request, SOCKET, Wanted, Wire};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::foreground::wait;
-use crate::net::Endpoint;
+use crate::net::{Endpoint, NetworkMode};
 
 /// A keeper that does not answer in this time is stuck or stopped.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,6 +36,8 @@ pub(crate) struct Membership {
     wire: Wire,
     users: OwnedFd,
     maps: IdMaps,
+    /// What the user should know.
+    pub(crate) warning: Option<String>,
 }
 
 impl Engine {
@@ -64,10 +68,11 @@ impl Engine {
         let welcome = receive(&wire)?;
         match welcome {
             None => Ok(None),
-            Some((Answer::Welcome { maps }, Some(users))) => Ok(Some(Membership {
+            Some((Answer::Welcome { maps, warning }, Some(users))) => Ok(Some(Membership {
                 wire,
                 users,
                 maps: maps.into(),
+                warning,
             })),
             Some(_) => Err(shared("understand")(Errno::PROTO.into()).into()),
         }
@@ -76,7 +81,7 @@ impl Engine {
     /// The right to be the keeper: held by it as long as it exists, nothing while somebody has it.
     pub(crate) fn lock_keeper(&self) -> Result<Option<File>, Error> {
         let lock = || {
-            let directory = File::open(&self.runtime)?;
+            let directory = File::open(self.keeper_directory()?)?;
             match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => Ok(Some(directory)),
                 Err(Errno::WOULDBLOCK) => Ok(None),
@@ -86,9 +91,25 @@ impl Engine {
         Ok(lock().map_err(shared("lock"))?)
     }
 
+    /// Where the keeper is found, also when the session has ended in which it began: beside what is
+    /// written down about the networks. Whoever is the keeper holds a lock on it.
+    fn keeper_directory(&self) -> io::Result<PathBuf> {
+        let path = self.store.networks_directory().join(DIRECTORY);
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&path)?;
+        Ok(path)
+    }
+
+    /// Makes the keeper unknown.
+    pub(super) fn forget_keeper(&self) {
+        let path = self.store.networks_directory().join(DIRECTORY).join(SOCKET);
+        // Nobody is behind it any more.
+        let _ = fs::remove_file(path);
+    }
+
     fn connect_keeper(&self) -> io::Result<Option<Wire>> {
         let socket = socket()?;
-        let path = self.runtime.join(SOCKET);
+        let path = self.store.networks_directory().join(DIRECTORY).join(SOCKET);
         let connected = with_short_path(&path, |short| {
             rustix::net::connect(&socket, &SocketAddrUnix::new(short)?)
         });
@@ -103,6 +124,7 @@ impl Engine {
     fn start_keeper(&self, lock: &File) -> Result<(), Error> {
         let failed = shared("make");
         let listener = self.listen().map_err(failed)?;
+        let users = self.abandoned_users()?;
         let (reader, report) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(Errno::into)
             .map_err(failed)?;
@@ -114,7 +136,7 @@ impl Engine {
                 return 1;
             };
             let keeper = carrier_sys::process::fork(&proof, |token| {
-                keeper::keep(self, &listener, lock, report, &token)
+                keeper::keep(self, &listener, (lock, users.as_ref()), report, &token)
             });
             keeper
                 .map(carrier_sys::process::Child::release)
@@ -135,8 +157,32 @@ impl Engine {
         }
     }
 
+    /// The user namespace in which containers live that a keeper has left: only from there can they be
+    /// connected again.
+    fn abandoned_users(&self) -> Result<Option<OwnedFd>, Error> {
+        for record in self.records()? {
+            let NetworkMode::Bridge(attachments) = &record.network else {
+                continue;
+            };
+            let Some(process) = self
+                .live_process(&record.id)?
+                .filter(|_| !attachments.is_empty())
+            else {
+                continue;
+            };
+            let path = format!("/proc/{}/ns/user", process.pid);
+            // It may just have ended.
+            let users =
+                File::open(path).and_then(|it| carrier_sys::namespace::parent_of(it.as_fd()));
+            if let Ok(users) = users {
+                return Ok(Some(users));
+            }
+        }
+        Ok(None)
+    }
+
     fn listen(&self) -> io::Result<OwnedFd> {
-        let path = self.runtime.join(SOCKET);
+        let path = self.keeper_directory()?.join(SOCKET);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -172,6 +218,13 @@ impl Membership {
             Answer::Endpoints(endpoints) => Ok(endpoints),
             other => Err(refused(other).into()),
         }
+    }
+
+    /// Whether the keeper has ended: it says nothing that it was not asked for.
+    pub(crate) fn is_gone(&self) -> bool {
+        let mut fds = [PollFd::new(&self.wire, PollFlags::IN)];
+        let looked = wait(&mut fds, Some(Instant::now()));
+        looked.is_ok() && fds.iter().any(|fd| !fd.revents().is_empty())
     }
 
     /// How a container is connected now.

@@ -5,18 +5,20 @@
 //! Containers have user namespaces inside of the keeper's, which gives it power over their network
 //! namespaces. It decides who has which address: what it knows dies with it, and is never on a disk.
 
+mod names;
 mod ports;
 mod serve;
 mod shared;
+mod wayout;
 
 use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use carrier_sys::process::ChildToken;
 
 use super::error::BridgeError;
-use super::protocol::{Answer, SOCKET};
+use super::protocol::Answer;
 use crate::engine::Engine;
 use serve::Keeper;
 
@@ -27,14 +29,16 @@ const NAME: &std::ffi::CStr = c"carrier-network";
 pub(super) fn keep(
     engine: &Engine,
     listener: &OwnedFd,
-    lock: &File,
+    (lock, users): (&File, Option<&OwnedFd>),
     report: OwnedFd,
     token: &ChildToken,
 ) -> u8 {
     let mut report = File::from(report);
-    let made = leave(engine, listener, lock, &report, token).and_then(|()| {
+    let mut kept = vec![listener.as_fd(), lock.as_fd(), report.as_fd()];
+    kept.extend(users.map(OwnedFd::as_fd));
+    let made = leave(engine, &kept, token).and_then(|()| {
         let listener = listener.try_clone().map_err(failed)?;
-        Keeper::make(&engine.host.maps, listener)
+        Keeper::make(&engine.host.maps, users, listener)
     });
     let answer = match &made {
         Ok(_) => Answer::Done,
@@ -44,33 +48,23 @@ pub(super) fn keep(
     let _ = serde_json::to_writer(&report, &answer).map(|()| report.flush());
     drop(report);
     if let Ok(keeper) = made {
-        keeper.serve(|| {
-            // Who comes from now on finds nobody, and makes another one.
-            let _ = std::fs::remove_file(engine.runtime.join(SOCKET));
-        });
+        // Who comes from then on finds nobody, and makes another one.
+        keeper.serve(|| engine.forget_keeper());
         return 0;
     }
-    let _ = std::fs::remove_file(engine.runtime.join(SOCKET));
+    engine.forget_keeper();
     1
 }
 
 /// Leaves the command that made it.
-fn leave(
-    engine: &Engine,
-    listener: &OwnedFd,
-    lock: &File,
-    report: &File,
-    token: &ChildToken,
-) -> Result<(), BridgeError> {
-    let keep = [
+fn leave(engine: &Engine, kept: &[BorrowedFd<'_>], token: &ChildToken) -> Result<(), BridgeError> {
+    let mut keep = vec![
         rustix::stdio::stdin(),
         rustix::stdio::stdout(),
         rustix::stdio::stderr(),
-        listener.as_fd(),
-        lock.as_fd(),
-        report.as_fd(),
         engine.store.as_fd(),
     ];
+    keep.extend(kept);
     carrier_sys::fd::close_all_but(&keep, token).map_err(failed)?;
     carrier_sys::signal::reset(token).map_err(failed)?;
     rustix::process::setsid().map_err(|errno| failed(errno.into()))?;

@@ -1,7 +1,8 @@
 //! Containers come to networks and leave them.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -13,8 +14,18 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::etc_files::is_hostname;
 use crate::monitor::request;
-use crate::net::{Attachment, NetworkMode};
+use crate::net::hosts::{Names, address_of_host};
+use crate::net::resolv::Resolvers;
+use crate::net::{Attachment, ConnectionPlan, Endpoint, NetworkMode};
 use crate::record::ContainerRecord;
+
+/// resolv.conf(5) takes no more.
+const MOST_SERVERS: usize = 3;
+
+/// How long the devices of a network that is gone may take to go.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What `network connect` asks for.
 #[derive(Clone, Debug, Default)]
@@ -81,13 +92,82 @@ impl Engine {
         attachments.iter().map(find).collect()
     }
 
-    /// The networks of a container, in the order in which it is on them.
-    pub(crate) fn networks_of(&self, record: &ContainerRecord) -> Result<Vec<Network>, Error> {
+    /// Plans what names mean in a container on networks, which has these addresses.
+    pub(crate) fn plan_networks(
+        &self,
+        record: &ContainerRecord,
+        endpoints: &[Endpoint],
+        plan: &mut ConnectionPlan,
+    ) -> Result<(), Error> {
         let NetworkMode::Bridge(attachments) = &record.network else {
-            return Ok(Vec::new());
+            return Ok(());
         };
-        let wanted = self.wanted(attachments)?;
-        Ok(wanted.into_iter().map(|wanted| wanted.network).collect())
+        let networks = self.wanted(attachments)?;
+        let gateway = |wanted: &Wanted| {
+            let network = &wanted.network;
+            let gateway = network.gateway4().map(IpAddr::from);
+            gateway.or_else(|| network.gateway6().map(IpAddr::from))
+        };
+        let gateways = networks.iter().filter_map(gateway);
+        let gateways: Vec<IpAddr> = gateways.take(MOST_SERVERS).collect();
+        if !gateways.is_empty() {
+            plan.resolvers = Resolvers::Only(gateways);
+        }
+        let own = endpoints.iter().flat_map(|endpoint| {
+            let ip = endpoint.ip.map(|(ip, _)| IpAddr::V4(ip));
+            ip.into_iter()
+                .chain(endpoint.ip6.map(|(ip, _)| IpAddr::V6(ip)))
+        });
+        let leads_out = networks.iter().any(|wanted| !wanted.network.internal);
+        plan.names = Names {
+            own: own.collect(),
+            host: address_of_host().filter(|_| leads_out),
+        };
+        Ok(())
+    }
+
+    /// Writes the files of `/etc` that tell addresses of a container on networks.
+    pub(crate) fn write_network_files(
+        &self,
+        record: &ContainerRecord,
+        endpoints: &[Endpoint],
+    ) -> Result<(), Error> {
+        let mut plan = ConnectionPlan::default();
+        self.plan_networks(record, endpoints, &mut plan)?;
+        self.write_etc_files(record, &plan)
+    }
+
+    /// Connects the container whose first process is `pid` again, as it was: the keeper that had
+    /// connected it is gone.
+    pub(crate) fn rejoin_networks(
+        &self,
+        record: &ContainerRecord,
+        before: &[Endpoint],
+        pid: u32,
+    ) -> Result<(Membership, Vec<Endpoint>), Error> {
+        let mut again = record.clone();
+        if let NetworkMode::Bridge(attachments) = &mut again.network {
+            for attachment in attachments {
+                let was = before.iter().find(|it| it.id == attachment.id);
+                if let Some(endpoint) = was {
+                    attachment.ip = endpoint.ip.map(|(ip, _)| ip);
+                    attachment.ip6 = endpoint.ip6.map(|(ip, _)| ip);
+                    attachment.mac = endpoint.mac;
+                    attachment.interface = Some(endpoint.interface.clone());
+                }
+            }
+        }
+        // The devices of the old network go a moment after it.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let member = self.enter_networks()?;
+            self.join_networks(&member, &again, pid)?;
+            match member.endpoints() {
+                Ok(endpoints) => return Ok((member, endpoints)),
+                Err(_) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Reaches the shared network for a container that is to be on one; nothing for others.
@@ -95,12 +175,11 @@ impl Engine {
         &self,
         record: &ContainerRecord,
     ) -> Result<Option<Membership>, Error> {
-        match &record.network {
-            NetworkMode::Bridge(attachments) if !attachments.is_empty() => {
-                self.enter_networks().map(Some)
-            }
-            _ => Ok(None),
-        }
+        record
+            .network
+            .is_shared()
+            .then(|| self.enter_networks())
+            .transpose()
     }
 
     /// Asks for the connections of the container whose first process is `pid`:
@@ -125,6 +204,7 @@ impl Engine {
             id: record.id.clone(),
             name: record.name.to_string(),
             wanted: self.wanted(attachments)?,
+            servers: record.networking.dns.servers.clone(),
         };
         member.join(join, namespace.as_fd())
     }

@@ -4,6 +4,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -20,8 +21,11 @@ use serde::{Deserialize, Serialize};
 use super::network::Network;
 use crate::net::{Attachment, Endpoint};
 
-/// The keeper's socket in the runtime directory.
-pub(crate) const SOCKET: &str = "networks.sock";
+/// The keeper's directory in that of the networks.
+pub(super) const DIRECTORY: &str = "keeper";
+
+/// Its socket there.
+pub(super) const SOCKET: &str = "control.sock";
 
 /// No message is longer.
 const LONGEST: usize = 64 * 1024;
@@ -53,6 +57,8 @@ pub(super) struct Join {
     pub(super) name: String,
     /// The networks.
     pub(super) wanted: Vec<Wanted>,
+    /// Who is asked for names that are no container's; the host's name servers where nobody is named.
+    pub(super) servers: Vec<IpAddr>,
 }
 
 /// A network, and how a container is to be connected to it.
@@ -73,6 +79,8 @@ pub(super) enum Answer {
     Welcome {
         /// Its ids.
         maps: Maps,
+        /// What the user should know.
+        warning: Option<String>,
     },
     /// So the container is connected.
     Endpoints(Vec<Endpoint>),

@@ -1,6 +1,6 @@
 //! The loop in which a monitor spends its life.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use carrier_sys::memory::ProgramPages;
@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use super::protocol::{CHUNK, Wanted, answer, request};
 use super::streams::Read;
 use super::{Monitor, Program};
+use crate::bridge::Membership;
 use crate::error::Error;
 use crate::health::HealthMonitor;
 use crate::life::Status;
@@ -129,7 +130,8 @@ impl Monitor<'_> {
             if let Some(file) = self.confinement.watch() {
                 add(Source::Cgroup, file, PollFlags::IN);
             }
-            for file in program.connection.fds() {
+            let member = program.member.iter().map(AsFd::as_fd);
+            for file in program.connection.fds().chain(member) {
                 add(Source::Network, file, PollFlags::IN);
             }
             // Last: what the program wrote before it ended comes first.
@@ -162,6 +164,10 @@ impl Monitor<'_> {
 
     /// A network that fails is told, and no reason to end the program.
     fn check_network(&mut self, program: &mut Program) -> Result<(), Error> {
+        if program.member.as_ref().is_some_and(Membership::is_gone) {
+            self.rejoin(program);
+            return self.write();
+        }
         let changed = program.connection.check(&self.publication);
         if changed.map_err(|source| Error::Monitor {
             action: "look at the network of",
@@ -323,7 +329,7 @@ impl Monitor<'_> {
                 self.pause(place, program.as_deref(), true);
             }
             (request::UNPAUSE, []) => self.pause(place, program.as_deref(), false),
-            (request::RELOAD, []) => self.reload(place),
+            (request::RELOAD, []) => self.reload(place, program),
             _ => client.leave(),
         }
     }
@@ -338,10 +344,13 @@ impl Monitor<'_> {
         }
     }
 
-    fn reload(&mut self, place: usize) {
+    fn reload(&mut self, place: usize, program: Option<&mut Program>) {
         let container = self.engine.store.container(&self.record.id);
         if let Ok(Some(record)) = container.read_record() {
             self.record = record;
+        }
+        if let Some(program) = program {
+            self.reload_network(program);
         }
         if let Some(client) = self.clients.all.get_mut(place) {
             client.answer(answer::DONE, &[]);

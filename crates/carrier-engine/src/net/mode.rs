@@ -54,6 +54,11 @@ impl NetworkMode {
         !matches!(self, Self::Host | Self::Container(_))
     }
 
+    /// Whether the container is on networks of the user.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Bridge(attachments) if !attachments.is_empty())
+    }
+
     /// Takes what is wished for the first network of the user: `--ip` and its like.
     ///
     /// # Errors

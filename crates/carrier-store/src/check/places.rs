@@ -13,6 +13,9 @@ use crate::store::{DIRECTORIES, MARK, MARK_TEXT};
 /// A directory of the root that is made when it is needed.
 const NETWORKS: &str = "networks";
 
+/// Where the engine finds the process that keeps the networks.
+const KEEPER: &str = "keeper";
+
 /// Files of the root, beside the mark.
 const FILES: [&str; 2] = ["index.json", "lock"];
 
@@ -82,7 +85,7 @@ impl Checker<'_> {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if crate::networks::name_of(&path).is_some() {
                 self.check_file(&path);
-            } else if !name.starts_with('.') {
+            } else if !name.starts_with('.') && name != KEEPER {
                 self.find_stray(&path);
             }
         }

@@ -139,6 +139,12 @@ impl Keeper {
                 source,
             }
         })?;
+        let gateways: Vec<IpAddr> = network.subnets.iter().map(|it| it.gateway).collect();
+        if let Err(source) = self.names.listen(&network.id, &gateways) {
+            let _ = devices::remove(&mut self.netlink, &name);
+            let action = "answer names in";
+            return Err(BridgeError::Shared { action, source });
+        }
         let bridge = Bridge {
             device,
             name,
@@ -232,13 +238,20 @@ impl Keeper {
 }
 
 impl Member {
-    fn has(&self, network: &str, address: IpAddr) -> bool {
-        let mut ports = self.ports.iter().filter(|port| port.endpoint.id == network);
-        ports.any(|Port { endpoint, .. }| {
-            let ip = endpoint.ip.map(|(ip, _)| ip.into());
-            let ip6 = endpoint.ip6.map(|(ip, _)| ip.into());
-            ip == Some(address) || ip6 == Some(address)
-        })
+    /// Whether the container has this address on a network.
+    pub(super) fn has(&self, network: &str, address: IpAddr) -> bool {
+        let mut ports = self.ports.iter();
+        ports.any(|port| port.endpoint.id == network && port.has(address))
+    }
+}
+
+impl Port {
+    /// Whether it has this address.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        let Endpoint { ip, ip6, .. } = &self.endpoint;
+        let ip = ip.map(|(ip, _)| IpAddr::V4(ip));
+        let ip6 = ip6.map(|(ip, _)| IpAddr::V6(ip));
+        ip == Some(address) || ip6 == Some(address)
     }
 }
 

@@ -2,29 +2,44 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use carrier_runtime::IdMaps;
 use carrier_spec::ContainerId;
+use carrier_sys::process::SingleThreaded;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{SocketFlags, accept_with};
 
+use super::names::{Directory, NameServer, Place};
 use super::ports::{Port, Who};
 use super::shared::{self, Holder};
+use super::wayout::{DEVICE, WayOut};
 use super::{failed, refusal};
 use crate::bridge::devices;
 use crate::bridge::error::BridgeError;
 use crate::bridge::network::Network;
 use crate::bridge::protocol::{Answer, Join, Maps, Request, Wanted, Wire};
+use crate::error::Error;
 use crate::foreground::wait;
 use crate::net::Endpoint;
+use crate::net::namespaces::NetworkNamespace;
 use crate::net::netlink::Netlink;
 
 /// How long it waits for the next container when the last one is gone: who starts one after the other
 /// need not make everything anew.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Listener,
+    Client(usize),
+    Names(Place),
+    WayOut,
+}
 
 /// The shared network.
 pub(super) struct Keeper {
@@ -38,6 +53,8 @@ pub(super) struct Keeper {
     pub(super) bridges: BTreeMap<String, Bridge>,
     clients: Vec<Client>,
     members: BTreeMap<ContainerId, Member>,
+    wayout: WayOut,
+    pub(super) names: NameServer,
     /// How many clients have come so far.
     count: u64,
 }
@@ -64,21 +81,38 @@ pub(super) struct Member {
     pub(super) name: String,
     namespace: OwnedFd,
     pub(super) ports: Vec<Port>,
+    /// Who is asked for names that are no container's, where the container says so.
+    servers: Vec<IpAddr>,
 }
 
 impl Keeper {
-    /// Makes the shared namespaces and enters them.
-    pub(super) fn make(maps: &IdMaps, listener: OwnedFd) -> Result<Self, BridgeError> {
-        let holder = Holder::start(maps).map_err(|error| BridgeError::Refused {
+    /// Makes the shared namespaces and enters them; `users` is the user namespace of containers that
+    /// an earlier keeper has left.
+    pub(super) fn make(
+        maps: &IdMaps,
+        users: Option<&OwnedFd>,
+        listener: OwnedFd,
+    ) -> Result<Self, BridgeError> {
+        let refused = |error: Error| BridgeError::Refused {
             message: error.line(),
             hint: error.hint(),
-        })?;
+        };
+        let holder = Holder::start(maps, users).map_err(refused)?;
         let (users, home) = holder.namespaces().map_err(failed)?;
+        let namespaces = NetworkNamespace {
+            users: users.try_clone().map_err(failed)?,
+            network: home.try_clone().map_err(failed)?,
+        };
+        let proof = SingleThreaded::check().map_err(failed)?;
+        // It has to stay in the host's network, which cannot be come back to.
+        let wayout = WayOut::start(&namespaces, &proof).map_err(|it| refused(it.into()))?;
         shared::enter(users.as_fd(), home.as_fd()).map_err(failed)?;
         drop(holder);
         let mut netlink = Netlink::open().map_err(failed)?;
-        shared::prepare(&mut netlink, "tap0")?;
+        shared::prepare(&mut netlink, DEVICE)?;
         Ok(Self {
+            wayout,
+            names: NameServer::default(),
             listener,
             users,
             maps: maps.into(),
@@ -99,16 +133,11 @@ impl Keeper {
             let Ok(ready) = self.wait(deadline) else {
                 break;
             };
-            let mut gone = Vec::new();
-            for place in ready {
-                match place {
-                    0 => self.accept(),
-                    place => gone.extend((!self.hear(place - 1)).then_some(place - 1)),
-                }
+            if ready.contains(&Source::WayOut) && self.wayout.is_lost() {
+                // The containers come back to the next keeper, which has another one.
+                break;
             }
-            for place in gone.into_iter().rev() {
-                self.forget(place);
-            }
+            self.obey(&ready);
             if !self.clients.is_empty() {
                 idle_since = None;
             } else if idle_since.is_none() {
@@ -122,17 +151,46 @@ impl Keeper {
         close();
     }
 
-    /// The places of what is ready: the listener, then the clients.
-    fn wait(&self, deadline: Option<Instant>) -> io::Result<Vec<usize>> {
-        let clients = self.clients.iter().map(|client| client.wire.as_fd());
-        let all = std::iter::once(self.listener.as_fd()).chain(clients);
-        let mut fds: Vec<PollFd<'_>> = all
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-            .collect();
+    fn obey(&mut self, ready: &[Source]) {
+        let mut gone = Vec::new();
+        let mut places = Vec::new();
+        for source in ready {
+            match source {
+                Source::Listener => self.accept(),
+                Source::Client(place) => gone.extend((!self.hear(*place)).then_some(*place)),
+                Source::Names(place) => places.push(place.clone()),
+                Source::WayOut => {}
+            }
+        }
+        for place in gone.into_iter().rev() {
+            self.forget(place);
+        }
+        if !places.is_empty() {
+            let mut names = std::mem::take(&mut self.names);
+            names.serve(&places, self);
+            self.names = names;
+        }
+    }
+
+    /// What is ready: the clients in the order of their places.
+    fn wait(&self, deadline: Option<Instant>) -> io::Result<Vec<Source>> {
+        let listener = (Source::Listener, self.listener.as_fd());
+        let clients = self.clients.iter().enumerate();
+        let clients = clients.map(|(place, it)| (Source::Client(place), it.wire.as_fd()));
+        let names = self.names.fds();
+        let names = names.map(|(place, socket)| (Source::Names(place), socket));
+        let wayout = self.wayout.fd().map(|fd| (Source::WayOut, fd));
+        let all = std::iter::once(listener)
+            .chain(clients)
+            .chain(names)
+            .chain(wayout);
+        let (sources, mut fds): (Vec<Source>, Vec<PollFd<'_>>) = all
+            .map(|(source, fd)| (source, PollFd::from_borrowed_fd(fd, PollFlags::IN)))
+            .unzip();
         wait(&mut fds, deadline)?;
-        let ready = fds.iter().enumerate();
+        let ready = sources.into_iter().zip(&fds);
         Ok(ready
-            .filter_map(|(place, fd)| (!fd.revents().is_empty()).then_some(place))
+            .filter_map(|(source, fd)| (!fd.revents().is_empty()).then_some(source))
             .collect())
     }
 
@@ -175,6 +233,7 @@ impl Keeper {
         let answer = match request {
             Request::Hello => Ok(Answer::Welcome {
                 maps: self.maps.clone(),
+                warning: self.wayout.warning(),
             }),
             Request::Join(join) => self.join(place, join, descriptor).map(Answer::Endpoints),
             Request::Connect(id, wanted) => self.connect(&id, &wanted).map(Answer::Endpoints),
@@ -220,6 +279,7 @@ impl Keeper {
             name: join.name,
             namespace,
             ports: Vec::new(),
+            servers: join.servers,
         };
         for wanted in &join.wanted {
             match self.plug(&member.who(), wanted) {
@@ -294,11 +354,76 @@ impl Keeper {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
+        self.names.leave(&network.id);
         if let Some(bridge) = self.bridges.remove(&network.id) {
             // What is left of it goes with the namespace.
             let _ = devices::remove(&mut self.netlink, &bridge.name);
         }
         Ok(())
+    }
+}
+
+impl Directory for Keeper {
+    fn addresses(&self, network: &str, source: IpAddr, name: &str) -> Option<Vec<IpAddr>> {
+        let mut found = Vec::new();
+        for port in self.seen_from(network, source) {
+            if port.names.iter().any(|it| it.eq_ignore_ascii_case(name)) {
+                found.extend(port.endpoint.ip.map(|(ip, _)| IpAddr::V4(ip)));
+                found.extend(port.endpoint.ip6.map(|(ip, _)| IpAddr::V6(ip)));
+            }
+        }
+        (!found.is_empty()).then_some(found)
+    }
+
+    fn name_of(&self, network: &str, source: IpAddr, address: IpAddr) -> Option<String> {
+        let mut ports = self.seen_from(network, source);
+        let port = ports.find(|port| port.has(address))?;
+        Some(format!("{}.{}", port.names.first()?, port.endpoint.network))
+    }
+
+    fn upstream(&self, network: &str, source: IpAddr) -> Option<IpAddr> {
+        let leads_out = |id: &str| {
+            let bridge = self.bridges.get(id);
+            bridge.is_some_and(|bridge| !bridge.network.internal)
+        };
+        let Some(member) = self.member_at(network, source) else {
+            return self.wayout.name_server().filter(|_| leads_out(network));
+        };
+        if !member.ports.iter().any(|port| leads_out(&port.endpoint.id)) {
+            return None;
+        }
+        let own = member.servers.first().copied();
+        own.or_else(|| self.wayout.name_server())
+    }
+}
+
+impl Keeper {
+    /// The container with this address.
+    fn member_at(&self, network: &str, source: IpAddr) -> Option<&Member> {
+        self.members().find(|member| member.has(network, source))
+    }
+
+    /// The connections of containers that the one with this address may know of: those to its own
+    /// networks, where names mean something.
+    fn seen_from(&self, network: &str, source: IpAddr) -> impl Iterator<Item = &Port> {
+        let member = self.member_at(network, source);
+        let own: Vec<&str> = match member {
+            Some(member) => member
+                .ports
+                .iter()
+                .map(|port| port.endpoint.id.as_str())
+                .collect(),
+            None => Vec::new(),
+        };
+        let has_names = |id: &str| {
+            let bridge = self.bridges.get(id);
+            bridge.is_some_and(|bridge| !bridge.network.disable_dns)
+        };
+        let ports = self.members().flat_map(|member| &member.ports);
+        ports.filter(move |port| {
+            let id = port.endpoint.id.as_str();
+            own.contains(&id) && has_names(id)
+        })
     }
 }
 

@@ -5,11 +5,13 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use carrier_runtime::IdMaps;
-use carrier_sys::process::{Child, Namespaces};
+use carrier_sys::process::{Child, Namespaces, SingleThreaded, fork};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::Signal;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::failed;
 use crate::bridge::error::BridgeError;
 use crate::net::netlink::Netlink;
 
@@ -31,17 +33,20 @@ pub(super) struct Holder {
 }
 
 impl Holder {
-    pub(super) fn start(maps: &IdMaps) -> Result<Self, crate::error::Error> {
+    /// Makes a network namespace, in the user namespace `users` where containers of an earlier keeper
+    /// live in it, else in a new one.
+    pub(super) fn start(
+        maps: &IdMaps,
+        users: Option<&OwnedFd>,
+    ) -> Result<Self, crate::error::Error> {
         let keeper = rustix::process::getpid();
-        let namespaces = Namespaces::USER | Namespaces::NETWORK;
-        let process = crate::unpacker::spawn(maps, namespaces, |_token| {
-            let dies = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-            // The keeper may have been killed before that.
-            while dies.is_ok() && rustix::process::getppid() == Some(keeper) {
-                std::thread::sleep(std::time::Duration::from_secs(60));
+        let process = match users {
+            None => {
+                let namespaces = Namespaces::USER | Namespaces::NETWORK;
+                crate::unpacker::spawn(maps, namespaces, |_token| stay(keeper))?
             }
-            1
-        })?;
+            Some(users) => stay_in(users, keeper).map_err(failed)?,
+        };
         Ok(Self { process })
     }
 
@@ -56,6 +61,37 @@ impl Holder {
             rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         };
         Ok((open("user")?, open("net")?))
+    }
+}
+
+fn stay(keeper: Pid) -> u8 {
+    let dies = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    // The keeper may have been killed before that.
+    while dies.is_ok() && rustix::process::getppid() == Some(keeper) {
+        std::thread::sleep(std::time::Duration::from_secs(60));
+    }
+    1
+}
+
+/// Returns once the process is where it should be.
+fn stay_in(users: &OwnedFd, keeper: Pid) -> io::Result<Child> {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    let proof = SingleThreaded::check()?;
+    let process = fork(&proof, |token| {
+        let kind = Some(LinkNameSpaceType::User);
+        let entered = move_into_link_name_space(users.as_fd(), kind)
+            .map_err(io::Error::from)
+            .and_then(|()| carrier_sys::namespace::unshare_network(&token));
+        if entered.is_ok() && rustix::io::write(&writer, b"r").is_ok() {
+            stay(keeper)
+        } else {
+            1
+        }
+    })?;
+    drop(writer);
+    match rustix::io::read(&reader, &mut [0])? {
+        1 => Ok(process),
+        _ => Err(io::ErrorKind::PermissionDenied.into()),
     }
 }
 
