@@ -291,7 +291,8 @@ impl Engine {
     fn check_unused(&self, network: &Network) -> Result<(), Error> {
         let users = self.network_users(network)?.into_iter();
         let users = users.filter(|user| user.endpoint.is_some());
-        let users: Vec<String> = users.map(|user| user.name).collect();
+        let mut users: Vec<String> = users.map(|user| user.name).collect();
+        users.sort_unstable();
         if users.is_empty() {
             return Ok(());
         }

@@ -339,11 +339,12 @@ impl Keeper {
     /// Removes a network that nobody is on: from here on nobody can join it.
     fn remove(&mut self, network: &Network, file: &Path) -> Result<(), BridgeError> {
         let on_it = |member: &&Member| member.ports.iter().any(|it| it.endpoint.id == network.id);
-        let users: Vec<String> = self
+        let mut users: Vec<String> = self
             .members()
             .filter(on_it)
             .map(|it| it.name.clone())
             .collect();
+        users.sort_unstable();
         if !users.is_empty() {
             return Err(BridgeError::InUse {
                 name: network.name.to_string(),
