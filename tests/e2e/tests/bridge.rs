@@ -159,7 +159,7 @@ fn containers_are_found_by_name_alias_and_id_on_their_own_networks_only() {
     ];
     world.cx.carrier(words).hides(&ip);
     until("the name of the address", || {
-        world.looked_up("near", &ip).contains("web.front")
+        world.looked_up("near", &ip).contains("name = web")
     });
     world.end();
 }

@@ -5,7 +5,6 @@
 //! Containers have user namespaces inside of the keeper's, which gives it power over their network
 //! namespaces. It decides who has which address: what it knows dies with it, and is never on a disk.
 
-mod names;
 mod ports;
 mod serve;
 mod shared;

@@ -4,17 +4,13 @@
 //! It has one thread, and everything in it has a bound: sockets, questions that wait, bytes, time. A
 //! client that opens connections and says nothing takes nothing from others (CVE-2024-8418).
 
-#![allow(dead_code, reason = "the keeper of networks comes next")]
-
 mod answer;
 mod forward;
 mod server;
 mod stream;
 
-#[allow(unused_imports, reason = "the keeper of networks comes next")]
 pub(crate) use answer::{Tables, Zone};
-#[allow(unused_imports, reason = "the keeper of networks comes next")]
 pub(crate) use server::NameServer;
 
 /// The port of name servers.
-const PORT: u16 = 53;
+pub(crate) const PORT: u16 = 53;

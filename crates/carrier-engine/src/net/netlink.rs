@@ -121,11 +121,6 @@ impl Netlink {
         })
     }
 
-    /// Its socket.
-    pub(crate) fn socket(&self) -> &OwnedFd {
-        &self.socket
-    }
-
     /// The number of the device with this name.
     pub(crate) fn index(&self, device: &str) -> io::Result<u32> {
         Ok(rustix::net::netdevice::name_to_index(&self.socket, device)?)

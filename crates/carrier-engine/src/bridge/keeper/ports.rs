@@ -139,8 +139,8 @@ impl Keeper {
                 source,
             }
         })?;
-        let gateways: Vec<IpAddr> = network.subnets.iter().map(|it| it.gateway).collect();
-        if let Err(source) = self.names.listen(&network.id, &gateways) {
+        let mut gateways = network.subnets.iter().map(|it| it.gateway);
+        if let Err(source) = gateways.try_for_each(|gateway| self.names.listen(gateway)) {
             let _ = devices::remove(&mut self.netlink, &name);
             let action = "answer names in";
             return Err(BridgeError::Shared { action, source });
@@ -239,19 +239,18 @@ impl Keeper {
 
 impl Member {
     /// Whether the container has this address on a network.
-    pub(super) fn has(&self, network: &str, address: IpAddr) -> bool {
+    fn has(&self, network: &str, address: IpAddr) -> bool {
         let mut ports = self.ports.iter();
-        ports.any(|port| port.endpoint.id == network && port.has(address))
+        ports.any(|port| port.endpoint.id == network && port.addresses().any(|it| it == address))
     }
 }
 
 impl Port {
-    /// Whether it has this address.
-    pub(super) fn has(&self, address: IpAddr) -> bool {
+    /// Its addresses.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let Endpoint { ip, ip6, .. } = &self.endpoint;
         let ip = ip.map(|(ip, _)| IpAddr::V4(ip));
-        let ip6 = ip6.map(|(ip, _)| IpAddr::V6(ip));
-        ip == Some(address) || ip6 == Some(address)
+        ip.into_iter().chain(ip6.map(|(ip, _)| IpAddr::V6(ip)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +13,6 @@ use carrier_sys::process::SingleThreaded;
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{SocketFlags, accept_with};
 
-use super::names::{Directory, NameServer, Place};
 use super::ports::{Port, Who};
 use super::shared::{self, Holder};
 use super::wayout::{DEVICE, WayOut};
@@ -25,6 +24,7 @@ use crate::bridge::protocol::{Answer, Join, Maps, Request, Wanted, Wire};
 use crate::error::Error;
 use crate::foreground::wait;
 use crate::net::Endpoint;
+use crate::net::names::{NameServer, Tables, Zone};
 use crate::net::namespaces::NetworkNamespace;
 use crate::net::netlink::Netlink;
 
@@ -33,11 +33,11 @@ use crate::net::netlink::Netlink;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What can happen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Listener,
     Client(usize),
-    Names(Place),
+    Names,
     WayOut,
 }
 
@@ -55,6 +55,7 @@ pub(super) struct Keeper {
     members: BTreeMap<ContainerId, Member>,
     wayout: WayOut,
     pub(super) names: NameServer,
+    tables: Tables,
     /// How many clients have come so far.
     count: u64,
 }
@@ -82,7 +83,7 @@ pub(super) struct Member {
     namespace: OwnedFd,
     pub(super) ports: Vec<Port>,
     /// Who is asked for names that are no container's, where the container says so.
-    servers: Vec<IpAddr>,
+    servers: Vec<SocketAddr>,
 }
 
 impl Keeper {
@@ -110,9 +111,12 @@ impl Keeper {
         drop(holder);
         let mut netlink = Netlink::open().map_err(failed)?;
         shared::prepare(&mut netlink, DEVICE)?;
+        let upstream = wayout.name_server().map(at_port);
+        let names = NameServer::new(upstream.into_iter().collect()).map_err(failed)?;
         Ok(Self {
             wayout,
-            names: NameServer::default(),
+            names,
+            tables: Tables::default(),
             listener,
             users,
             maps: maps.into(),
@@ -153,23 +157,25 @@ impl Keeper {
 
     fn obey(&mut self, ready: &[Source]) {
         let mut gone = Vec::new();
-        let mut places = Vec::new();
         for source in ready {
             match source {
                 Source::Listener => self.accept(),
                 Source::Client(place) => gone.extend((!self.hear(*place)).then_some(*place)),
-                Source::Names(place) => places.push(place.clone()),
-                Source::WayOut => {}
+                // Looked at below.
+                Source::Names | Source::WayOut => {}
             }
         }
         for place in gone.into_iter().rev() {
             self.forget(place);
         }
-        if !places.is_empty() {
-            let mut names = std::mem::take(&mut self.names);
-            names.serve(&places, self);
-            self.names = names;
+        if ready
+            .iter()
+            .any(|source| matches!(source, Source::Client(_)))
+        {
+            self.tables = self.tables_now();
         }
+        // Sockets that fail are those of clients, who ask again.
+        let _ = self.names.turn(&self.tables);
     }
 
     /// What is ready: the clients in the order of their places.
@@ -177,8 +183,7 @@ impl Keeper {
         let listener = (Source::Listener, self.listener.as_fd());
         let clients = self.clients.iter().enumerate();
         let clients = clients.map(|(place, it)| (Source::Client(place), it.wire.as_fd()));
-        let names = self.names.fds();
-        let names = names.map(|(place, socket)| (Source::Names(place), socket));
+        let names = std::iter::once((Source::Names, self.names.as_fd()));
         let wayout = self.wayout.fd().map(|fd| (Source::WayOut, fd));
         let all = std::iter::once(listener)
             .chain(clients)
@@ -187,6 +192,7 @@ impl Keeper {
         let (sources, mut fds): (Vec<Source>, Vec<PollFd<'_>>) = all
             .map(|(source, fd)| (source, PollFd::from_borrowed_fd(fd, PollFlags::IN)))
             .unzip();
+        let deadline = deadline.into_iter().chain(self.names.deadline()).min();
         wait(&mut fds, deadline)?;
         let ready = sources.into_iter().zip(&fds);
         Ok(ready
@@ -279,7 +285,7 @@ impl Keeper {
             name: join.name,
             namespace,
             ports: Vec::new(),
-            servers: join.servers,
+            servers: join.servers.into_iter().map(at_port).collect(),
         };
         for wanted in &join.wanted {
             match self.plug(&member.who(), wanted) {
@@ -355,8 +361,10 @@ impl Keeper {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        self.names.leave(&network.id);
         if let Some(bridge) = self.bridges.remove(&network.id) {
+            for subnet in &bridge.network.subnets {
+                self.names.leave(subnet.gateway);
+            }
             // What is left of it goes with the namespace.
             let _ = devices::remove(&mut self.netlink, &bridge.name);
         }
@@ -364,67 +372,36 @@ impl Keeper {
     }
 }
 
-impl Directory for Keeper {
-    fn addresses(&self, network: &str, source: IpAddr, name: &str) -> Option<Vec<IpAddr>> {
-        let mut found = Vec::new();
-        for port in self.seen_from(network, source) {
-            if port.names.iter().any(|it| it.eq_ignore_ascii_case(name)) {
-                found.extend(port.endpoint.ip.map(|(ip, _)| IpAddr::V4(ip)));
-                found.extend(port.endpoint.ip6.map(|(ip, _)| IpAddr::V6(ip)));
-            }
-        }
-        (!found.is_empty()).then_some(found)
-    }
-
-    fn name_of(&self, network: &str, source: IpAddr, address: IpAddr) -> Option<String> {
-        let mut ports = self.seen_from(network, source);
-        let port = ports.find(|port| port.has(address))?;
-        Some(format!("{}.{}", port.names.first()?, port.endpoint.network))
-    }
-
-    fn upstream(&self, network: &str, source: IpAddr) -> Option<IpAddr> {
-        let leads_out = |id: &str| {
-            let bridge = self.bridges.get(id);
-            bridge.is_some_and(|bridge| !bridge.network.internal)
-        };
-        let Some(member) = self.member_at(network, source) else {
-            return self.wayout.name_server().filter(|_| leads_out(network));
-        };
-        if !member.ports.iter().any(|port| leads_out(&port.endpoint.id)) {
-            return None;
-        }
-        let own = member.servers.first().copied();
-        own.or_else(|| self.wayout.name_server())
-    }
-}
-
 impl Keeper {
-    /// The container with this address.
-    fn member_at(&self, network: &str, source: IpAddr) -> Option<&Member> {
-        self.members().find(|member| member.has(network, source))
-    }
-
-    /// The connections of containers that the one with this address may know of: those to its own
-    /// networks, where names mean something.
-    fn seen_from(&self, network: &str, source: IpAddr) -> impl Iterator<Item = &Port> {
-        let member = self.member_at(network, source);
-        let own: Vec<&str> = match member {
-            Some(member) => member
-                .ports
-                .iter()
-                .map(|port| port.endpoint.id.as_str())
-                .collect(),
-            None => Vec::new(),
-        };
-        let has_names = |id: &str| {
-            let bridge = self.bridges.get(id);
-            bridge.is_some_and(|bridge| !bridge.network.disable_dns)
-        };
-        let ports = self.members().flat_map(|member| &member.ports);
-        ports.filter(move |port| {
-            let id = port.endpoint.id.as_str();
-            own.contains(&id) && has_names(id)
-        })
+    /// What the containers are called, as far as each of them may know.
+    fn tables_now(&self) -> Tables {
+        let mut tables = Tables::default();
+        for (id, bridge) in &self.bridges {
+            let mut zone = Zone {
+                network: bridge.network.name.as_str().to_ascii_lowercase(),
+                internal: bridge.network.internal,
+                ..Zone::default()
+            };
+            for member in self.members() {
+                let ports = member.ports.iter().filter(|it| it.endpoint.id == *id);
+                for address in ports.clone().flat_map(Port::addresses) {
+                    zone.members.insert(address);
+                    if !member.servers.is_empty() {
+                        tables.upstreams.insert(address, member.servers.clone());
+                    }
+                }
+                if bridge.network.disable_dns {
+                    continue;
+                }
+                for port in ports {
+                    for name in &port.names {
+                        port.addresses().for_each(|address| zone.add(name, address));
+                    }
+                }
+            }
+            tables.zones.push(zone);
+        }
+        tables
     }
 }
 
@@ -444,4 +421,9 @@ impl Member {
             .map(|port| port.endpoint.clone())
             .collect()
     }
+}
+
+/// Where a name server listens.
+fn at_port(address: IpAddr) -> SocketAddr {
+    SocketAddr::new(address, crate::net::names::PORT)
 }

@@ -1,7 +1,7 @@
 //! What is answered to a question: pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, PTR};
@@ -20,6 +20,8 @@ const LONG: u16 = 1232;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tables {
     pub(crate) zones: Vec<Zone>,
+    /// Whom members want asked for other names, instead of the host's name servers.
+    pub(crate) upstreams: BTreeMap<IpAddr, Vec<SocketAddr>>,
 }
 
 /// The names of one network.
@@ -31,6 +33,8 @@ pub(crate) struct Zone {
     pub(crate) internal: bool,
     /// The addresses of each name, which is in lower case.
     pub(crate) names: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// What each address is called first.
+    pub(crate) called: BTreeMap<IpAddr, String>,
     /// Who belongs to it.
     pub(crate) members: BTreeSet<IpAddr>,
 }
@@ -39,6 +43,7 @@ impl Zone {
     /// Gives an address one more name.
     pub(crate) fn add(&mut self, name: &str, address: IpAddr) {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
+        self.called.entry(address).or_insert_with(|| name.clone());
         self.names.entry(name).or_default().insert(address);
         self.members.insert(address);
     }
@@ -144,8 +149,7 @@ fn name_of(query: &Query, zones: &[&Zone]) -> Option<Vec<Record>> {
         IpAddr::V6(_) => network.prefix_len() == 128,
     };
     let zone = zones.iter().find(|zone| zone.members.contains(&address))?;
-    let mut names = zone.names.iter();
-    let (name, _) = names.find(|(_, addresses)| is_one && addresses.contains(&address))?;
+    let name = zone.called.get(&address).filter(|_| is_one)?;
     let name = Name::from_ascii(format!("{name}.")).ok()?;
     let data = RData::PTR(PTR(name));
     Some(vec![Record::from_rdata(
@@ -233,6 +237,7 @@ mod tests {
         }
         Tables {
             zones: vec![front, back],
+            ..Tables::default()
         }
     }
 

@@ -29,6 +29,7 @@ pub(super) enum Asker {
 pub(super) struct Forwarded {
     pub(super) asker: Asker,
     pub(super) question: Vec<u8>,
+    servers: Vec<SocketAddr>,
     way: Way,
     attempt: usize,
     pub(super) deadline: Instant,
@@ -42,19 +43,23 @@ enum Way {
 
 impl Forwarded {
     /// Asks the first of the servers that can be asked.
-    pub(super) fn ask(asker: Asker, question: Vec<u8>, servers: &[SocketAddr]) -> io::Result<Self> {
+    pub(super) fn ask(
+        asker: Asker,
+        question: Vec<u8>,
+        servers: Vec<SocketAddr>,
+    ) -> io::Result<Self> {
         Self::attempt(asker, question, servers, 0)
     }
 
     /// Asks the next server; an error when that was the last.
-    pub(super) fn ask_next(self, servers: &[SocketAddr]) -> io::Result<Self> {
-        Self::attempt(self.asker, self.question, servers, self.attempt + 1)
+    pub(super) fn ask_next(self) -> io::Result<Self> {
+        Self::attempt(self.asker, self.question, self.servers, self.attempt + 1)
     }
 
     fn attempt(
         asker: Asker,
         question: Vec<u8>,
-        servers: &[SocketAddr],
+        servers: Vec<SocketAddr>,
         first: usize,
     ) -> io::Result<Self> {
         for attempt in first..ATTEMPTS.max(servers.len()) {
@@ -68,6 +73,7 @@ impl Forwarded {
                 return Ok(Self {
                     asker,
                     question,
+                    servers,
                     way,
                     attempt,
                     deadline: Instant::now() + PATIENCE,

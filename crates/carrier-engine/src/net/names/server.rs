@@ -100,7 +100,8 @@ impl NameServer {
     }
 
     /// Other servers are asked from now on.
-    pub(crate) fn set_upstream(&mut self, upstream: Vec<SocketAddr>) {
+    #[cfg(test)]
+    fn set_upstream(&mut self, upstream: Vec<SocketAddr>) {
         self.upstream = upstream;
     }
 
@@ -192,7 +193,11 @@ impl NameServer {
                     // One that is lost is asked for again.
                     let _ = listener.datagrams.send_to(&bytes, client);
                 }
-                Answer::Forward => self.forward(Asker::Datagram(number, client), question.to_vec()),
+                Answer::Forward => {
+                    let servers = self.servers_of(client.ip(), tables);
+                    let asker = Asker::Datagram(number, client);
+                    self.forward(asker, question.to_vec(), servers);
+                }
                 Answer::Nothing => {}
             }
         }
@@ -243,7 +248,10 @@ impl NameServer {
             };
             match answer(&question, peer, tables, false) {
                 Answer::Say(bytes) => self.say(Asker::Stream(number), &bytes),
-                Answer::Forward => self.forward(Asker::Stream(number), question),
+                Answer::Forward => {
+                    let servers = self.servers_of(peer, tables);
+                    self.forward(Asker::Stream(number), question, servers);
+                }
                 Answer::Nothing => {
                     self.streams.remove(&number);
                 }
@@ -251,11 +259,17 @@ impl NameServer {
         }
     }
 
-    fn forward(&mut self, asker: Asker, question: Vec<u8>) {
+    /// Whom a client wants asked.
+    fn servers_of(&self, client: IpAddr, tables: &Tables) -> Vec<SocketAddr> {
+        let own = tables.upstreams.get(&client);
+        own.unwrap_or(&self.upstream).clone()
+    }
+
+    fn forward(&mut self, asker: Asker, question: Vec<u8>, servers: Vec<SocketAddr>) {
         if self.forwarded.len() >= MOST_FORWARDED {
             return self.fail(asker, &question);
         }
-        match Forwarded::ask(asker, question.clone(), &self.upstream) {
+        match Forwarded::ask(asker, question.clone(), servers) {
             Ok(forwarded) => self.wait_for(forwarded),
             Err(_) => self.fail(asker, &question),
         }
@@ -297,7 +311,7 @@ impl NameServer {
             return;
         };
         let (asker, question) = (forwarded.asker, forwarded.question.clone());
-        match forwarded.ask_next(&self.upstream) {
+        match forwarded.ask_next() {
             Ok(next) => self.wait_for(next),
             Err(_) => self.fail(asker, &question),
         }

@@ -22,7 +22,10 @@ fn tables(internal: bool) -> Tables {
     };
     zone.add("web", "10.89.0.5".parse().unwrap());
     zone.add("me", "127.0.0.1".parse().unwrap());
-    Tables { zones: vec![zone] }
+    Tables {
+        zones: vec![zone],
+        ..Tables::default()
+    }
 }
 
 fn server(upstream: Vec<SocketAddr>) -> (NameServer, SocketAddr) {
