@@ -1,7 +1,5 @@
 //! Carrier's own containers with limits, in a login session: scopes of systemd.
 
-use std::sync::OnceLock;
-
 use carrier_e2e::{Bundle, Cx, Outcome};
 
 use crate::{MEMORY, assert_no_scope_is_left};
@@ -16,19 +14,19 @@ const TOOLS: &str = "
     pid() { carrier inspect -f '{{.State.Pid}}' $1; }
     cgroup() { echo /sys/fs/cgroup$(cut -d: -f3 /proc/$(pid $1)/cgroup); }
     value() { awk -v key=$2 '$1 == key { print $2 }' $1; }
-    until_logged() { until carrier logs $1 2>&1 | grep -q \"$2\"; do sleep 0.2; done; }";
+    until_logged() { until carrier logs $1 2>&1 | grep -q \"$2\"; do again; done; }
+    until_exited() { until [ \"$(carrier inspect -f '{{.State.Status}}' $1)\" = exited ]; do again; done; }
+    again() { tries=$((tries + 1)); [ $tries -lt 300 ] || exit 99; sleep 0.2; }";
 
 impl Host {
     pub(crate) fn new() -> Self {
-        static IMAGE: OnceLock<()> = OnceLock::new();
         let host = Self {
             cx: Cx::in_session(),
         };
-        IMAGE.get_or_init(|| {
-            let root = Bundle::new(&host.cx, "").path().join("rootfs");
-            let import = format!("tar -C {} -c . | carrier import - box", root.display());
-            host.script(&import).succeeds();
-        });
+        // Anew: the images of an ordinary user are removed at the end of each test.
+        let root = Bundle::new(&host.cx, "").path().join("rootfs");
+        let import = format!("tar -C {} -c . | carrier import - box", root.display());
+        host.script(&import).succeeds();
         host
     }
 
@@ -52,7 +50,7 @@ fn d02_who_takes_too_much_memory_is_killed_and_nobody_else() {
         carrier run -d --name greedy -m 64m --memory-swap 64m box sh -c \\
             'dd if=/dev/zero of=/dev/null bs=100M count=1; echo code $?; exec sleep 1000' >/dev/null
         until_logged greedy 'code 137'
-        until carrier events --since 1h --until 0s --filter event=oom | grep -q name=greedy; do sleep 0.2; done
+        until carrier events --since 1h --until 0s --filter event=oom | grep -q name=greedy; do again; done
         carrier inspect -f '{{.State.Status}} {{.State.OOMKilled}} {{.HostConfig.Memory}}' greedy other
         carrier rm -f greedy other >/dev/null
         carrier run --name first -m 64m box dd if=/dev/zero of=/dev/null bs=200M count=1; echo code $?
@@ -76,7 +74,7 @@ fn d01_processes_beyond_the_limit_fail_inside_and_the_host_is_well() {
     // A fork bomb is no match for a kill.
     let script = "
         carrier run -d --name bomb --pids-limit 256 box sh -c 'b() { b | b & b; }; b' >/dev/null
-        until [ $(cat $(cgroup bomb)/pids.current) -gt 200 ]; do sleep 0.2; done
+        until [ $(cat $(cgroup bomb)/pids.current) -gt 200 ]; do again; done
         sh -c 'true; echo well'; carrier kill bomb; carrier wait bomb; carrier rm bomb";
     host.script(script)
         .succeeds()
@@ -112,7 +110,7 @@ fn stats_are_those_of_the_cgroup() {
     let script = "
         carrier run -d --name one -m 64m --pids-limit 40 box sh -c \\
             'sleep 1000 & exec dd if=/dev/zero of=/dev/null bs=20M' >/dev/null
-        until [ $(cat $(cgroup one)/memory.current) -gt 20000000 ]; do sleep 0.2; done
+        until [ $(cat $(cgroup one)/memory.current) -gt 20000000 ]; do again; done
         carrier pause one >/dev/null
         here=$(cgroup one)
         shown=$(carrier stats --no-stream --format '{{.MemUsage}} {{.PIDs}}' one)
@@ -188,7 +186,7 @@ fn nothing_is_left_when_the_monitor_is_killed() {
     let script = "
         carrier run -d --name one -m 64m box sleep 1000 >/dev/null
         kill -9 $(cat $(dirname $(cgroup one))/supervisor/cgroup.procs)
-        until [ $(carrier inspect -f '{{.State.Status}}' one) = exited ]; do sleep 0.2; done
+        until_exited one
         carrier rm one";
     host.script(script).succeeds().prints("one");
     host.assert_no_cgroup_is_left();
@@ -200,7 +198,7 @@ fn a_container_that_is_started_again_has_its_limits_again() {
     let script = "
         carrier run -d --name one --restart on-failure:2 -m 64m box \\
             sh -c 'cat /sys/fs/cgroup/memory.max; exit 3' >/dev/null
-        until [ $(carrier inspect -f '{{.State.Status}}' one) = exited ]; do sleep 0.2; done
+        until_exited one
         carrier logs one; carrier rm one >/dev/null";
     host.script(script)
         .succeeds()
