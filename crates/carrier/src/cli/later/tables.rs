@@ -101,13 +101,6 @@ const fn flag(name: &'static str, fate: Fate) -> LaterOption {
     }
 }
 
-const fn short(letter: char, option: LaterOption) -> LaterOption {
-    LaterOption {
-        short: Some(letter),
-        ..option
-    }
-}
-
 use Fate::{Later, NoEffect, Refused as No};
 
 /// All of them.
