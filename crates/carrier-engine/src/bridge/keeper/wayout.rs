@@ -18,12 +18,15 @@ const WORTH_ANOTHER: Duration = Duration::from_secs(5);
 
 /// The program that carries packets out, or why there is none.
 pub(super) enum WayOut {
-    Open {
-        uplink: Uplink,
-        plan: UplinkPlan,
-        since: Instant,
-    },
+    Open(Box<Open>),
     Closed(String),
+}
+
+/// A program that carries packets out.
+pub(super) struct Open {
+    uplink: Uplink,
+    plan: UplinkPlan,
+    since: Instant,
 }
 
 impl WayOut {
@@ -39,11 +42,11 @@ impl WayOut {
             Some(Choice::Uplink(plan)) => {
                 let mut uplink = Uplink::start(&plan, namespaces, proof)?;
                 uplink.wait_ready()?;
-                Ok(Self::Open {
+                Ok(Self::Open(Box::new(Open {
                     uplink,
                     plan,
                     since: Instant::now(),
-                })
+                })))
             }
             Some(Choice::Nothing(reason)) => Ok(Self::Closed(reason)),
             None => Ok(Self::Closed("there is no program for it".to_owned())),
@@ -53,7 +56,7 @@ impl WayOut {
     /// What a user should know.
     pub(super) fn warning(&self) -> Option<String> {
         match self {
-            Self::Open { .. } => None,
+            Self::Open(_) => None,
             Self::Closed(reason) => Some(format!(
                 "containers on networks reach nobody outside: {reason}; install slirp4netns or pasta"
             )),
@@ -63,7 +66,7 @@ impl WayOut {
     /// Who answers for the host's name servers.
     pub(super) fn name_server(&self) -> Option<IpAddr> {
         match self {
-            Self::Open { plan, .. } => plan.resolvers().first().copied(),
+            Self::Open(open) => open.plan.resolvers().first().copied(),
             Self::Closed(_) => None,
         }
     }
@@ -71,20 +74,20 @@ impl WayOut {
     /// Readable when the program has ended.
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Open { uplink, .. } => Some(uplink.as_fd()),
+            Self::Open(open) => Some(open.uplink.as_fd()),
             Self::Closed(_) => None,
         }
     }
 
     /// Whether a new program would help, now that this one has ended.
     pub(super) fn is_lost(&mut self) -> bool {
-        let Self::Open { uplink, since, .. } = self else {
+        let Self::Open(open) = self else {
             return false;
         };
-        if since.elapsed() >= WORTH_ANOTHER {
+        if open.since.elapsed() >= WORTH_ANOTHER {
             return true;
         }
-        *self = Self::Closed(uplink.describe_end());
+        *self = Self::Closed(open.uplink.describe_end());
         false
     }
 }
