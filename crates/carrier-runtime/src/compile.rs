@@ -270,13 +270,20 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     if awaits_parent {
         plan.push("linux.uidMappings", Step::AwaitParent);
     }
-    if namespaces.has_users() && !maps.keeps_caller() {
+    // In a PID namespace of its own nobody can look into the process.
+    let is_alone = namespaces.new.contains(Namespaces::PID);
+    let changes_ids = namespaces.has_users() && !maps.keeps_caller();
+    if changes_ids {
         plan.push(
             "linux.uidMappings",
             Step::BecomeRoot {
                 keep_groups: process::keeps_groups(spec),
             },
         );
+        if is_alone {
+            // Others of the caller's have to find its namespaces, as they do where he is root.
+            plan.push("linux.uidMappings", Step::SetTraceable(true));
+        }
     }
     if launch.has_cgroup && namespaces.defer_cgroups() {
         // The namespace shows what is below the cgroup of the process when it is made.
@@ -284,8 +291,6 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     }
     namespaces::compile_clocks(&mut plan, &mut namespaces, linux)?;
     process::compile_oom_score(&mut plan, process);
-    // In a PID namespace of its own nobody can look into the process.
-    let is_alone = namespaces.new.contains(Namespaces::PID);
     if !is_alone {
         // After the maps: a helper may not write them for a process that cannot be traced.
         plan.push("process", Step::SetTraceable(false));
@@ -328,7 +333,7 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
         schedule::compile_personality(&mut plan, personality)?;
     }
     // A change of ids makes a process untraceable, and hooks and `exec` look for its namespaces.
-    let traceable = is_alone && launch.gate.is_some();
+    let traceable = is_alone && (launch.gate.is_some() || changes_ids);
     let execution = process::execution_of(spec, &mut launch)?;
     process::compile(
         &mut plan, process, &maps, filter, execution, launch, traceable,

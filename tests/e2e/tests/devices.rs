@@ -166,6 +166,11 @@ fn with_keep_id_the_caller_is_who_he_is() {
             .to_string()
     };
     assert_eq!(owner("new"), uid);
+    // With the host's network, and without any.
+    for mode in ["host", "none"] {
+        let options = ["--userns", "keep-id", "--network", mode];
+        sh(&cx, &options, &image, "id -u").succeeds().prints(&uid);
+    }
     // Another number, and another user: whose files are not the caller's.
     let other = ["--userns", "keep-id:uid=1000,gid=1000", "-v", "./d:/x"];
     sh(
