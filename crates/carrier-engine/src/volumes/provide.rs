@@ -272,13 +272,15 @@ impl Engine {
         if !self.volume_users(name)?.is_empty() {
             return Ok(false);
         }
-        self.destroy_volume(&lock)?;
+        self.destroy_volume(lock)?;
         Ok(true)
     }
 
-    pub(super) fn destroy_volume(&self, lock: &VolumeLock) -> Result<(), Error> {
+    pub(super) fn destroy_volume(&self, lock: VolumeLock) -> Result<(), Error> {
         let name = lock.name().clone();
-        let clean = self.store.remove_volume(lock)?;
+        let clean = self.store.remove_volume(&lock)?;
+        // A sweep leaves alone what somebody holds.
+        drop(lock);
         self.emit(&super::event("destroy", &name));
         if clean { Ok(()) } else { self.sweep() }
     }
@@ -303,7 +305,7 @@ impl Engine {
             // The container may have been made meanwhile.
             let is_orphan = is_orphan && volume.container.as_ref().is_some_and(orphaned);
             if is_orphan && self.volume_users(&name)?.is_empty() {
-                self.destroy_volume(&lock)?;
+                self.destroy_volume(lock)?;
             } else {
                 self.settle_volume(&lock)?;
             }

@@ -159,7 +159,7 @@ impl Engine {
             let name = lock.name().clone();
             return Err(VolumeError::InUse { name, users }.into());
         }
-        self.destroy_volume(&lock)
+        self.destroy_volume(lock)
     }
 
     /// Removes the volumes that no container has and that `filter` lets pass: anonymous ones, with `all`
