@@ -18,6 +18,15 @@ use crate::{names, spec};
 const ATTEMPTS: u32 = 64;
 
 impl Engine {
+    /// Makes sure that what a container is to be connected to is there: before its image is pulled.
+    ///
+    /// # Errors
+    /// When a network or a container is not.
+    pub fn check_networks(&self, options: &RunOptions) -> Result<(), Error> {
+        let (network, _) = self.resolve_network(options)?;
+        self.resolve_networks(&network).map(drop)
+    }
+
     /// Makes a container of `image`: afterwards it is listed, and its name is taken.
     pub(crate) fn make(
         &self,

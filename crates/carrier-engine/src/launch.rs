@@ -254,6 +254,7 @@ fn attempt(
             output,
             init: record.init,
             has_cgroup: subtree.is_some(),
+            is_looked_into: member.is_some() || plan.is_connected(),
             nesting: member.as_ref().map(Membership::nesting).transpose()?,
             ..Launch::default()
         },
@@ -268,11 +269,12 @@ fn attempt(
             spawned.map_err(|error| resources::refused(&record.resources, error))?
         }
     };
-    if let Some(member) = &member {
-        engine.join_networks(member, record, spawned.pid())?;
-    }
-    let begun = Connection::begin(plan, publication, spawned.pid(), &single);
-    // What the container itself has failed with comes first.
+    let pid = spawned.pid();
+    let joined = member
+        .as_ref()
+        .map_or(Ok(()), |member| engine.join_networks(member, record, pid));
+    let begun = joined.and_then(|()| Ok(Connection::begin(plan, publication, pid, &single)?));
+    // What the container itself has failed with comes first: it has no namespaces any more.
     let mut ready = spawned.wait_ready()?;
     let mut connection = begun?;
     if let Some(member) = &member {

@@ -24,6 +24,7 @@ pub(crate) use connection::{Connection, ConnectionPlan};
 pub use error::NetworkError;
 pub(crate) use listen::Publication;
 pub use mode::NetworkMode;
+pub(crate) use namespaces::namespace_of;
 pub use options::{DnsOptions, ExtraHost, HostAddress, HostsFile, NetworkOptions};
 pub use ports::{ParsePortError, PortMapping, PortRange, PortSpec, Protocol};
 pub use state::{BoundPort, Endpoint, NetworkState};

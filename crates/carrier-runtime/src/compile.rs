@@ -62,6 +62,8 @@ pub struct Launch {
     pub gate: Option<OwnedFd>,
     /// How many of the caller's descriptors, from number 3 on, the program gets.
     pub preserved: u32,
+    /// Whether the caller looks for its namespaces while it is set up.
+    pub is_looked_into: bool,
     /// Whether the caller puts the process into a cgroup of its own before it goes on.
     pub has_cgroup: bool,
     /// What is executed instead of the program of that name: it is shown to the container, and
@@ -91,6 +93,7 @@ impl Default for Launch {
             output: Output::Inherit,
             dies_with_caller: true,
             gate: None,
+            is_looked_into: false,
             preserved: 0,
             has_cgroup: false,
             sealed: None,
@@ -332,8 +335,9 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     if let Some(personality) = linux.personality() {
         schedule::compile_personality(&mut plan, personality)?;
     }
-    // A change of ids makes a process untraceable, and hooks and `exec` look for its namespaces.
-    let traceable = is_alone && (launch.gate.is_some() || changes_ids);
+    // A change of ids makes a process untraceable, and hooks, `exec` and whoever connects it look for
+    // its namespaces.
+    let traceable = is_alone && (launch.gate.is_some() || launch.is_looked_into);
     let execution = process::execution_of(spec, &mut launch)?;
     process::compile(
         &mut plan, process, &maps, filter, execution, launch, traceable,

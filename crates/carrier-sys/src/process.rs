@@ -3,6 +3,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use crate::check;
 
@@ -14,15 +15,25 @@ use crate::check;
 pub struct SingleThreaded(PhantomData<*const ()>);
 
 impl SingleThreaded {
-    /// Asks the kernel.
+    /// Asks the kernel. A thread that was joined may be on its way out of the process for a moment
+    /// more: that is waited for.
     ///
     /// # Errors
     /// `EINVAL` when the process has other threads.
     pub fn check() -> io::Result<Self> {
-        // SAFETY: unshare(2) with CLONE_THREAD changes nothing: the kernel just refuses it in a
-        // process that has more than one thread.
-        check(unsafe { libc::unshare(libc::CLONE_THREAD) }.into())?;
-        Ok(Self(PhantomData))
+        const WAYS_OUT: u32 = 1000;
+        let mut waited = 0;
+        loop {
+            // SAFETY: unshare(2) with CLONE_THREAD changes nothing: the kernel just refuses it in a
+            // process that has more than one thread.
+            match check(unsafe { libc::unshare(libc::CLONE_THREAD) }.into()) {
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) && waited < WAYS_OUT => {
+                    waited += 1;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                other => return other.map(|_| Self(PhantomData)),
+            }
+        }
     }
 }
 

@@ -65,7 +65,7 @@ fn nonsense_is_refused_before_anything_happens() {
     cx.carrier(["pull", "NGINX"]).exits_with(125);
     cx.carrier(["run", "--rm", "--network", "bogus", "x"])
         .exits_with(125)
-        .complains("network mode");
+        .complains("no such network: bogus");
     cx.carrier(["run", "--rm", "--cap-add", "bogus", "x"])
         .exits_with(125)
         .complains("capability");

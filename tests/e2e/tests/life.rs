@@ -63,6 +63,7 @@ fn a_program_that_is_not_there_is_an_error_of_a_detached_run() {
     for (program, code) in [("nosuch", 127), ("/etc", 126)] {
         let run = cx.carrier(["run", "-d", "--name", "xx", &image, program]);
         run.exits_with(code).complains(program);
+        cx.carrier(["rm", "xx"]).succeeds();
     }
     cx.carrier(["ls", "-c", "-a", "-q"]).succeeds().prints("");
 }

@@ -4,8 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
-
 use super::client::Membership;
 use super::error::BridgeError;
 use super::network::{DEFAULT_NETWORK, Driver, Network};
@@ -16,7 +14,7 @@ use crate::etc_files::is_hostname;
 use crate::monitor::request;
 use crate::net::hosts::{Names, address_of_host};
 use crate::net::resolv::Resolvers;
-use crate::net::{Attachment, ConnectionPlan, Endpoint, NetworkMode};
+use crate::net::{Attachment, ConnectionPlan, Endpoint, NetworkMode, namespace_of};
 use crate::record::ContainerRecord;
 
 /// resolv.conf(5) takes no more.
@@ -193,12 +191,9 @@ impl Engine {
         let NetworkMode::Bridge(attachments) = &record.network else {
             return Ok(());
         };
-        let path = format!("/proc/{pid}/ns/net");
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let namespace = rustix::fs::open(path, flags, Mode::empty());
-        let namespace = namespace.map_err(|errno| BridgeError::Shared {
+        let namespace = namespace_of(pid, "net").map_err(|source| BridgeError::Shared {
             action: "find the container for",
-            source: errno.into(),
+            source,
         })?;
         let join = Join {
             id: record.id.clone(),

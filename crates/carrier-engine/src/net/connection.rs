@@ -56,6 +56,11 @@ pub(crate) struct Connection {
 }
 
 impl ConnectionPlan {
+    /// Whether the container gets a connection of its own.
+    pub(crate) fn is_connected(&self) -> bool {
+        !self.endpoints.is_empty()
+    }
+
     /// Decides how `record` is connected.
     ///
     /// # Errors
@@ -216,7 +221,7 @@ impl Connection {
         pid: u32,
         proof: &SingleThreaded,
     ) -> Result<Self, NetworkError> {
-        if plan.endpoints.is_empty() {
+        if !plan.is_connected() {
             return Ok(Self::default());
         }
         let namespace = NetworkNamespace::of(pid).map_err(NetworkError::Namespace)?;
