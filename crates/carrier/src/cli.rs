@@ -299,7 +299,7 @@ mod tests {
         for (words, wanted) in [
             (&["-m", "1g"][..], false),
             (&["--memory-swap", "-1"], false),
-            (&["-p", "80:80", "-v/a:/b"], true),
+            (&["-p", "80:80", "-v/a:/b"], false),
             (&["--privileged"], true),
             (&["--privileged=false"], false),
             (&["--rm"], false),
