@@ -131,10 +131,11 @@ fn w06_helpers_are_confined_and_die_with_their_container() {
     for mode in ["slirp4netns", "pasta"] {
         let script = format!(
             "carrier run -d --name one --network {mode} -p 127.0.0.1::80 {image} sleep 1000 > /dev/null
-             monitor=$(awk '/^PPid/ {{print $2}}' /proc/$(carrier inspect -f '{{{{.State.Pid}}}}' one)/status)
+             first=$(carrier inspect -f '{{{{.State.Pid}}}}' one)
+             monitor=$(awk '/^PPid/ {{print $2}}' /proc/$first/status)
              children=$(pgrep -P $monitor)
              for p in $children; do
-                 grep -q sleep /proc/$p/cmdline && continue
+                 [ $p = $first ] && continue
                  grep -E '^(NoNewPrivs|Seccomp):' /proc/$p/status | tr -d '\\t' | tr '\\n' ' '
              done; echo
              carrier kill one > /dev/null

