@@ -169,8 +169,9 @@ fn destination(header: &libc::msghdr) -> Option<IpAddr> {
     if first.is_null() {
         return None;
     }
-    // SAFETY: the pointer is not null, so that there is a whole header.
-    let (level, kind) = unsafe { ((*first).cmsg_level, (*first).cmsg_type) };
+    // SAFETY: the pointer is not null, so that there is a whole header, of integers only.
+    let head = unsafe { first.read() };
+    let (level, kind) = (head.cmsg_level, head.cmsg_type);
     // SAFETY: as above; the data is behind the header.
     let data = unsafe { libc::CMSG_DATA(first) };
     match (level, kind) {
@@ -266,6 +267,10 @@ fn address_of(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     }
 }
 
+fn family(number: libc::c_int) -> libc::sa_family_t {
+    libc::sa_family_t::try_from(number).unwrap_or(0)
+}
+
 fn name_of(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
     // SAFETY: zeros are a valid value of every integer in it.
     let mut name: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
@@ -273,7 +278,7 @@ fn name_of(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
     match address {
         SocketAddr::V4(four) => {
             let written = libc::sockaddr_in {
-                sin_family: libc::AF_INET as _,
+                sin_family: family(libc::AF_INET),
                 sin_port: four.port().to_be(),
                 sin_addr: libc::in_addr {
                     s_addr: four.ip().to_bits().to_be(),
@@ -286,7 +291,7 @@ fn name_of(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
         }
         SocketAddr::V6(six) => {
             let written = libc::sockaddr_in6 {
-                sin6_family: libc::AF_INET6 as _,
+                sin6_family: family(libc::AF_INET6),
                 sin6_port: six.port().to_be(),
                 sin6_flowinfo: 0,
                 sin6_addr: libc::in6_addr {

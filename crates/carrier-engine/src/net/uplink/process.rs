@@ -125,7 +125,7 @@ impl Uplink {
         let _ = said.rewind().and_then(|()| said.read_to_string(&mut text));
         let lines = text.lines().map(str::trim);
         let telling = |line: &&str| {
-            !line.is_empty() && !line.contains("syslog") && !line.starts_with("WARNING")
+            !line.is_empty() && !line.contains("syslog") && !line.starts_with(['*', 'W'])
         };
         let last = lines.filter(telling).next_back();
         last.unwrap_or("it gave no reason")
@@ -234,7 +234,12 @@ fn keep_power() -> io::Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    let kept = CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN | CapabilitySet::SYS_CHROOT;
+    let kept = CapabilitySet::SYS_ADMIN
+        | CapabilitySet::NET_ADMIN
+        | CapabilitySet::SYS_CHROOT
+        // The sandbox of slirp4netns begins with becoming root.
+        | CapabilitySet::SETUID
+        | CapabilitySet::SETGID;
     let own = capabilities(None)?;
     let sets = CapabilitySets {
         inheritable: kept,
