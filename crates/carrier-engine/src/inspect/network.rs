@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 
 use crate::life::Life;
-use crate::net::{Endpoint, ExtraHost, HostAddress, NetworkState, PortSpec};
+use crate::net::{Endpoint, ExtraHost, HostAddress, NetworkState, PortMapping, PortSpec};
 use crate::record::ContainerRecord;
 
 pub(super) fn describe(record: &ContainerRecord, life: &Life) -> Value {
@@ -151,7 +151,7 @@ fn host_lines(host: &ExtraHost) -> Vec<String> {
 /// `Config.ExposedPorts`.
 pub(super) fn exposed(record: &ContainerRecord) -> Option<Value> {
     let options = &record.networking;
-    let published = options.publish.iter().map(|mapping| mapping.target());
+    let published = options.publish.iter().map(PortMapping::target);
     let all = options.exposed.iter().copied().chain(published);
     let ports: Map<String, Value> = all.map(|port| (port.to_string(), json!({}))).collect();
     (!ports.is_empty()).then_some(Value::Object(ports))

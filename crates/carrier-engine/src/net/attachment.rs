@@ -55,7 +55,7 @@ impl Attachment {
                 },
                 "ip6" => attachment.ip6 = Some(value.parse().map_err(|_| wrong(()))?),
                 "mac" | "mac-address" => {
-                    attachment.mac = Some(value.parse().map_err(|_| wrong(()))?)
+                    attachment.mac = Some(value.parse().map_err(|_| wrong(()))?);
                 }
                 "alias" if !value.is_empty() => attachment.aliases.push(value.to_owned()),
                 "interface_name" if is_device_name(value) => {

@@ -56,12 +56,7 @@ impl Follower {
     /// Something has happened to the host's files.
     pub(crate) fn update(&mut self) -> io::Result<()> {
         let mut events = [0; 4096];
-        loop {
-            match rustix::io::read(&self.events, &mut events) {
-                Ok(1..) | Err(Errno::INTR) => {}
-                Ok(0) | Err(_) => break,
-            }
-        }
+        while let Ok(1..) | Err(Errno::INTR) = rustix::io::read(&self.events, &mut events) {}
         self.write(&resolv::of_host())
     }
 
@@ -96,8 +91,8 @@ fn directories() -> Vec<PathBuf> {
         }
     };
     add(Path::new(resolv::HOST));
-    if let Ok(real) = fs::canonicalize(resolv::HOST) {
-        add(&real);
+    if let Ok(link) = fs::read_link(resolv::HOST) {
+        add(&Path::new("/etc").join(link));
     }
     add(Path::new(resolv::UPSTREAM));
     directories

@@ -123,11 +123,11 @@ impl Uplink {
         let mut said = &self.said;
         // What cannot be read was not said.
         let _ = said.rewind().and_then(|()| said.read_to_string(&mut text));
-        let lines = text.lines().map(str::trim);
+        let mut lines = text.lines().map(str::trim);
         let telling = |line: &&str| {
             !line.is_empty() && !line.contains("syslog") && !line.starts_with(['*', 'W'])
         };
-        let last = lines.filter(telling).next_back();
+        let last = lines.rfind(telling);
         last.unwrap_or("it gave no reason")
             .escape_debug()
             .to_string()
