@@ -188,5 +188,6 @@ def measure():
 if os.getuid() == 0 and sys.argv[1:] != ["measure"]:
     as_user()
 else:
-    os.environ.setdefault("HOME", tempfile.mkdtemp(prefix="carrier-bench-", dir="/var/tmp"))
+    if sys.argv[1:] != ["measure"]:
+        os.environ["HOME"] = tempfile.mkdtemp(prefix="carrier-bench-", dir="/var/tmp")
     measure()
