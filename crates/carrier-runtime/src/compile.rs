@@ -250,6 +250,21 @@ pub(crate) struct Compiled {
     pub(crate) awaits_parent: bool,
 }
 
+/// Becomes root of a user namespace whose root is not the caller.
+fn compile_root(plan: &mut InitPlan, spec: &Spec, is_alone: bool) {
+    let keep_groups = process::keeps_groups(spec);
+    plan.push("linux.uidMappings", Step::BecomeRoot { keep_groups });
+    if is_alone {
+        // Others of the caller's have to find its namespaces, as they do where he is root.
+        plan.push("linux.uidMappings", Step::SetTraceable(true));
+    }
+}
+
+fn is_read_only(spec: &Spec) -> bool {
+    let root = spec.root().as_ref();
+    root.is_some_and(|root| root.readonly() == Some(true))
+}
+
 pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     let spec = bundle.spec;
     unsupported::refuse(spec)?;
@@ -275,18 +290,8 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     }
     // In a PID namespace of its own nobody can look into the process.
     let is_alone = namespaces.new.contains(Namespaces::PID);
-    let changes_ids = namespaces.has_users() && !maps.keeps_caller();
-    if changes_ids {
-        plan.push(
-            "linux.uidMappings",
-            Step::BecomeRoot {
-                keep_groups: process::keeps_groups(spec),
-            },
-        );
-        if is_alone {
-            // Others of the caller's have to find its namespaces, as they do where he is root.
-            plan.push("linux.uidMappings", Step::SetTraceable(true));
-        }
+    if namespaces.has_users() && !maps.keeps_caller() {
+        compile_root(&mut plan, spec, is_alone);
     }
     if launch.has_cgroup && namespaces.defer_cgroups() {
         // The namespace shows what is below the cgroup of the process when it is made.
@@ -316,11 +321,7 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     namespaces::compile_sysctls(&mut plan, &namespaces, linux)?;
     mounts::compile_masks(&mut plan, linux)?;
     process::compile_working_directory(&mut plan, process)?;
-    if spec
-        .root()
-        .as_ref()
-        .is_some_and(|root| root.readonly() == Some(true))
-    {
+    if is_read_only(spec) {
         // After all that makes mount points.
         plan.push("root.readonly", Step::ProtectRoot);
     }
