@@ -141,7 +141,7 @@ fn filters_choose_as_in_docker() {
         (&["-f", &by_id], "up"),
         (&["-f", &by_image], "up held"),
         (&["-f", "ancestor=nothing"], ""),
-        (&["-f", "network=none"], "up held"),
+        (&["-f", "network=private"], "up held"),
         (&["-f", "health=none"], "up held"),
         (&["-f", "is-task=true"], ""),
         (&["-f", "restart-policy=no"], "up held"),
@@ -204,7 +204,7 @@ fn formats_are_dockers() {
     let template = "{{.Names}}/{{.State}}/{{.Label \"tier\"}}/{{.Networks}}";
     cx.carrier(["ps", "--format", template])
         .succeeds()
-        .prints("up/running/front/none\nheld/paused//none");
+        .prints("up/running/front/private\nheld/paused//private");
     cx.carrier(["ps", "--format", "table {{.Names}}\t{{.Label \"tier\"}}"])
         .succeeds()
         .shows("NAMES   tier\nup      front");

@@ -115,7 +115,8 @@ fn each_namespace_is_the_containers_own() {
 fn w_a_container_without_network_has_loopback_only() {
     let cx = Cx::with_registry();
     let script = "ls /sys/class/net; ip addr show lo | grep -o 'inet 127.0.0.1'";
-    assert_eq!(shell(&cx, &[], script), "lo\ninet 127.0.0.1");
+    let options = ["--network", "none"];
+    assert_eq!(shell(&cx, &options, script), "lo\ninet 127.0.0.1");
 }
 
 #[test]

@@ -73,7 +73,8 @@ fn a_busy_container_uses_a_processor_and_an_idle_one_none() {
         "while :; do :; done",
     ])
     .succeeds();
-    cx.carrier(["run", "-d", "--name", "idle", &image, "sleep", "600"])
+    let idle = ["run", "-d", "--name", "idle", "--network", "none"];
+    cx.carrier(idle.into_iter().chain([image.as_str(), "sleep", "600"]))
         .succeeds();
     let printed = cx
         .carrier(["stats", "--no-stream", "--format", "json"])
@@ -143,7 +144,7 @@ fn no_port_is_published() {
     cx.carrier(["port", "one"]).succeeds().prints("");
     cx.carrier(["port", "one", "80"])
         .exits_with(1)
-        .complains("no public port '80' published for one");
+        .complains("no public port '80/tcp' published for one");
     cx.carrier(["port", "one", "80/udp"])
         .exits_with(1)
         .complains("no public port '80/udp'");
