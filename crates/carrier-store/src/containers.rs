@@ -243,7 +243,15 @@ impl Store {
     fn read_name(&self, path: &Path) -> Result<Option<ContainerId>, Error> {
         match fs::read_link(path) {
             Ok(target) => Ok(target.to_str().and_then(|text| text.parse().ok())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // What is no link is damage, and nobody's name.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+                ) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(Error::io("read", path)(error)),
         }
     }

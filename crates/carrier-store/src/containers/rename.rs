@@ -112,6 +112,10 @@ impl Store {
         };
         let mut removed = 0;
         for entry in entries()? {
+            // What is no link was never a name, and is for a check to find.
+            if !entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                continue;
+            }
             let name = entry.file_name().into_string().ok();
             let name = name.and_then(|name| name.parse::<ContainerName>().ok());
             if let Some(name) = name
