@@ -131,7 +131,7 @@ impl Engine {
             .mode(0o700)
             .create(&directory);
         let image_hosts = match record.networking.hosts_file {
-            HostsFile::Image => self.image_file(record, "/etc/hosts")?,
+            HostsFile::Image => image_file(&self.view(record)?, "/etc/hosts")?,
             _ => Vec::new(),
         };
         let content = Content {
@@ -208,21 +208,26 @@ impl Engine {
 
     /// Looks the user up in the image, as the container will see it.
     fn user(&self, record: &ContainerRecord) -> Result<ResolvedUser, Error> {
-        let passwd = self.image_file(record, "/etc/passwd")?;
-        let group = self.image_file(record, "/etc/group")?;
+        let view = self.view(record)?;
+        let passwd = image_file(&view, "/etc/passwd")?;
+        let group = image_file(&view, "/etc/group")?;
         let mut user = identity::resolve(&record.user, &passwd, &group)?;
         user.join(&record.group_add, &group)?;
         user.on(&self.host)
     }
 
-    /// A small file of the image; nothing of one that is not there.
-    fn image_file(&self, record: &ContainerRecord, path: &'static str) -> Result<Vec<u8>, Error> {
+    /// The image of a container, to read files of it.
+    fn view(&self, record: &ContainerRecord) -> Result<LayerView, Error> {
         let layers = record.layers.iter().rev();
-        let view = LayerView::open(layers.map(|id| self.store.layer_dir(id)))?;
-        match view.read_file(path, MAX_PASSWD) {
-            Ok(content) => Ok(content.unwrap_or_default()),
-            Err(source) => Err(Error::ImageFile { path, source }),
-        }
+        Ok(LayerView::open(layers.map(|id| self.store.layer_dir(id)))?)
+    }
+}
+
+/// A small file of the image; nothing of one that is not there.
+fn image_file(view: &LayerView, path: &'static str) -> Result<Vec<u8>, Error> {
+    match view.read_file(path, MAX_PASSWD) {
+        Ok(content) => Ok(content.unwrap_or_default()),
+        Err(source) => Err(Error::ImageFile { path, source }),
     }
 }
 

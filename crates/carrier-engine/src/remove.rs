@@ -11,6 +11,7 @@ use crate::events::Event;
 use crate::images::{ImageChange, RemoveImageOptions};
 use crate::life::Life;
 use crate::record::ContainerRecord;
+use crate::stop::try_to_remove;
 use crate::unpacker;
 
 /// What `rm` may do.
@@ -121,12 +122,18 @@ impl Engine {
         let Some(_lock) = self.take(record)? else {
             return Ok(life);
         };
-        self.remove_cgroup(&record.id)?;
-        let life = Life {
-            cgroup: None,
-            ..life
-        };
-        self.store.container(&record.id).write_state(&life)?;
+        // Nobody changes it any more.
+        let life = self.life(record)?;
+        if life.status.is_alive() {
+            return Ok(life);
+        }
+        let had = life.cgroup.is_some();
+        let cgroup = life.cgroup.and_then(try_to_remove);
+        let is_gone = had && cgroup.is_none();
+        let life = Life { cgroup, ..life };
+        if is_gone {
+            self.store.container(&record.id).write_state(&life)?;
+        }
         Ok(life)
     }
 
@@ -170,17 +177,21 @@ impl Engine {
     }
 
     /// Removes a container that does not run; its anonymous volumes stay, unless it was to be removed
-    /// when it ends.
+    /// when it ends. One whose cgroup cannot be removed yet is left to whoever comes next.
     pub(crate) fn remove_files(&self, record: &ContainerRecord) -> Result<(), Error> {
-        self.remove_files_and(record, record.remove)
+        let left = self.cgroup_left(&record.id)?.and_then(try_to_remove);
+        match left {
+            Some(_) => Ok(()),
+            None => self.remove_files_and(record, record.remove),
+        }
     }
 
     fn remove_files_and(&self, record: &ContainerRecord, volumes: bool) -> Result<(), Error> {
+        self.remove_cgroup(&record.id)?;
         if !volumes {
             self.release_volumes(record)?;
         }
         self.remove_etc(&record.id);
-        self.remove_cgroup(&record.id)?;
         let clean = self.store.remove_container(&record.id, &record.name)?;
         self.emit(&Event::container("destroy", record));
         if volumes {

@@ -101,11 +101,12 @@ impl Resources {
         }
     }
 
-    /// Checks what does not depend on any other part of the container.
+    /// Checks what does not depend on any other part of the container; `host` is asked only where a
+    /// limit depends on it.
     ///
     /// # Errors
     /// What contradicts itself, or is more than the host has.
-    pub fn check(&self, host: &Processors) -> Result<(), BadResource> {
+    pub fn check(&self, host: impl FnOnce() -> Processors) -> Result<(), BadResource> {
         let asks = self.limits.are_limits() || self.parent.is_some() || !self.files.is_empty();
         if self.cgroups == CgroupChoice::Disabled && asks {
             return Err(BadResource::new(

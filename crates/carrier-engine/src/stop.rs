@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use carrier_runtime::Cgroup;
 use carrier_runtime::state::ProcessIdentity;
 use rustix::process::Signal;
 
@@ -225,11 +226,10 @@ impl Engine {
                 source,
             })?;
         }
-        self.remove_cgroup(&record.id)?;
         let life = Life {
             monitor: None,
             process: None,
-            cgroup: None,
+            cgroup: written.cgroup.clone().and_then(try_to_remove),
             finished: Some(crate::moment::Moment::now()),
             ..written.now()
         };
@@ -283,6 +283,13 @@ impl Engine {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+/// Removes a cgroup whose processes were just killed; returns it when the kernel still holds one of them.
+/// Everybody who looks at the containers comes by here, and does not wait for that.
+pub(crate) fn try_to_remove(cgroup: Cgroup) -> Option<Cgroup> {
+    const KILLED: Duration = Duration::from_millis(100);
+    cgroup.remove_within(KILLED).is_err().then_some(cgroup)
 }
 
 /// When a program is gone that may take so long before it is killed.

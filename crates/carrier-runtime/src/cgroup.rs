@@ -1,11 +1,13 @@
 //! Control groups, version 2: kernel documentation `admin-guide/cgroup-v2.rst`.
 
+mod apart;
 mod bus;
 mod devices;
 mod limits;
 mod planned;
 mod scope;
 mod subtree;
+mod undo;
 
 use std::borrow::Cow;
 use std::fs;
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+pub use apart::leave_supervisor;
 pub(crate) use planned::Planned;
 pub use subtree::{Place, Subtree, controllers};
 
@@ -31,6 +34,13 @@ pub struct Cgroup {
     within: Option<String>,
 }
 
+/// How long the processes of a container may take to be held: those that the kernel holds, in a system
+/// call that nothing interrupts, cannot be.
+const FREEZING: Duration = Duration::from_secs(2);
+
+/// How long processes that were killed may take to leave.
+const LEAVING: Duration = Duration::from_secs(10);
+
 /// Where the unified hierarchy is mounted, beside version 1 in the second place.
 const MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
@@ -41,17 +51,29 @@ impl Cgroup {
         &self.path
     }
 
-    /// Changes limits of a container that runs.
+    /// Changes limits of a container that runs: all of them, or none.
     ///
     /// # Errors
     /// [`Error::Controller`] and [`Error::Limit`] for what cannot be applied.
     pub fn update(&self, resources: &oci_spec::runtime::LinuxResources) -> Result<(), Error> {
         let limits = limits::files(resources)?;
-        match &self.scope {
-            Some(unit) => scope::update(unit, &limits)?,
-            None => self.enable(&limits),
+        if self.scope.is_none() {
+            self.enable(&limits);
         }
-        self.apply(&limits)
+        let before = self.values_before(&limits);
+        let tell_systemd = |limits: &[limits::Limit]| match &self.scope {
+            Some(unit) => scope::update(unit, limits),
+            None => Ok(()),
+        };
+        let changed = tell_systemd(&limits).and_then(|()| self.apply(&limits));
+        if changed.is_err() {
+            // The error of the limit is the one to tell.
+            let _ = tell_systemd(&before);
+            for limit in before {
+                let _ = self.apply(&[limit]);
+            }
+        }
+        changed
     }
 
     /// A cgroup below, which is made when it does not exist.
@@ -110,7 +132,8 @@ impl Cgroup {
         }
     }
 
-    /// Holds all processes, or lets them go on; returns when that is done.
+    /// Holds all processes, or lets them go on; returns when that is done. Where not all can be held,
+    /// none is.
     ///
     /// # Errors
     /// [`Error::Cgroup`]
@@ -121,9 +144,12 @@ impl Cgroup {
             ("0", "thaw")
         };
         self.write("cgroup.freeze", value, action)?;
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + FREEZING;
         while self.is_frozen() != frozen {
             if Instant::now() > deadline {
+                if frozen {
+                    self.write("cgroup.freeze", "0", "thaw")?;
+                }
                 return Err(self.failed(action.to_owned(), io::ErrorKind::TimedOut.into()));
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -149,10 +175,18 @@ impl Cgroup {
     /// # Errors
     /// [`Error::Cgroup`]
     pub fn remove(&self) -> Result<(), Error> {
+        self.remove_within(LEAVING)
+    }
+
+    /// The same, for those who cannot wait so long for processes that were killed.
+    ///
+    /// # Errors
+    /// [`Error::Cgroup`]
+    pub fn remove_within(&self, patience: Duration) -> Result<(), Error> {
         if let Some(unit) = &self.scope {
             scope::stop(unit);
         }
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + patience;
         for directory in self.tree().into_iter().rev() {
             loop {
                 match fs::remove_dir(&directory) {
@@ -240,11 +274,16 @@ impl Cgroup {
         let available = self.read("cgroup.controllers").unwrap_or_default();
         let has = |name: &str| available.split_whitespace().any(|one| one == name);
         match limit.controller() {
-            Some(controller) if !has(controller) => Error::Controller {
-                field: limit.field.clone(),
-                controller: controller.to_owned(),
-                path: self.path.clone(),
-            },
+            // A file that only its name is known of may be one of no controller at all.
+            Some(controller)
+                if !has(controller) && (!limit.is_by_name() || has_controller(controller)) =>
+            {
+                Error::Controller {
+                    field: limit.field.clone(),
+                    controller: controller.to_owned(),
+                    path: self.path.clone(),
+                }
+            }
             _ => Error::Limit {
                 field: limit.field.clone(),
                 reason: format!("{} has no {}", self.path.display(), limit.file),

@@ -69,6 +69,8 @@ fn leave(engine: &Engine, kept: &[BorrowedFd<'_>], token: &ChildToken) -> Result
     rustix::process::setsid().map_err(|errno| failed(errno.into()))?;
     rustix::process::chdir("/").map_err(|errno| failed(errno.into()))?;
     crate::monitor::leave_streams();
+    // Where that fails, the scope of the container that made it again is there as long as the keeper.
+    let _ = carrier_runtime::leave_supervisor("network");
     // For whoever looks at the processes.
     let _ = rustix::thread::set_name(NAME);
     Ok(())

@@ -44,10 +44,11 @@ impl Monitor<'_> {
     pub(super) fn find_cgroup(&mut self) -> Result<(), Error> {
         self.life.oom_killed = false;
         if self.confinement.subtree.is_none()
-            && let Some(left) = self.life.cgroup.take()
+            && let Some(left) = &self.life.cgroup
         {
             // By a monitor that was killed; whatever is still in it was killed too.
             left.remove()?;
+            self.life.cgroup = None;
         }
         if !self.record.resources.need_cgroup() {
             self.confinement = Confinement::default();

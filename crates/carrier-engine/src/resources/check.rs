@@ -33,11 +33,11 @@ impl Processors {
 }
 
 impl Limits {
-    /// Checks each limit, and how they go together.
+    /// Checks each limit, and how they go together; `host` is asked only where a limit depends on it.
     ///
     /// # Errors
     /// For what makes no sense on this host.
-    pub fn check(&self, host: &Processors) -> Result<(), BadResource> {
+    pub fn check(&self, host: impl FnOnce() -> Processors) -> Result<(), BadResource> {
         self.check_memory()?;
         self.check_time()?;
         self.check_processors(host)?;
@@ -123,8 +123,13 @@ impl Limits {
         Ok(())
     }
 
-    fn check_processors(&self, host: &Processors) -> Result<(), BadResource> {
-        if let Some(cpus) = self.nano_cpus.filter(|cpus| *cpus != 0) {
+    fn check_processors(&self, host: impl FnOnce() -> Processors) -> Result<(), BadResource> {
+        let cpus = self.nano_cpus.filter(|cpus| *cpus != 0);
+        if cpus.is_none() && self.cpuset_cpus.is_none() && self.cpuset_mems.is_none() {
+            return Ok(());
+        }
+        let host = host();
+        if let Some(cpus) = cpus {
             const WHOLE: u64 = 1_000_000_000;
             let count =
                 processor_list(&host.cpus).map_or(u64::MAX / WHOLE, |list| list.len() as u64);
@@ -167,7 +172,7 @@ mod tests {
     }
 
     fn refused(limits: &Limits) -> Option<String> {
-        limits.check(&host()).err().map(|error| error.to_string())
+        limits.check(host).err().map(|error| error.to_string())
     }
 
     #[test]

@@ -47,8 +47,9 @@ impl Resources {
                 ));
             }
         }
-        let own = own_oom_score();
-        if let Some(score) = self.oom_score.filter(|score| *score < own) {
+        if let Some((score, own)) = self.oom_score.map(|score| (score, own_oom_score()))
+            && score < own
+        {
             notes.push(format!(
                 "--oom-score-adj {score}: it is {own}, the caller's, which nobody but root can lower"
             ));

@@ -54,6 +54,9 @@ impl Engine {
                 continue;
             };
             self.remove_files(record)?;
+            if self.store.container(&record.id).path().exists() {
+                continue;
+            }
             pruned.bytes += size.written;
             pruned.ids.push(record.id.to_string());
         }

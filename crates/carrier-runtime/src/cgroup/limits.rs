@@ -13,21 +13,35 @@ pub(super) struct Limit {
 }
 
 impl Limit {
+    /// As many processes as there may be, where systemd has a limit of its own for what it makes.
+    pub(super) fn any_processes() -> Self {
+        Self {
+            field: "linux.cgroupsPath".to_owned(),
+            file: "pids.max".to_owned(),
+            value: "max".to_owned(),
+        }
+    }
+
     /// The controller that the file belongs to.
     pub(super) fn controller(&self) -> Option<&str> {
         let (controller, _) = self.file.split_once('.')?;
         (controller != "cgroup").then_some(controller)
     }
 
-    /// Whether a cgroup without the controller has just this limit: none, or an equal share.
+    /// Whether a cgroup without the controller has just this limit: none, or an equal share. A file
+    /// that was asked for by its name has to be there.
     pub(super) fn is_default(&self) -> bool {
-        self.value == "max" || (self.file == "cpu.weight" && self.value == "100")
+        let is_default = self.value == "max" || (self.file == "cpu.weight" && self.value == "100");
+        is_default && !self.is_by_name()
     }
-}
 
-impl Limit {
     pub(super) fn is_of_swap(&self) -> bool {
-        self.file == "memory.swap.max"
+        self.file == "memory.swap.max" && !self.is_by_name()
+    }
+
+    /// Whether the file was asked for by its name: it may not exist in any kernel.
+    pub(super) fn is_by_name(&self) -> bool {
+        self.field.starts_with("linux.resources.unified")
     }
 
     /// The same weight for a host whose scheduler is not BFQ: 10 to 1000 become 1 to 10000, as in crun.
@@ -314,6 +328,15 @@ mod tests {
         let limits = r#"{"cpu": {"shares": 1024}, "pids": {"limit": -1}}"#;
         let limits = files(&serde_json::from_str(limits).unwrap()).unwrap();
         assert!(limits.iter().all(Limit::is_default), "{limits:?}");
+    }
+
+    #[test]
+    fn a_file_that_was_named_has_to_be_there() {
+        let limits = r#"{"unified": {"typo.file": "max", "memory.swap.max": "max"}}"#;
+        let limits = files(&serde_json::from_str(limits).unwrap()).unwrap();
+        assert_eq!(limits.len(), 2);
+        let may_be_missing = |limit: &Limit| limit.is_default() || limit.is_of_swap();
+        assert!(!limits.iter().any(may_be_missing), "{limits:?}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::launch::Arrangement;
 const COUNTING: [&str; 4] = ["cpu", "io", "memory", "pids"];
 
 /// Where the processes go that were in a cgroup which is to have others below.
-const SUPERVISOR: &str = "supervisor";
+pub(super) const SUPERVISOR: &str = "supervisor";
 
 /// The controllers that containers of the caller can be limited by: none where he can make no cgroup.
 #[must_use]
@@ -138,8 +138,10 @@ impl Subtree {
         Self(Kind::Directory { cgroup, divisible })
     }
 
+    /// A scope has the name of who takes care of the container, too: his predecessor's may still be there
+    /// while that one hands out the last of the output, or is just ending.
     fn scope(id: &str, slice: &str) -> Result<Result<Self, String>, Error> {
-        let wanted = format!("{slice}:carrier:{id}");
+        let wanted = format!("{slice}:carrier:{id}-{}", std::process::id());
         let scope = Scope::new(id, Some(Path::new(&wanted)))?;
         Ok(scope.map(|scope| {
             Self(Kind::Scope {
@@ -204,11 +206,7 @@ impl Arrangement for Arriving<'_> {
         {
             // The limits are the container's, not those of who takes care of it; and systemd's own limit
             // of processes is none of both.
-            let any = Limit {
-                field: "linux.cgroupsPath".to_owned(),
-                file: "pids.max".to_owned(),
-                value: "max".to_owned(),
-            };
+            let any = Limit::any_processes();
             self.begun = Some(scope.begin(vec![std::process::id(), pid], &[any])?);
         }
         Ok(())

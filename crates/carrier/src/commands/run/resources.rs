@@ -39,7 +39,7 @@ pub(super) fn options(args: &ResourceArgs) -> Result<Resources, Failure> {
         let Sysctl { name, value } = text.parse().map_err(refuse)?;
         resources.sysctls.insert(name, value);
     }
-    resources.check(&Processors::of_host()).map_err(refuse)?;
+    resources.check(Processors::of_host).map_err(refuse)?;
     Ok(resources)
 }
 
