@@ -249,6 +249,7 @@ fn a_cgroup_of_the_users_own_is_made_by_files() {
          until [ $(carrier inspect -f '{{{{.State.Status}}}}' one) = exited ]; do sleep 0.1; done
          carrier ls >/dev/null; made
          carrier run --rm -m 64m {image} true 2>&1 | head -1; made
+         carrier run --rm --cgroup-conf typo.file=max {image} true 2>&1 | grep -o 'has no typo.file'; made
          carrier rm one"
     );
     let Some(outcome) = with_hierarchy(&cx, test, OWN, &script) else {
@@ -259,6 +260,33 @@ fn a_cgroup_of_the_users_own_is_made_by_files() {
         .succeeds()
         .prints(
             "1\n2\nfrozen 1\nfrozen 0\n1\n\
-             carrier: --memory cannot be applied: the controller memory is not delegated to the user\none",
+             carrier: --memory cannot be applied: the controller memory is not delegated to the user\n\
+             has no typo.file\none",
         );
+}
+
+#[test]
+fn a_cgroup_that_cannot_be_removed_keeps_nobody_from_looking() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let test = "a_cgroup_that_cannot_be_removed_keeps_nobody_from_looking";
+    // A process that nobody kills stands for one that the kernel holds.
+    let script = format!(
+        "own=/sys/fs/cgroup$(grep ^0:: /proc/self/cgroup | cut -d: -f3)
+         made() {{ find $(dirname $own) -name 'carrier-*' -not -name 'carrier-e2e-*' -type d; }}
+         carrier run -d --name one --cgroups enabled {image} sleep 1000 >/dev/null
+         sleep 1000 & held=$!; echo $held > $(made)/cgroup.procs
+         program=$(carrier inspect -f '{{{{.State.Pid}}}}' one)
+         kill -9 $(awk '$1 == \"PPid:\" {{ print $2 }}' /proc/$program/status)
+         until [ $(carrier inspect -f '{{{{.State.Status}}}}' one) = exited ]; do sleep 0.1; done
+         carrier ls >/dev/null && echo listed; made | wc -l
+         carrier rm one 2>&1 | grep -c carrier-; carrier ps -aq | wc -l
+         kill $held; wait; carrier ls >/dev/null; made
+         carrier rm one"
+    );
+    let Some(outcome) = with_hierarchy(&cx, test, OWN, &script) else {
+        return;
+    };
+    remove_own(&cx);
+    outcome.succeeds().prints("listed\n1\n1\n1\none");
 }
