@@ -192,17 +192,23 @@ fn with_hierarchy(cx: &Cx, test: &str, before: &str, script: &str) -> Option<Out
     )))
 }
 
-/// A cgroup of the user's own, and this shell in one below.
-const OWN: &str = "mount -t cgroup2 none /sys/fs/cgroup; top=/sys/fs/cgroup/carrier-e2e-$$
-    mkdir -p $top/shell; chown -R carrier-test $top; echo $$ > $top/shell/cgroup.procs";
+/// A cgroup of the user's own for one test, and this shell in one below.
+fn own(test: &str) -> String {
+    format!(
+        "mount -t cgroup2 none /sys/fs/cgroup; top=/sys/fs/cgroup/carrier-e2e-{test}-$$
+         mkdir -p $top/shell; chown -R carrier-test $top; echo $$ > $top/shell/cgroup.procs"
+    )
+}
 
 /// Takes it away again.
-fn remove_own(cx: &Cx) {
-    let script = "mount -t cgroup2 none /sys/fs/cgroup
-        for top in /sys/fs/cgroup/carrier-e2e-*; do
+fn remove_own(cx: &Cx, test: &str) {
+    let script = format!(
+        "mount -t cgroup2 none /sys/fs/cgroup
+         for top in /sys/fs/cgroup/carrier-e2e-{test}-*; do
             find $top -depth -type d | while read one; do rmdir $one; done
-        done";
-    cx.host_script(script);
+         done"
+    );
+    cx.host_script(&script);
 }
 
 #[test]
@@ -252,10 +258,10 @@ fn a_cgroup_of_the_users_own_is_made_by_files() {
          carrier run --rm --cgroup-conf typo.file=max {image} true 2>&1 | grep -o 'has no typo.file'; made
          carrier rm one"
     );
-    let Some(outcome) = with_hierarchy(&cx, test, OWN, &script) else {
+    let Some(outcome) = with_hierarchy(&cx, test, &own(test), &script) else {
         return;
     };
-    remove_own(&cx);
+    remove_own(&cx, test);
     outcome
         .succeeds()
         .prints(
@@ -284,9 +290,9 @@ fn a_cgroup_that_cannot_be_removed_keeps_nobody_from_looking() {
          kill $held; wait; carrier ls >/dev/null; made
          carrier rm one"
     );
-    let Some(outcome) = with_hierarchy(&cx, test, OWN, &script) else {
+    let Some(outcome) = with_hierarchy(&cx, test, &own(test), &script) else {
         return;
     };
-    remove_own(&cx);
+    remove_own(&cx, test);
     outcome.succeeds().prints("listed\n1\n1\n1\none");
 }
