@@ -15,12 +15,25 @@ const ALLOWED: &[&str] = &[
     "sendto recvfrom sendmsg recvmsg splice pipe2 read write close fcntl",
     "epoll_ctl epoll_pwait epoll_pwait2 epoll_wait",
     "brk munmap mremap madvise futex getrandom sigaltstack rt_sigaction rt_sigprocmask rt_sigreturn",
-    "clock_gettime getpid gettid tgkill sched_yield restart_syscall exit exit_group",
+    "clock_gettime getpid gettid sched_yield restart_syscall exit exit_group",
 ];
 
-/// The program of the filter, which is compiled where allocations and files are still allowed.
+/// The program of the filter for this process, compiled where allocations and files are still allowed.
 pub(super) fn filter() -> io::Result<Vec<Instruction>> {
-    seccomp::compile(&profile()).map_err(io::Error::other)
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    seccomp::compile(&profile(own.unsigned_abs())).map_err(io::Error::other)
+}
+
+/// Opens as many files as the user may: how many those are, none without a limit. Not to be asked for
+/// once the filter is there.
+pub(super) fn raise_files() -> io::Result<Option<u64>> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let files = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, files)?;
+    Ok(maximum)
 }
 
 /// Gives everything up but the power that transparent sockets, marks and routes need.
@@ -33,13 +46,6 @@ pub(super) fn enter(filter: &[Instruction]) -> io::Result<()> {
     };
     set_capabilities(None, sets)?;
     rustix::thread::set_no_new_privs(true)?;
-    // Each connection takes two descriptors.
-    let files = getrlimit(Resource::Nofile).maximum;
-    let files = Rlimit {
-        current: files,
-        maximum: files,
-    };
-    setrlimit(Resource::Nofile, files)?;
     let none = Rlimit {
         current: Some(0),
         maximum: Some(0),
@@ -48,7 +54,7 @@ pub(super) fn enter(filter: &[Instruction]) -> io::Result<()> {
     carrier_sys::seccomp::load(filter, carrier_sys::seccomp::SPEC_ALLOW).map(drop)
 }
 
-fn profile() -> Profile {
+fn profile(own: u32) -> Profile {
     const PROT_EXEC: u32 = 4;
     const AF_INET: u32 = 2;
     const AF_INET6: u32 = 10;
@@ -69,6 +75,8 @@ fn profile() -> Profile {
         ..ArgTest::new(2, Op::Eq, 0)
     };
     rules.push(rule("mmap mprotect", vec![no_code]));
+    // What a panic ends with, and nobody else.
+    rules.push(rule("tgkill", vec![ArgTest::int(0, Op::Eq, own)]));
     let families = [AF_INET, AF_INET6];
     rules.extend(families.map(|family| rule("socket", vec![ArgTest::int(0, Op::Eq, family)])));
     Profile {

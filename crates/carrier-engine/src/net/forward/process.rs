@@ -11,13 +11,13 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Resource, Signal, getrlimit};
+use rustix::process::{DumpableBehavior, Signal};
 
 use super::routes::Clients;
 use super::source::Target;
 use super::tcp::{Side, Streams};
 use super::udp::Datagrams;
-use super::{IDLE, confine};
+use super::{IDLE, confine, tcp, udp};
 use crate::net::listen::{Listener, Publication};
 use crate::net::namespaces::NetworkNamespace;
 use crate::net::ports::Protocol;
@@ -29,8 +29,8 @@ pub(super) const READY: u8 = b'r';
 /// Clients that send no more datagrams are looked for so often.
 const ROUND: Duration = Duration::from_secs(10);
 
-/// More connections would take too much memory of the kernel.
-const MOST: usize = 16_384;
+/// Nobody is accepted for so long when there was no descriptor or no memory for another one.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// How many connections are accepted before others have their turn.
 const TURN: usize = 64;
@@ -80,6 +80,7 @@ impl Start<'_> {
         rustix::stdio::dup2_stderr(&null)?;
         // Shown by ps(1).
         let _ = fs::write("/proc/self/comm", "carrier-ports");
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
         self.namespace.join_users()?;
         // Joining has undone both, prctl(2).
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
@@ -94,8 +95,9 @@ impl Start<'_> {
             .filter(|listener| listener.port.protocol == Protocol::Udp)
             .map(|listener| listener.port.container_port)
             .collect();
-        let clients = Clients::prepare(target, &udp)?;
+        let clients = Clients::prepare(target.clone(), &udp)?;
         let filter = confine::filter()?;
+        let budget = Budget::of(confine::raise_files()?, listeners.len(), !udp.is_empty());
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         confine::enter(&filter)?;
         let mut forwarding = Forwarding {
@@ -103,21 +105,42 @@ impl Start<'_> {
             listeners,
             target,
             streams: Streams::default(),
-            datagrams: Datagrams::new(clients),
-            most: most_connections(listeners.len()),
+            datagrams: Datagrams::new(clients, budget.datagrams),
+            most: budget.streams,
+            paused_until: None,
             is_listening: false,
         };
+        for (index, listener) in forwarding.listeners_of(Protocol::Udp) {
+            let data = Token::Listener(index).data();
+            epoll::add(&forwarding.epoll, &listener.socket, data, EventFlags::IN)?;
+        }
         forwarding.listen(true)?;
         Ok(forwarding)
     }
 }
 
-fn most_connections(listeners: usize) -> usize {
-    let files = getrlimit(Resource::Nofile).current;
-    let files = files.and_then(|files| usize::try_from(files).ok());
-    // Two sockets each, a pipe at times, and a socket for each client of datagrams.
-    let left = files.unwrap_or(usize::MAX).saturating_sub(listeners);
-    (left / 4).clamp(1, MOST)
+/// How many may be carried at a time, so that descriptors suffice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Budget {
+    streams: usize,
+    datagrams: usize,
+}
+
+impl Budget {
+    fn of(files: Option<u64>, listeners: usize, has_datagrams: bool) -> Self {
+        /// The standard streams, namespaces, the kernel's answers and whatever else is open.
+        const OTHERS: usize = 16;
+        let files = files.and_then(|files| usize::try_from(files).ok());
+        let left = files.unwrap_or(usize::MAX);
+        let left = left.saturating_sub(listeners + OTHERS + tcp::POOL * 2);
+        let datagrams = match has_datagrams {
+            true => (left / 4).clamp(1, udp::MOST),
+            false => 0,
+        };
+        // Two sockets, and a pipe for each direction.
+        let streams = (left.saturating_sub(datagrams) / 6).clamp(1, tcp::MOST);
+        Self { streams, datagrams }
+    }
 }
 
 /// All that is carried.
@@ -128,6 +151,8 @@ struct Forwarding<'a> {
     streams: Streams,
     datagrams: Datagrams,
     most: usize,
+    paused_until: Option<Instant>,
+    /// To the listeners of connections.
     is_listening: bool,
 }
 
@@ -182,7 +207,9 @@ impl Forwarding<'_> {
                     Some(Token::Stream(index, side)) => {
                         self.streams.go_on(&self.epoll, index, side);
                     }
-                    Some(Token::Datagrams(index)) => self.datagrams.answer(self.listeners, index),
+                    Some(Token::Datagrams(index)) => {
+                        self.datagrams.answer(&self.epoll, self.listeners, index)
+                    }
                     None => {}
                 }
             }
@@ -192,7 +219,8 @@ impl Forwarding<'_> {
                 next_round = Instant::now() + ROUND;
             }
             // An error leaves things as they are until the next turn.
-            let _ = self.listen(self.streams.count() < self.most);
+            let has_room = self.has_room(Instant::now());
+            let _ = self.listen(has_room);
         }
     }
 
@@ -201,8 +229,21 @@ impl Forwarding<'_> {
             return Some(Timespec::default());
         }
         let waits = !self.datagrams.is_empty() || !self.is_listening;
-        let left = next_round.saturating_duration_since(Instant::now());
+        let next = self
+            .paused_until
+            .map_or(next_round, |it| it.min(next_round));
+        let left = next.saturating_duration_since(Instant::now());
         waits.then(|| Timespec::try_from(left).unwrap_or_default())
+    }
+
+    fn has_room(&mut self, now: Instant) -> bool {
+        self.paused_until = self.paused_until.filter(|until| now < *until);
+        self.paused_until.is_none() && self.streams.count() < self.most
+    }
+
+    fn listeners_of(&self, protocol: Protocol) -> impl Iterator<Item = (u32, &Listener)> {
+        let listeners = (0..).zip(self.listeners);
+        listeners.filter(move |(_, listener)| listener.port.protocol == protocol)
     }
 
     /// Connections that there is no room for wait with the kernel.
@@ -210,12 +251,17 @@ impl Forwarding<'_> {
         if wanted == self.is_listening {
             return Ok(());
         }
-        for (index, listener) in (0..).zip(self.listeners) {
-            if wanted {
-                let data = Token::Listener(index).data();
-                epoll::add(&self.epoll, &listener.socket, data, EventFlags::IN)?;
+        for (index, listener) in self.listeners_of(Protocol::Tcp) {
+            let data = Token::Listener(index).data();
+            let done = if wanted {
+                epoll::add(&self.epoll, &listener.socket, data, EventFlags::IN)
             } else {
-                epoll::delete(&self.epoll, &listener.socket)?;
+                epoll::delete(&self.epoll, &listener.socket)
+            };
+            match done {
+                // The last turn got no further.
+                Ok(()) | Err(Errno::EXIST | Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
             }
         }
         self.is_listening = wanted;
@@ -246,7 +292,7 @@ impl Forwarding<'_> {
 
     /// Whether there may be another one.
     fn accept(&mut self, listener: BorrowedFd<'_>, port: u16) -> bool {
-        match super::tcp::accept(listener) {
+        match tcp::accept(listener) {
             Ok(Some((socket, client))) => {
                 let ways = self.target.ways(client, port);
                 self.streams.begin(&self.epoll, socket, ways.collect());
@@ -256,10 +302,29 @@ impl Forwarding<'_> {
             // Gone before it could be accepted.
             Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => true,
             Err(_) => {
-                // No descriptor or no memory: nobody is accepted until the next round.
-                let _ = self.listen(false);
+                self.paused_until = Some(Instant::now() + PAUSE);
                 false
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_suffice_for_all_that_is_carried() {
+        for files in [256, 1024, 4096, 1 << 20] {
+            let budget = Budget::of(Some(files), 4, true);
+            let taken = budget.streams * 6 + budget.datagrams + 4 + tcp::POOL * 2;
+            assert!(
+                u64::try_from(taken).unwrap() <= files,
+                "{files}: {budget:?}"
+            );
+        }
+        let endless = Budget::of(None, 1, true);
+        assert_eq!((endless.streams, endless.datagrams), (tcp::MOST, udp::MOST));
+        assert_eq!(Budget::of(Some(20), 4, false).streams, 1);
     }
 }

@@ -36,6 +36,11 @@ impl Clients {
     pub(super) fn prepare(target: Target, udp: &BTreeSet<u16>) -> io::Result<Self> {
         // A connection that was accepted has the mark of the one who asked for it, ip-sysctl.
         fs::write("/proc/sys/net/ipv4/tcp_fwmark_accept", "1")?;
+        // What the kernel says when nobody listens has it too, or would leave by the uplink.
+        fs::write("/proc/sys/net/ipv4/fwmark_reflect", "1")?;
+        if target.six.is_some() {
+            fs::write("/proc/sys/net/ipv6/fwmark_reflect", "1")?;
+        }
         let mut netlink = Netlink::open()?;
         netlink.bring_up(LOOPBACK)?;
         for side in target.sides() {

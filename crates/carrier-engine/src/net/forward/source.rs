@@ -14,10 +14,13 @@ pub(super) struct Way {
 }
 
 /// The container's addresses on its networks, first the one that others see first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) four: Option<Side>,
     pub(super) six: Option<Side>,
+    /// All networks of the container. Nobody in them comes by way of the host: who seems to has lied, or
+    /// is in another network with the same numbers.
+    inside: Vec<(IpAddr, u8)>,
 }
 
 /// An address of the container, and who speaks for those whose own address means nothing in there.
@@ -43,19 +46,31 @@ impl Target {
                 gateway: endpoint.gateway6.map(IpAddr::V6),
             })
         });
-        Self { four, six }
+        let inside = endpoints.iter().flat_map(|endpoint| {
+            let four = endpoint.ip.map(|(ip, length)| (ip.into(), length));
+            let six = endpoint.ip6.map(|(ip, length)| (ip.into(), length));
+            four.into_iter().chain(six)
+        });
+        Self {
+            four,
+            six,
+            inside: inside.collect(),
+        }
     }
 
-    pub(super) fn sides(self) -> impl Iterator<Item = Side> {
+    pub(super) fn sides(&self) -> impl Iterator<Item = Side> {
         self.four.into_iter().chain(self.six)
     }
 
     /// The ways for a client, the best first: one that keeps its address.
-    pub(super) fn ways(self, client: SocketAddr, port: u16) -> impl Iterator<Item = Way> {
+    pub(super) fn ways(&self, client: SocketAddr, port: u16) -> impl Iterator<Item = Way> + use<> {
         let is_four = client.is_ipv4();
+        let mut networks = self.inside.iter();
+        let is_kept =
+            can_be_kept(client.ip()) && !networks.any(|network| is_within(client.ip(), *network));
         let way = move |side: Side| Way {
             to: SocketAddr::new(side.ip, port),
-            from: if side.ip.is_ipv4() == is_four && can_be_kept(client.ip(), side.ip) {
+            from: if side.ip.is_ipv4() == is_four && is_kept {
                 Some(SocketAddr::new(client.ip(), client.port()))
             } else {
                 side.gateway.map(|gateway| SocketAddr::new(gateway, 0))
@@ -71,8 +86,8 @@ impl Target {
 }
 
 /// Whether an address can be the one of somebody else within the container.
-fn can_be_kept(client: IpAddr, own: IpAddr) -> bool {
-    if client.is_loopback() || client.is_unspecified() || client.is_multicast() || client == own {
+fn can_be_kept(client: IpAddr) -> bool {
+    if client.is_loopback() || client.is_unspecified() || client.is_multicast() {
         return false;
     }
     match client {
@@ -81,6 +96,21 @@ fn can_be_kept(client: IpAddr, own: IpAddr) -> bool {
             // Those of a link mean nothing on another one.
             !address.is_unicast_link_local() && !is_mapped(address)
         }
+    }
+}
+
+fn is_within(address: IpAddr, (network, length): (IpAddr, u8)) -> bool {
+    let length = u32::from(length);
+    match (address, network) {
+        (IpAddr::V4(address), IpAddr::V4(network)) => {
+            let differing = address.to_bits() ^ network.to_bits();
+            differing.leading_zeros() >= length
+        }
+        (IpAddr::V6(address), IpAddr::V6(network)) => {
+            let differing = address.to_bits() ^ network.to_bits();
+            differing.leading_zeros() >= length
+        }
+        _ => false,
     }
 }
 
@@ -125,6 +155,9 @@ mod tests {
             "127.0.0.1:1",
             "127.9.9.9:1",
             "10.0.2.100:1",
+            // Who forges the address of a neighbour or of the name server.
+            "10.0.2.3:1",
+            "10.0.2.15:1",
             "169.254.1.1:1",
         ] {
             let ways = shown(one_of_the_host);
@@ -133,13 +166,34 @@ mod tests {
                 "{one_of_the_host}: {ways}"
             );
         }
-        for one_of_the_host in ["[::1]:1", "[fe80::1]:1", "[::ffff:127.0.0.1]:1"] {
+        for one_of_the_host in [
+            "[::1]:1",
+            "[fe80::1]:1",
+            "[::ffff:127.0.0.1]:1",
+            "[fd00::3]:1",
+        ] {
             let ways = shown(one_of_the_host);
             assert!(
                 ways.starts_with("[fd00::2]:0 to"),
                 "{one_of_the_host}: {ways}"
             );
         }
+    }
+
+    #[test]
+    fn an_address_of_any_network_of_the_container_is_no_clients() {
+        let on = |ip: &str| Endpoint {
+            ip: Some((ip.parse().unwrap(), 24)),
+            gateway: Some("10.89.0.1".parse().unwrap()),
+            ..Endpoint::default()
+        };
+        let target = Target::of(&[on("10.89.0.5"), on("10.89.7.5")]);
+        let seen = |client: &str| {
+            let way = target.ways(client.parse().unwrap(), 80).next().unwrap();
+            way.from.unwrap().to_string()
+        };
+        assert_eq!(seen("10.89.7.9:1"), "10.89.0.1:0");
+        assert_eq!(seen("10.89.8.9:1"), "10.89.8.9:1");
     }
 
     #[test]

@@ -20,7 +20,10 @@ const PIPE: usize = 1 << 16;
 const TURN: usize = 16;
 
 /// Pipes that are kept for those who will need one.
-const POOL: usize = 64;
+pub(super) const POOL: usize = 64;
+
+/// More connections would take too much memory of the kernel.
+pub(super) const MOST: usize = 16_384;
 
 /// An end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use carrier_sys::socket::{Version, receive_datagram, send_datagram, set_transparent};
+use carrier_sys::socket::{Version, receive_datagram, send_datagram, set_mark, set_transparent};
 use rustix::event::epoll::{self, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{
@@ -14,7 +14,7 @@ use rustix::net::{
 };
 
 use super::process::Token;
-use super::routes::Clients;
+use super::routes::{Clients, MARK};
 use super::source::{Target, Way};
 use crate::net::listen::Listener;
 
@@ -25,7 +25,7 @@ const LONGEST: usize = 1 << 16;
 const TURN: usize = 64;
 
 /// Who comes when there are so many takes the place of the one who was silent longest.
-const MOST: usize = 1024;
+pub(super) const MOST: usize = 1024;
 
 /// All clients.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub(super) struct Datagrams {
     places: Vec<Option<Talk>>,
     free: Vec<u32>,
     known: HashMap<(u32, SocketAddr), u32>,
+    most: usize,
     buffer: Vec<u8>,
 }
 
@@ -47,16 +48,19 @@ struct Talk {
     asked: Option<IpAddr>,
     /// Whose answers are led back.
     routed: Option<IpAddr>,
+    /// What is tried when nobody listens, the next one last.
+    others: Vec<Way>,
     last: Instant,
 }
 
 impl Datagrams {
-    pub(super) fn new(clients: Clients) -> Self {
+    pub(super) fn new(clients: Clients, most: usize) -> Self {
         Self {
             clients,
             places: Vec::new(),
             free: Vec::new(),
             known: HashMap::new(),
+            most,
             buffer: vec![0; LONGEST],
         }
     }
@@ -84,23 +88,34 @@ impl Datagrams {
                 Some(place) => Some(*place),
                 None => self.begin(epoll, key, target, port),
             };
-            let talk = place.and_then(|place| self.places.get_mut(index_of(place)));
-            let Some(Some(talk)) = talk else {
+            let Some(place) = place else {
                 continue;
             };
-            talk.last = Instant::now();
-            talk.asked = received.to;
-            let socket = talk.socket.as_fd();
-            // The first error is what an earlier datagram has met with.
-            let sent = send(socket, self.buffer.get(..received.length));
-            if sent == Err(Errno::CONNREFUSED) {
-                let _ = send(socket, self.buffer.get(..received.length));
+            if let Some(Some(talk)) = self.places.get_mut(index_of(place)) {
+                talk.last = Instant::now();
+                talk.asked = received.to;
             }
+            self.deliver(epoll, place, received.length);
+        }
+    }
+
+    /// Carries what is in the buffer by the first way at whose end somebody listens. Without one the
+    /// client is forgotten, and its next datagram begins anew.
+    fn deliver(&mut self, epoll: &OwnedFd, place: u32, length: usize) {
+        while let Some(Some(talk)) = self.places.get(index_of(place)) {
+            let sent = send(talk.socket.as_fd(), self.buffer.get(..length));
+            // Packets of one host arrive, and are refused, before sending them has ended.
+            let refused = Err(Errno::CONNREFUSED);
+            let is_refused = sent == refused || sockopt::socket_error(&talk.socket) == Ok(refused);
+            if !is_refused {
+                return;
+            }
+            self.give_way(epoll, place);
         }
     }
 
     /// Carries what the container's program has answered to the client.
-    pub(super) fn answer(&mut self, listeners: &[Listener], place: u32) {
+    pub(super) fn answer(&mut self, epoll: &OwnedFd, listeners: &[Listener], place: u32) {
         for _ in 0..TURN {
             let Some(Some(talk)) = self.places.get_mut(index_of(place)) else {
                 return;
@@ -109,8 +124,11 @@ impl Datagrams {
                 rustix::net::recv(&talk.socket, &mut self.buffer[..], RecvFlags::DONTWAIT);
             let length = match received {
                 Ok((_, length)) => length,
-                // Nobody listens; the client may try again.
-                Err(Errno::CONNREFUSED | Errno::INTR) => continue,
+                Err(Errno::INTR) => continue,
+                Err(Errno::CONNREFUSED) => {
+                    self.give_way(epoll, place);
+                    return;
+                }
                 Err(_) => return,
             };
             talk.last = Instant::now();
@@ -141,15 +159,11 @@ impl Datagrams {
         target: &Target,
         port: u16,
     ) -> Option<u32> {
-        if self.known.len() >= MOST {
+        if self.known.len() >= self.most {
             self.end_the_most_silent();
         }
-        // Nobody refuses a datagram before it is sent: the first way has to do.
-        let way = target.ways(key.1, port).next()?;
-        let routed = way.from.map(|from| from.ip());
-        if let Some(client) = routed {
-            self.clients.add(client).ok()?;
-        }
+        let mut others: Vec<Way> = target.ways(key.1, port).collect();
+        others.reverse();
         let place = match self.free.pop() {
             Some(place) => place,
             None => {
@@ -157,18 +171,17 @@ impl Datagrams {
                 u32::try_from(self.places.len() - 1).ok()?
             }
         };
-        let opened = open(&way).and_then(|socket| {
-            let data = Token::Datagrams(place).data();
-            epoll::add(epoll, &socket, data, EventFlags::IN)?;
-            Ok(socket)
-        });
-        match (opened, self.places.get_mut(index_of(place))) {
-            (Ok(socket), Some(slot)) => {
+        match (
+            self.speak(epoll, place, &mut others),
+            self.places.get_mut(index_of(place)),
+        ) {
+            (Some((socket, routed)), Some(slot)) => {
                 *slot = Some(Talk {
                     socket,
                     key,
                     asked: None,
                     routed,
+                    others,
                     last: Instant::now(),
                 });
                 self.known.insert(key, place);
@@ -176,11 +189,56 @@ impl Datagrams {
             }
             _ => {
                 self.free.push(place);
-                if let Some(client) = routed {
-                    self.clients.remove(client);
-                }
                 None
             }
+        }
+    }
+
+    /// A socket for the next of the ways that is open, and whose answers are led back to it.
+    fn speak(
+        &mut self,
+        epoll: &OwnedFd,
+        place: u32,
+        ways: &mut Vec<Way>,
+    ) -> Option<(OwnedFd, Option<IpAddr>)> {
+        while let Some(way) = ways.pop() {
+            let routed = way.from.map(|from| from.ip());
+            let added = routed.map_or(Ok(()), |client| self.clients.add(client));
+            if added.is_ok()
+                && let Ok(socket) = open(&way)
+                && epoll::add(
+                    epoll,
+                    &socket,
+                    Token::Datagrams(place).data(),
+                    EventFlags::IN,
+                )
+                .is_ok()
+            {
+                return Some((socket, routed));
+            }
+            if let Some(client) = routed {
+                self.clients.remove(client);
+            }
+        }
+        None
+    }
+
+    /// Nobody listens where the client's datagrams go: the next way is taken, or the client forgotten.
+    fn give_way(&mut self, epoll: &OwnedFd, place: u32) {
+        let Some(Some(talk)) = self.places.get_mut(index_of(place)) else {
+            return;
+        };
+        let mut ways = std::mem::take(&mut talk.others);
+        let next = self.speak(epoll, place, &mut ways);
+        match (next, self.places.get_mut(index_of(place))) {
+            (Some((socket, routed)), Some(Some(talk))) => {
+                talk.socket = socket;
+                talk.others = ways;
+                if let Some(client) = std::mem::replace(&mut talk.routed, routed) {
+                    self.clients.remove(client);
+                }
+            }
+            _ => self.end(place),
         }
     }
 
@@ -224,6 +282,9 @@ fn open(way: &Way) -> Result<OwnedFd, Errno> {
     if let Some(from) = way.from {
         let transparent = set_transparent(socket.as_fd(), Version::of(way.to.ip()));
         transparent.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        // For what the kernel says when nobody listens.
+        let marked = set_mark(socket.as_fd(), MARK);
+        marked.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
         rustix::net::bind(&socket, &from)?;
     }
