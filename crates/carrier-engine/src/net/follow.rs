@@ -1,15 +1,19 @@
 //! `/etc/resolv.conf` of a container that runs follows the host's: another network, a VPN.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::options::DnsOptions;
 use super::resolv::{self, Resolvers};
+
+/// More than any resolv.conf has, in bytes. Whoever writes more than that has a file of their own.
+const LONGEST: u64 = 1 << 16;
 
 /// Watches the host's file, and keeps the container's up to date until somebody else writes that.
 #[derive(Debug)]
@@ -48,7 +52,7 @@ impl Follower {
             events,
             options: options.clone(),
             resolvers: resolvers.clone(),
-            written: fs::read_to_string(&file)?,
+            written: read(&mut open(&file)?, LONGEST)?,
             file,
         }))
     }
@@ -63,11 +67,19 @@ impl Follower {
     /// A file that the container, or somebody in it, has changed is theirs.
     fn write(&mut self, host: &str) -> io::Result<()> {
         let text = resolv::build(host, &self.options, &self.resolvers);
-        if text == self.written || fs::read_to_string(&self.file)? != self.written {
+        if text == self.written {
+            return Ok(());
+        }
+        let mut file = open(&self.file)?;
+        let length = file.metadata()?.len();
+        let same = u64::try_from(self.written.len()) == Ok(length);
+        if !same || read(&mut file, length)? != self.written {
             return Ok(());
         }
         // In place: the container has the file mounted, not its name.
-        fs::write(&self.file, &text)?;
+        file.rewind()?;
+        file.set_len(0)?;
+        file.write_all(text.as_bytes())?;
         self.written = text;
         Ok(())
     }
@@ -77,6 +89,26 @@ impl AsFd for Follower {
     /// Readable when [`update`](Self::update) has something to look at.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.events.as_fd()
+    }
+}
+
+/// The container's file. The container decides what is in it, and how long that is.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// All of a file that has no more than `most` bytes.
+fn read(file: &mut File, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(most + 1).read_to_string(&mut text)?;
+    match u64::try_from(text.len()) {
+        Ok(length) if length <= most => Ok(text),
+        _ => Err(io::ErrorKind::FileTooLarge.into()),
     }
 }
 
@@ -116,5 +148,22 @@ mod tests {
         fs::write(&file, "nameserver 192.0.2.99\n").unwrap();
         follower.write("nameserver 192.0.2.3\n").unwrap();
         assert_eq!(content(), "nameserver 192.0.2.99\n");
+    }
+
+    #[test]
+    fn a_file_that_the_container_has_made_huge_or_another_one_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("resolv.conf");
+        fs::write(&file, "nameserver 192.0.2.1\n").unwrap();
+        let start = || Follower::start(file.clone(), &DnsOptions::default(), &Resolvers::Same);
+        let mut follower = start().unwrap().unwrap();
+        let huge = fs::OpenOptions::new().write(true).open(&file).unwrap();
+        huge.set_len(1 << 40).unwrap();
+        follower.write("nameserver 192.0.2.2\n").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().len(), 1 << 40);
+        start().unwrap_err();
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+        follower.write("nameserver 192.0.2.2\n").unwrap_err();
     }
 }
