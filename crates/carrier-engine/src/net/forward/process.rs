@@ -208,7 +208,7 @@ impl Forwarding<'_> {
                         self.streams.go_on(&self.epoll, index, side);
                     }
                     Some(Token::Datagrams(index)) => {
-                        self.datagrams.answer(&self.epoll, self.listeners, index)
+                        self.datagrams.answer(&self.epoll, self.listeners, index);
                     }
                     None => {}
                 }
