@@ -22,7 +22,8 @@ fn w01_no_address_leads_to_the_hosts_loopback() {
                      fd00::2 fd00::1 fe80::1%tap0 fe80::2%tap0";
     for mode in ["none", "private", "slirp4netns", "pasta"] {
         let probe = format!(
-            "for a in {addresses}; do timeout 3 nc $a $0 < /dev/null && echo reached $a; done; echo"
+            "for a in {addresses}; do timeout 3 nc $a $0 < /dev/null && echo reached $a; done; \
+             echo probed"
         );
         cx.script(&format!(
             "mkfifo $HOME/port; {LISTEN} > $HOME/port & listener=$!
@@ -31,7 +32,7 @@ fn w01_no_address_leads_to_the_hosts_loopback() {
              kill $listener; rm $HOME/port"
         ))
         .succeeds()
-        .prints("");
+        .prints("probed");
     }
 }
 
@@ -42,7 +43,7 @@ fn w01_a_container_that_may_change_its_routes_does_not_reach_it_either() {
     for mode in ["slirp4netns", "pasta"] {
         let probe = "ip route del unreachable 10.0.2.0/24; ip route add 10.0.2.0/24 dev tap0; \
                      ip -6 route del unreachable fd00::/64; ip -6 route add fd00::/64 dev tap0; \
-                     for a in 10.0.2.2 fd00::2; do timeout 3 nc $a $0 < /dev/null; done; echo";
+                     for a in 10.0.2.2 fd00::2; do timeout 3 nc $a $0 < /dev/null; done; echo probed";
         cx.script(&format!(
             "mkfifo $HOME/port; {LISTEN} > $HOME/port & listener=$!
              read port < $HOME/port
@@ -51,7 +52,7 @@ fn w01_a_container_that_may_change_its_routes_does_not_reach_it_either() {
              kill $listener; rm $HOME/port"
         ))
         .succeeds()
-        .prints("");
+        .prints("probed");
     }
 }
 
@@ -179,6 +180,7 @@ fn w07_whoever_is_killed_nothing_of_the_network_is_left() {
              port=$(carrier port one 80 | sed 's/.*://')
              monitor=$(awk '/^PPid/ {{print $2}}' /proc/$(carrier inspect -f '{{{{.State.Pid}}}}' one)/status)
              children=$(pgrep -P $monitor)
+             [ $(echo $children | wc -w) -ge 3 ] || exit 9
              kill -9 $monitor
              for p in $children; do while [ -e /proc/$p ]; do sleep 0.1; done; done
              ss -Hltn \"sport = $port\" | wc -l
@@ -196,10 +198,13 @@ fn w07_a_forwarder_that_dies_is_replaced() {
     cx.script(
         "port=$(carrier port web 80 | sed 's/.*://')
          get() { curl -sS --retry 50 --retry-all-errors --retry-delay 0 -o /dev/null http://127.0.0.1:$port/; }
-         get; sleep 1.1
+         get
+         # One that dies in its first second is not replaced: it would die again.
          monitor=$(awk '/^PPid/ {print $2}' /proc/$(carrier inspect -f '{{.State.Pid}}' web)/status)
          forwarder=$(for p in $(pgrep -P $monitor); do grep -lz carrier-ports /proc/$p/comm; done)
-         kill -9 $(echo $forwarder | cut -d/ -f3)
+         forwarder=$(echo $forwarder | cut -d/ -f3)
+         until [ $(ps -o etimes= -p $forwarder) -ge 2 ]; do sleep 0.1; done
+         kill -9 $forwarder
          get && echo again",
     )
     .succeeds()
