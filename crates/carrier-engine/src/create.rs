@@ -33,11 +33,14 @@ impl Engine {
         image: &ImageRecord,
         options: &RunOptions,
     ) -> Result<ContainerRecord, Error> {
+        self.refuse_taken_name(options)?;
         let id = ContainerId::from_random(random()?);
         let (network, hostname) = self.resolve_network(options)?;
+        let userns = Some(self.resolve_mode(options.userns, &network)?);
         let options = &RunOptions {
             network,
             hostname,
+            userns,
             ..options.clone()
         };
         let mut record = record(id, image, options)?;
@@ -53,6 +56,17 @@ impl Engine {
                 self.discard_storage(provided);
                 Err(error)
             }
+        }
+    }
+
+    /// Before anything is made for the container: whether the name is free by then is seen later.
+    fn refuse_taken_name(&self, options: &RunOptions) -> Result<(), Error> {
+        let Some(name) = options.name.clone() else {
+            return Ok(());
+        };
+        match self.store.name_owner(&name)? {
+            Some(by) => Err(carrier_store::Error::NameTaken { name, by }.into()),
+            None => Ok(()),
         }
     }
 
@@ -87,7 +101,7 @@ fn random_name(again: bool) -> Result<ContainerName, Error> {
 fn user(options: &RunOptions, image: &str) -> String {
     match &options.user {
         Some(user) => user.clone(),
-        None if image.is_empty() => options.userns.default_user(),
+        None if image.is_empty() => options.userns.unwrap_or_default().default_user(),
         None => image.to_owned(),
     }
 }
@@ -138,7 +152,7 @@ fn record(
         entrypoint_words,
         working_directory: directory.to_string_lossy().into_owned(),
         user: user(options, &config.user),
-        userns: options.userns,
+        userns: options.userns.unwrap_or_default(),
         group_add: options.group_add.clone(),
         hostname,
         read_only: options.read_only,

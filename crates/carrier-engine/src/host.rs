@@ -110,6 +110,19 @@ fn caller(passwd: &str) -> Caller {
     Caller { uid, gid, name }
 }
 
+/// The caller's home as `/etc/passwd` has it, whatever `$HOME` says.
+pub(crate) fn home_directory() -> Option<PathBuf> {
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    let uid = rustix::process::getuid().as_raw();
+    passwd
+        .lines()
+        .find_map(|line| {
+            let mut fields = line.split(':').skip(2);
+            (fields.next()?.parse() == Ok(uid)).then(|| fields.nth(2))?
+        })
+        .map(PathBuf::from)
+}
+
 /// The caller's name, or his number where he has none.
 pub(crate) fn user_name() -> String {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();

@@ -47,8 +47,10 @@ pub struct RunOptions {
     pub read_only: bool,
     /// What is mounted in it.
     pub storage: StorageOptions,
-    /// Which id the caller has in it.
-    pub userns: UserMode,
+    /// Which id the caller has in it; none is root, or as in the container whose network it has.
+    pub userns: Option<UserMode>,
+    /// It is started at once: what is its own need not outlive a power cut before that.
+    pub starts: bool,
     /// More groups of the program, names or numbers, or `keep-groups`.
     pub group_add: Vec<String>,
     /// What the program can reach.

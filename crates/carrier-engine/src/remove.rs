@@ -188,9 +188,7 @@ impl Engine {
 
     fn remove_files_and(&self, record: &ContainerRecord, volumes: bool) -> Result<(), Error> {
         self.remove_cgroup(&record.id)?;
-        if !volumes {
-            self.release_volumes(record)?;
-        }
+        self.release_volumes(record, !volumes)?;
         self.remove_etc(&record.id);
         let clean = self.store.remove_container(&record.id, &record.name)?;
         self.emit(&Event::container("destroy", record));

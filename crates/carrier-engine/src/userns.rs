@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Engine, open_directory};
 use crate::error::Error;
+use crate::net::NetworkMode;
 use crate::record::ContainerRecord;
 use crate::system::in_namespace;
 use crate::volumes::VolumeError;
@@ -82,6 +83,14 @@ impl UserMode {
         match self {
             Self::Host => String::new(),
             Self::KeepId { uid, gid } => format!("keep-id:uid={uid},gid={gid}"),
+        }
+    }
+
+    /// As a user says it.
+    fn option(self) -> String {
+        match self {
+            Self::Host => "host".to_owned(),
+            Self::KeepId { .. } => self.word(),
         }
     }
 
@@ -157,6 +166,34 @@ fn kept(host: &[IdRange], own: u32) -> Option<Vec<IdRange>> {
 }
 
 impl Engine {
+    /// The mode of a new container: whoever has another's network has its user namespace too.
+    ///
+    /// # Errors
+    /// When another mode is asked for than that container's.
+    pub(crate) fn resolve_mode(
+        &self,
+        asked: Option<UserMode>,
+        network: &NetworkMode,
+    ) -> Result<UserMode, Error> {
+        let NetworkMode::Container(owner) = network else {
+            return Ok(asked.unwrap_or_default());
+        };
+        let owner = self.container(owner)?;
+        match asked {
+            Some(asked) if asked != owner.userns => Err(VolumeError::invalid(
+                format!(
+                    "--userns {} cannot be had with the network of container {}, which has --userns {}",
+                    asked.option(),
+                    owner.name,
+                    owner.userns.option()
+                ),
+                "leave --userns out: containers with one network have the same users",
+            )
+            .into()),
+            _ => Ok(owner.userns),
+        }
+    }
+
     /// The ids of a container.
     pub(crate) fn maps_of(&self, record: &ContainerRecord) -> IdMaps {
         let maps = record.userns.maps(&self.host.maps);
@@ -220,7 +257,12 @@ impl Engine {
             };
             copy().map_err(|error| error.to_string())
         })?;
-        staged.keep(&self.store, &copied.map_err(Error::CopyRoot)?)?;
+        let copied = copied.map_err(Error::CopyRoot)?;
+        // A layer that is removed meanwhile loses files first.
+        if let Some(gone) = layers.iter().find(|layer| !self.store.has_layer(layer)) {
+            return Err(Error::LayerMissing(gone.clone()));
+        }
+        staged.keep(&self.store, &copied)?;
         Ok(vec![id])
     }
 

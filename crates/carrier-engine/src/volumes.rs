@@ -9,6 +9,7 @@ mod devices;
 mod driver;
 mod error;
 mod filter;
+mod give;
 mod mount_point;
 mod oci;
 mod parse;
@@ -68,14 +69,13 @@ fn event(action: &str, name: &VolumeName) -> Event {
 }
 
 /// Labels that the kernel asks for where SELinux rules: nothing here gives them.
-fn refuse_labels(mounts: &[MountPoint]) -> Result<(), VolumeError> {
+fn refuse_labels(mounts: &[MountPoint], others: &[VolumesFrom]) -> Result<(), VolumeError> {
     let asks = |mount: &&MountPoint| mount.mode.split(',').any(|word| matches!(word, "z" | "Z"));
-    match mounts.iter().find(asks) {
-        Some(mount) if Path::new("/sys/fs/selinux/enforce").exists() => Err(VolumeError::invalid(
-            format!(
-                "the files of {} cannot be labelled for SELinux",
-                mount.target
-            ),
+    let mount = mounts.iter().find(asks).map(|mount| &mount.target);
+    let other = others.iter().find(|other| other.relabel);
+    match mount.or(other.map(|other| &other.container)) {
+        Some(place) if Path::new("/sys/fs/selinux/enforce").exists() => Err(VolumeError::invalid(
+            format!("the files of {place} cannot be labelled for SELinux"),
             "label them once yourself: `chcon -R -t container_file_t DIRECTORY`",
         )),
         _ => Ok(()),
@@ -85,10 +85,14 @@ fn refuse_labels(mounts: &[MountPoint]) -> Result<(), VolumeError> {
 impl fmt::Display for VolumesFrom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.container)?;
-        match self.read_only {
-            Some(true) => f.write_str(":ro"),
-            Some(false) => f.write_str(":rw"),
-            None => Ok(()),
+        let mode = self.read_only.map(|only| if only { "ro" } else { "rw" });
+        let words: Vec<&str> = mode
+            .into_iter()
+            .chain(self.relabel.then_some("z"))
+            .collect();
+        match words.as_slice() {
+            [] => Ok(()),
+            words => write!(f, ":{}", words.join(",")),
         }
     }
 }

@@ -139,7 +139,7 @@ mod tests {
             ("device", "tmpfs"),
         ]);
         let expected = Backing::Tmpfs {
-            options: vec!["size=1m".to_owned()],
+            options: vec!["size=1048576".to_owned()],
             flags: vec!["noexec".to_owned()],
         };
         assert_eq!(memory, Ok(expected));

@@ -136,6 +136,8 @@ pub struct VolumesFrom {
     pub container: String,
     /// Whether all of them are read-only or not; none leaves them as they are.
     pub read_only: Option<bool>,
+    /// Whether the files are to be labelled for SELinux.
+    pub relabel: bool,
 }
 
 /// What a user asks for about the storage of a container.

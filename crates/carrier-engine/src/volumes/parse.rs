@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::error::VolumeError;
 use super::mount_point::{MountPoint, MountSource, Origin, ReadOnly, VolumesFrom};
+use crate::resources::size;
 
 /// Words about whether mounts arrive.
 pub(super) const PROPAGATIONS: [&str; 6] = [
@@ -174,7 +175,6 @@ impl MountPoint {
         let MountSource::Tmpfs { options, copy } = &mut self.source else {
             return Ok(());
         };
-        let key = word.split('=').next().unwrap_or(word);
         match word {
             "ro" => self.read_only = ReadOnly::All,
             "rw" => self.read_only = ReadOnly::No,
@@ -184,19 +184,40 @@ impl MountPoint {
             // What a tmpfs has anyway.
             "defaults" | "private" | "rprivate" | "z" | "Z" => {}
             word if FLAGS.contains(&word) => self.flags.push(word.to_owned()),
-            _ if TMPFS_KEYS.contains(&key) && word.len() > key.len() + 1 => {
-                options.push(word.to_owned());
-            }
-            _ => {
-                return Err(VolumeError::invalid(
-                    format!("invalid tmpfs option {word:?}"),
-                    "options are ro, rw, exec, noexec, suid, nosuid, dev, nodev, size=, mode=, uid=, gid=, \
-                     nr_inodes=, nr_blocks= and tmpcopyup",
-                ));
-            }
+            _ => options.push(tmpfs_option(word)?),
         }
         Ok(())
     }
+}
+
+/// An option as the kernel takes it, which knows neither `64mb` nor `1.5g`.
+fn tmpfs_option(word: &str) -> Result<String, VolumeError> {
+    let invalid = || {
+        VolumeError::invalid(
+            format!("invalid tmpfs option {word:?}"),
+            "options are ro, rw, exec, noexec, suid, nosuid, dev, nodev, size=64m, mode=1777, uid=, gid=, \
+             nr_inodes=, nr_blocks= and tmpcopyup",
+        )
+    };
+    let (key, value) = word.split_once('=').ok_or_else(invalid)?;
+    if value.is_empty() || !TMPFS_KEYS.contains(&key) {
+        return Err(invalid());
+    }
+    let value = match key {
+        // Of the memory of the host.
+        "size" if value.ends_with('%') => {
+            let percent = value.trim_end_matches('%').parse::<u32>();
+            format!("{}%", percent.map_err(|_| invalid())?)
+        }
+        "size" | "nr_blocks" | "nr_inodes" => size(value).map_err(|_| invalid())?.to_string(),
+        "mode" => match u32::from_str_radix(value, 8) {
+            Ok(mode) if mode <= 0o7777 => value.to_owned(),
+            _ => return Err(invalid()),
+        },
+        "uid" | "gid" => value.parse::<u32>().map_err(|_| invalid())?.to_string(),
+        _ => value.to_owned(),
+    };
+    Ok(format!("{key}={value}"))
 }
 
 pub(super) fn no_id_map(text: &str) -> VolumeError {
@@ -279,12 +300,12 @@ impl VolumesFrom {
     /// [`VolumeError`].
     pub fn parse(text: &str) -> Result<Self, VolumeError> {
         let (container, words) = text.split_once(':').unwrap_or((text, ""));
-        let mut read_only = None;
+        let (mut read_only, mut relabel) = (None, false);
         for word in words.split(',').filter(|word| !word.is_empty()) {
             match word {
                 "ro" => read_only = Some(true),
                 "rw" => read_only = Some(false),
-                "z" => {}
+                "z" => relabel = true,
                 _ => {
                     return Err(VolumeError::invalid(
                         format!("invalid mode for volumes-from: {word}"),
@@ -302,6 +323,7 @@ impl VolumesFrom {
         Ok(Self {
             container: container.to_owned(),
             read_only,
+            relabel,
         })
     }
 }

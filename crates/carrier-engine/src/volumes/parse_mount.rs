@@ -27,6 +27,8 @@ struct Fields<'a> {
     tmpfs: Vec<String>,
     flags: Vec<String>,
     chown: bool,
+    /// As `-v` says what `relabel` does.
+    mode: &'static str,
     /// Keys that only one type has, and that type.
     special: Vec<(&'static str, String)>,
 }
@@ -113,7 +115,8 @@ impl Fields<'_> {
             }
             "u" | "chown" => self.chown = flag()?,
             "relabel" => match text()?.as_str() {
-                "shared" | "private" => {}
+                "shared" => self.mode = "z",
+                "private" => self.mode = "Z",
                 _ => {
                     return Err(invalid(
                         format!("invalid value in '{field}'"),
@@ -169,6 +172,7 @@ impl Fields<'_> {
         let mut mount = MountPoint::new(container_path(&target)?, source, Origin::Mount);
         mount.flags = std::mem::take(&mut self.flags);
         mount.chown = self.chown;
+        mount.mode = self.mode.to_owned();
         if let Some(subpath) = self.subpath.take() {
             if matches!(
                 mount.source,

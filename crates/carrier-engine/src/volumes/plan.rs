@@ -28,10 +28,12 @@ pub(super) fn combine<'a>(
         }
     }
     for text in image_volumes {
-        let target = container_path(text)?;
-        let Some(mount) = image_volume(&target, options.image_volumes) else {
-            continue;
-        };
+        if options.image_volumes == ImageVolumes::Ignore {
+            break;
+        }
+        // As Docker: images name directories below the root.
+        let target = container_path(&format!("/{text}"))?;
+        let mount = image_volume(&target, options.image_volumes);
         mount.check()?;
         mounts.entry(target).or_insert(mount);
     }
@@ -55,16 +57,15 @@ pub(crate) fn depth(path: &str) -> usize {
     path.split('/').filter(|name| !name.is_empty()).count()
 }
 
-fn image_volume(target: &str, fate: ImageVolumes) -> Option<MountPoint> {
+fn image_volume(target: &str, fate: ImageVolumes) -> MountPoint {
     let source = match fate {
-        ImageVolumes::Ignore => return None,
-        ImageVolumes::Volumes => MountSource::anonymous(),
         ImageVolumes::Tmpfs => MountSource::Tmpfs {
             options: Vec::new(),
             copy: true,
         },
+        ImageVolumes::Volumes | ImageVolumes::Ignore => MountSource::anonymous(),
     };
-    Some(MountPoint::new(target.to_owned(), source, Origin::Image))
+    MountPoint::new(target.to_owned(), source, Origin::Image)
 }
 
 fn writable(target: &str, mode: &str) -> MountPoint {
@@ -89,10 +90,14 @@ pub(super) fn inherited(mounts: &[MountPoint], read_only: Option<bool>) -> Vec<M
     let inherit = |mount: &MountPoint| {
         let mut mount = mount.clone();
         mount.origin = Origin::VolumesFrom;
-        match read_only {
-            Some(true) => mount.read_only = ReadOnly::All,
-            Some(false) => mount.read_only = ReadOnly::No,
-            None => {}
+        // Whose files they are and what they begin with is the other one's.
+        mount.chown = false;
+        if let MountSource::Volume { copy, .. } = &mut mount.source {
+            *copy = false;
+        }
+        // As Docker: what he may only read nobody else writes by him.
+        if read_only == Some(true) {
+            mount.read_only = ReadOnly::All;
         }
         mount
     };
@@ -141,12 +146,40 @@ mod tests {
 
     #[test]
     fn an_image_cannot_ask_for_what_a_user_cannot() {
-        for volume in ["/proc", "/proc/self/attr", "/", "relative"] {
+        for volume in ["/proc", "proc/self/attr", "/", ""] {
             let asked = StorageOptions::default();
             assert!(
                 combine(&asked, Vec::new(), [volume], false).is_err(),
                 "{volume}"
             );
+        }
+    }
+
+    #[test]
+    fn directories_of_an_image_are_below_its_root_or_of_no_concern() {
+        let mut asked = StorageOptions::default();
+        let mounts = combine(&asked, Vec::new(), ["data/x"], false).unwrap();
+        assert_eq!(mounts.first().unwrap().target, "/data/x");
+        asked.image_volumes = ImageVolumes::Ignore;
+        let mounts = combine(&asked, Vec::new(), ["/proc", "data"], false).unwrap();
+        assert!(mounts.is_empty());
+    }
+
+    #[test]
+    fn mounts_of_others_are_theirs_to_fill_give_away_and_protect() {
+        let theirs = [option("theirs:/a:ro,U"), option("/h:/b")];
+        for (asked, expected) in [
+            (None, [ReadOnly::All, ReadOnly::No]),
+            (Some(false), [ReadOnly::All, ReadOnly::No]),
+            (Some(true), [ReadOnly::All, ReadOnly::All]),
+        ] {
+            let mounts = inherited(&theirs, asked);
+            let found: Vec<ReadOnly> = mounts.iter().map(|mount| mount.read_only).collect();
+            assert_eq!(found, expected, "{asked:?}");
+            let keeps = |mount: &MountPoint| {
+                mount.chown || matches!(mount.source, MountSource::Volume { copy: true, .. })
+            };
+            assert!(!mounts.iter().any(keeps));
         }
     }
 

@@ -1,13 +1,11 @@
 //! Finding what a container mounts, each time that it starts.
 
 use std::fs;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
-use carrier_store::{VolumeRecord, change_owner};
+use carrier_store::VolumeRecord;
 use oci_spec::runtime::Mount;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::devices::mount_of;
 use super::driver::Backing;
@@ -19,7 +17,6 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::identity::ResolvedUser;
 use crate::record::ContainerRecord;
-use crate::system::in_namespace;
 
 impl Engine {
     /// Finds the files of all mounts, and gives them to the container's user where that is asked for.
@@ -137,32 +134,6 @@ impl Engine {
         }
         Ok(Place::Layers { lower, upper, work })
     }
-
-    /// `U`: by descriptor, and only what the caller's ids own.
-    fn give_away(
-        &self,
-        record: &ContainerRecord,
-        mount: &MountPoint,
-        place: &Place,
-        user: &ResolvedUser,
-    ) -> Result<(), Error> {
-        let Place::Path { path, .. } = place else {
-            return Ok(());
-        };
-        let refused = |reason: String| VolumeError::Chown {
-            path: path.clone(),
-            reason,
-        };
-        if holds_home(path) {
-            return Err(refused("your home directory is in it".to_owned()).into());
-        }
-        let given: Result<(), String> = in_namespace(&self.maps_of(record), || {
-            open(path, mount.subpath.as_deref())
-                .and_then(|root| change_owner(&root, user.uid, user.gid))
-                .map_err(|error| error.to_string())
-        })?;
-        Ok(given.map_err(refused)?)
-    }
 }
 
 impl Located<'_> {
@@ -175,31 +146,5 @@ impl Located<'_> {
             mount.set_options(Some(words));
         }
         Ok(mount)
-    }
-}
-
-/// Who gives that away cannot log in any more.
-fn holds_home(path: &Path) -> bool {
-    let identity = |path: &Path| {
-        let found = fs::metadata(path).ok()?;
-        Some((found.dev(), found.ino()))
-    };
-    let Some((home, given)) = std::env::var_os("HOME").zip(identity(path)) else {
-        return false;
-    };
-    let mut above = Path::new(&home).ancestors();
-    above.any(|above| identity(above) == Some(given))
-}
-
-fn open(path: &Path, subpath: Option<&str>) -> std::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(path, flags, Mode::empty())?;
-    match subpath {
-        None => Ok(root),
-        Some(subpath) => {
-            let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            let part = rustix::fs::openat2(root.as_fd(), subpath, flags, Mode::empty(), inside);
-            Ok(part?)
-        }
     }
 }

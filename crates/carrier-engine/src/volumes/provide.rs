@@ -44,7 +44,7 @@ impl Engine {
         }
         let volumes = image.config.config.volumes.keys().map(String::as_str);
         let mut mounts = combine(&options.storage, others, volumes, options.read_only)?;
-        super::refuse_labels(&mounts)?;
+        super::refuse_labels(&mounts, &options.storage.volumes_from)?;
         for device in &options.storage.devices {
             device.nodes()?;
         }
@@ -65,7 +65,7 @@ impl Engine {
             },
             locks: BTreeMap::new(),
         };
-        match self.make_volumes(&mut provided, record) {
+        match self.make_volumes(&mut provided, record, options.starts) {
             Ok(()) => Ok(provided),
             Err(error) => {
                 self.discard_storage(provided);
@@ -77,10 +77,12 @@ impl Engine {
     /// Gives a mount a name or an image, and finds out whether its source is there.
     fn complete(&self, mount: &mut MountPoint) -> Result<(), Error> {
         match &mut mount.source {
-            MountSource::Volume { name, .. } if name.is_none() => {
-                *name = Some(VolumeName::from_random(random()?));
+            MountSource::Volume { name, options, .. } => {
+                Backing::of(options)?;
+                if name.is_none() {
+                    *name = Some(VolumeName::from_random(random()?));
+                }
             }
-            MountSource::Volume { options, .. } => drop(Backing::of(options)?),
             MountSource::Image {
                 reference,
                 id,
@@ -97,18 +99,26 @@ impl Engine {
     }
 
     /// Makes and locks the volumes in the order of their names, as everybody does, and fills them.
-    fn make_volumes(&self, provided: &mut Provided, record: &ContainerRecord) -> Result<(), Error> {
+    fn make_volumes(
+        &self,
+        provided: &mut Provided,
+        record: &ContainerRecord,
+        starts: bool,
+    ) -> Result<(), Error> {
         let mut wanted: Vec<&MountPoint> = provided.storage.mounts.iter().collect();
         wanted.retain(|mount| mount.volume().is_some());
         wanted.sort_by(|a, b| a.volume().cmp(&b.volume()));
         for mount in wanted {
             let Some(name) = mount.volume() else { continue };
+            // What dies with its container need not survive a power cut, nor what is new at its start.
+            let durable = !(is_own(mount) && (record.remove || starts));
             if !provided.locks.contains_key(name) {
-                let lock = self.make_volume(name, mount, record)?;
+                let lock = self.make_volume(name, mount, record, durable)?;
                 provided.locks.insert(name.clone(), lock);
             }
             if let Some(lock) = provided.locks.get(name) {
-                self.fill_volume(lock, mount, record)?;
+                refuse_other(lock, mount)?;
+                self.fill_volume(lock, mount, record, durable)?;
             }
         }
         Ok(())
@@ -119,6 +129,7 @@ impl Engine {
         name: &VolumeName,
         mount: &MountPoint,
         record: &ContainerRecord,
+        durable: bool,
     ) -> Result<VolumeLock, Error> {
         let MountSource::Volume {
             labels, options, ..
@@ -126,16 +137,9 @@ impl Engine {
         else {
             return Err(VolumeError::NoSuchVolume(name.to_string()).into());
         };
-        let is_own = mount.is_anonymous() && mount.origin != super::Origin::VolumesFrom;
-        // What dies with its container need not survive a power cut.
-        let durable = !(is_own && record.remove);
         // Between the two calls somebody may remove it.
         loop {
             if let Some(lock) = self.store.lock_volume(name)? {
-                let there = lock.directory().read_record()?;
-                if there.is_some_and(|there| super::differs(&there, labels, options)) {
-                    return Err(VolumeError::Differs(name.clone()).into());
-                }
                 return Ok(lock);
             }
             let volume = VolumeRecord {
@@ -144,7 +148,7 @@ impl Engine {
                 labels: labels.clone(),
                 options: options.clone(),
                 anonymous: mount.is_anonymous(),
-                container: is_own.then(|| record.id.clone()),
+                container: is_own(mount).then(|| record.id.clone()),
             };
             if self.store.create_volume(&volume, durable)? {
                 self.emit(&super::event("create", name));
@@ -158,6 +162,7 @@ impl Engine {
         lock: &VolumeLock,
         mount: &MountPoint,
         record: &ContainerRecord,
+        durable: bool,
     ) -> Result<(), Error> {
         self.settle_volume(lock)?;
         let MountSource::Volume { copy: true, .. } = &mount.source else {
@@ -178,13 +183,12 @@ impl Engine {
             // Some directories only root of the user namespace may look into.
             _ => {}
         }
-        let durable = !(mount.is_anonymous() && record.remove);
         let filled: Result<(), String> = in_namespace(self.host.own_ids()?, || {
             let parts = view
                 .directory(&mount.target)
                 .map_err(|error| error.to_string())?;
             let parts: Vec<OwnedFd> = parts.unwrap_or_default();
-            let filled = lock.fill(&self.store, &parts, durable);
+            let filled = lock.fill(&self.store, &record.layers, &parts, durable);
             filled.map_err(|error| Error::from(error).line())
         })?;
         filled.map_err(|reason| {
@@ -218,7 +222,7 @@ impl Engine {
     /// Removes the volumes that were made for a container which is not made.
     pub(crate) fn discard_storage(&self, provided: Provided) {
         let Provided { storage, locks } = provided;
-        let own = storage.mounts.iter().filter(|mount| mount.is_anonymous());
+        let own = storage.mounts.iter().filter(|mount| is_own(mount));
         let own: Vec<&VolumeName> = own.filter_map(MountPoint::volume).collect();
         for (name, lock) in locks {
             // Those of others have users; what cannot be removed here is left to a sweep.
@@ -237,29 +241,32 @@ impl Engine {
             .iter()
             .filter(|mount| mount.is_anonymous());
         for name in own.filter_map(MountPoint::volume) {
-            self.remove_volume_unless_used(name)?;
+            match self.remove_volume_unless_used(name) {
+                // The damaged container may have it: a repair decides when that is whole again, or gone.
+                Err(Error::Store(carrier_store::Error::Damaged { .. })) => {}
+                removed => drop(removed?),
+            }
         }
         Ok(())
     }
 
-    /// Lets the anonymous volumes of a container outlive it.
-    pub(crate) fn release_volumes(&self, record: &ContainerRecord) -> Result<(), Error> {
-        let own = record
-            .storage
-            .mounts
-            .iter()
-            .filter(|mount| mount.is_anonymous());
-        for name in own.filter_map(MountPoint::volume) {
-            let Some(lock) = self.store.lock_volume(name)? else {
-                continue;
-            };
-            if let Some(volume) = lock.directory().read_record()?
-                && volume.container.is_some()
+    /// Lets the volumes of a container outlive it and whom they were made for; with `anonymous_too` also
+    /// those that nobody named.
+    pub(crate) fn release_volumes(
+        &self,
+        record: &ContainerRecord,
+        anonymous_too: bool,
+    ) -> Result<(), Error> {
+        let mounts = record.storage.mounts.iter();
+        let released = mounts.filter(|mount| anonymous_too || !mount.is_anonymous());
+        for name in released.filter_map(MountPoint::volume) {
+            // Somebody may be filling it; a volume that is nobody's stays so, and a damaged one is left
+            // alone by everybody.
+            let volume = self.store.volume(name).read_record().ok().flatten();
+            if volume.is_some_and(|volume| volume.container.is_some())
+                && let Some(lock) = self.store.lock_volume(name)?
             {
-                lock.write_record(&VolumeRecord {
-                    container: None,
-                    ..volume
-                })?;
+                release(&lock)?;
             }
         }
         Ok(())
@@ -270,6 +277,7 @@ impl Engine {
             return Ok(false);
         };
         if !self.volume_users(name)?.is_empty() {
+            release(&lock)?;
             return Ok(false);
         }
         self.destroy_volume(lock)?;
@@ -293,25 +301,74 @@ impl Engine {
             let Ok(Some(volume)) = directory.read_record() else {
                 continue;
             };
-            let orphaned = |id: &ContainerId| !self.store.container(id).path().exists();
-            let is_orphan = volume.anonymous && volume.container.as_ref().is_some_and(orphaned);
-            if !is_orphan && !directory.is_unsettled() {
+            if !self.is_orphan(&volume) && !directory.is_unsettled() {
                 continue;
             }
             // Whoever has the lock is at work on it.
             let Some(lock) = self.store.try_lock_volume(&name)? else {
                 continue;
             };
-            // The container may have been made meanwhile.
-            let is_orphan = is_orphan && volume.container.as_ref().is_some_and(orphaned);
-            if is_orphan && self.volume_users(&name)?.is_empty() {
-                self.destroy_volume(lock)?;
-            } else {
-                self.settle_volume(&lock)?;
-            }
+            self.repair_volume(lock)?;
         }
         Ok(())
     }
+
+    fn repair_volume(&self, lock: VolumeLock) -> Result<(), Error> {
+        // Before the lock somebody may have made the container, or kept the volume.
+        let Ok(Some(volume)) = lock.directory().read_record() else {
+            return Ok(());
+        };
+        if self.is_orphan(&volume) {
+            match self.volume_users(lock.name()) {
+                // The damaged container may have it.
+                Err(Error::Store(carrier_store::Error::Damaged { .. })) => {}
+                Err(error) => return Err(error),
+                Ok(users) if users.is_empty() => return self.destroy_volume(lock),
+                Ok(_) => release(&lock)?,
+            }
+        }
+        self.settle_volume(&lock)
+    }
+
+    /// Whether a volume was made for a container that is not there.
+    fn is_orphan(&self, volume: &VolumeRecord) -> bool {
+        let is_gone = |id: &ContainerId| !self.store.container(id).path().exists();
+        volume.anonymous && volume.container.as_ref().is_some_and(is_gone)
+    }
+}
+
+/// Whether a volume is made for the container that has this mount.
+fn is_own(mount: &MountPoint) -> bool {
+    mount.is_anonymous() && mount.origin != super::Origin::VolumesFrom
+}
+
+/// Refuses a volume that is not what is asked for.
+fn refuse_other(lock: &VolumeLock, mount: &MountPoint) -> Result<(), Error> {
+    let MountSource::Volume {
+        labels, options, ..
+    } = &mount.source
+    else {
+        return Ok(());
+    };
+    match lock.directory().read_record()? {
+        Some(there) if super::differs(&there, labels, options) => {
+            Err(VolumeError::Differs(lock.name().clone()).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Lets a volume outlive the container that it was made for.
+fn release(lock: &VolumeLock) -> Result<(), Error> {
+    if let Some(volume) = lock.directory().read_record()?
+        && volume.container.is_some()
+    {
+        lock.write_record(&VolumeRecord {
+            container: None,
+            ..volume
+        })?;
+    }
+    Ok(())
 }
 
 /// Finds out whether there is something to mount, and makes a directory where that is asked for: owned

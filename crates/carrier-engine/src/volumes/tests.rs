@@ -102,6 +102,16 @@ fn fields_of_mount_are_those_of_docker_and_podman() {
             "/x",
         ),
         (
+            "type=tmpfs,target=/x,tmpfs-size=64MB",
+            "tmpfs size=67108864",
+            "/x",
+        ),
+        (
+            "type=tmpfs,target=/x,tmpfs-size=1.5g",
+            "tmpfs size=1610612736",
+            "/x",
+        ),
+        (
             "type=image,source=busybox,target=/x,image-subpath=etc",
             "image busybox",
             "/x",
@@ -162,5 +172,32 @@ fn what_is_no_mount_is_refused_with_the_reason() {
     ] {
         let refused = mount(text).unwrap_err();
         assert!(refused.contains(expected), "{text}: {refused}");
+    }
+}
+
+#[test]
+fn options_of_a_tmpfs_are_what_the_kernel_takes() {
+    let tmpfs = |text: &str| MountPoint::from_tmpfs_option(text);
+    let read = tmpfs("/x:size=64MB,mode=0700,uid=7,nr_inodes=1k").unwrap();
+    assert_eq!(
+        source(&read),
+        "tmpfs size=67108864,mode=0700,uid=7,nr_inodes=1024"
+    );
+    assert_eq!(source(&tmpfs("/x:size=50%").unwrap()), "tmpfs size=50%");
+    for text in [
+        "size=",
+        "size=x",
+        "size=9%%x",
+        "mode=9",
+        "mode=77777",
+        "uid=me",
+        "gid=-1",
+        "frob=1",
+    ] {
+        let refused = tmpfs(&format!("/x:{text}")).unwrap_err().to_string();
+        assert!(
+            refused.contains("invalid tmpfs option"),
+            "{text}: {refused}"
+        );
     }
 }

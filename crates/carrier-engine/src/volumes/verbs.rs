@@ -14,6 +14,7 @@ use super::filter::VolumeFilter;
 use crate::engine::{Engine, open_directory, random};
 use crate::error::Error;
 use crate::moment::Moment;
+use crate::record::ContainerRecord;
 use crate::system::in_namespace;
 
 /// What `volume create` shall make.
@@ -203,10 +204,21 @@ impl Engine {
     }
 
     /// Names of the containers that have a volume.
+    ///
+    /// # Errors
+    /// When a record cannot be read or is damaged: nobody knows what that container has.
     pub(crate) fn volume_users(&self, name: &VolumeName) -> Result<Vec<String>, Error> {
-        Ok(self.users_of_volumes()?.remove(name).unwrap_or_default())
+        let mut users = Vec::new();
+        for id in self.store.container_ids()? {
+            let record = self.store.container(&id).read_record::<ContainerRecord>()?;
+            let user = record.filter(|record| record.storage.volumes().any(|it| it == name));
+            users.extend(user.map(|record| record.name.to_string()));
+        }
+        users.sort_unstable();
+        Ok(users)
     }
 
+    /// As far as it can be told: nothing is removed by that.
     fn users_of_volumes(&self) -> Result<HashMap<VolumeName, Vec<String>>, Error> {
         let mut users: HashMap<VolumeName, Vec<String>> = HashMap::new();
         for record in self.records()? {

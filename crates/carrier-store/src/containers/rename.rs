@@ -82,7 +82,10 @@ impl Store {
     }
 
     /// The container whose name this is.
-    pub(super) fn name_owner(&self, name: &ContainerName) -> Result<Option<ContainerId>, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn name_owner(&self, name: &ContainerName) -> Result<Option<ContainerId>, Error> {
         let Some(id) = self.container_named(name)? else {
             return Ok(None);
         };

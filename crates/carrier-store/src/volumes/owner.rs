@@ -20,7 +20,14 @@ pub fn change_owner(root: &OwnedFd, user: u32, group: u32) -> io::Result<()> {
         owner.take_entries(&directory)?;
     }
     let (user, group) = owner.ids();
-    Ok(rustix::fs::fchown(root, user, group)?)
+    // Also by a descriptor that allows no more than to say which file it is.
+    Ok(rustix::fs::chownat(
+        root,
+        c"",
+        user,
+        group,
+        AtFlags::EMPTY_PATH,
+    )?)
 }
 
 struct Owner {

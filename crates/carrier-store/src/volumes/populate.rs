@@ -13,6 +13,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use carrier_spec::DiffId;
 use rustix::fs::{AtFlags, RenameFlags};
 use rustix::io::Errno;
 
@@ -30,13 +31,25 @@ const COPY: &str = "copy";
 impl VolumeLock {
     /// Fills the volume with a directory of an image as each layer has it, the topmost first; for a
     /// process that may give files to the ids of the layers. `durable`, no power cut that follows leaves
-    /// a part of it.
+    /// a part of it. `layers` are those of the image: one that is removed meanwhile loses files first.
     ///
     /// # Errors
-    /// [`Error::Io`]; then the volume is as it was.
-    pub fn fill(&self, store: &Store, parts: &[OwnedFd], durable: bool) -> Result<(), Error> {
+    /// [`Error::Io`], [`Error::LayerMissing`]; then the volume is as it was.
+    pub fn fill(
+        &self,
+        store: &Store,
+        layers: &[DiffId],
+        parts: &[OwnedFd],
+        durable: bool,
+    ) -> Result<(), Error> {
         let staged = Staged::new(store)?;
-        let copied = self.copy(&staged, parts, durable);
+        let copied = Self::copy(&staged, parts, durable).and_then(|path| {
+            if let Some(gone) = layers.iter().find(|id| !store.has_layer(id)) {
+                return Err(Error::LayerMissing(gone.clone()));
+            }
+            let place = self.directory().path().join(ARRIVING);
+            std::fs::rename(path, &place).map_err(Error::io("write", &place))
+        });
         // What cannot be removed here is left to a sweep.
         let _ = staged.discard();
         copied?;
@@ -73,7 +86,7 @@ impl VolumeLock {
         Ok(true)
     }
 
-    fn copy(&self, staged: &Staged, parts: &[OwnedFd], durable: bool) -> Result<(), Error> {
+    fn copy(staged: &Staged, parts: &[OwnedFd], durable: bool) -> Result<PathBuf, Error> {
         let path = staged.path.join(COPY);
         std::fs::create_dir(&path).map_err(Error::io("make", &path))?;
         let open = || File::open(&path).map_err(Error::io("open", &path));
@@ -81,8 +94,7 @@ impl VolumeLock {
         if durable {
             rustix::fs::syncfs(open()?).map_err(Error::errno("sync", &path))?;
         }
-        let place = self.directory().path().join(ARRIVING);
-        std::fs::rename(&path, &place).map_err(Error::io("write", &place))
+        Ok(path)
     }
 
     /// Moves what has arrived into its place; for a process as in [`VolumeLock::fill`]. What somebody

@@ -65,13 +65,29 @@ fn a_volume_is_filled_with_what_all_layers_have() {
     store.create_volume(&record("data"), false).unwrap();
     let lock = store.lock_volume(&record("data").name).unwrap().unwrap();
     assert!(!lock.fill_with_nothing(&parts).unwrap());
-    lock.fill(&store, &parts, true).unwrap();
+    lock.fill(&store, &[], &parts, true).unwrap();
     let data = lock.directory().data();
     assert_eq!(fs::read_to_string(data.join("sub/a")).unwrap(), "top");
     assert_eq!(fs::read_to_string(data.join("sub/b")).unwrap(), "low");
     assert!(data.join("link").is_symlink());
     assert_eq!(fs::metadata(&data).unwrap().mode() & 0o7777, 0o750);
     assert!(!lock.directory().is_unsettled());
+    assert_eq!(staged(&store), 0);
+}
+
+#[test]
+fn what_a_layer_has_lost_on_its_way_out_is_not_copied() {
+    let (home, store) = store();
+    let top = home.path().join("top");
+    fs::create_dir(&top).unwrap();
+    fs::write(top.join("file"), "x").unwrap();
+    store.create_volume(&record("data"), false).unwrap();
+    let lock = store.lock_volume(&record("data").name).unwrap().unwrap();
+    let parts = [fs::File::open(&top).unwrap().into()];
+    let gone = carrier_spec::DiffId(crate::digest_of(b"gone"));
+    let refused = lock.fill(&store, std::slice::from_ref(&gone), &parts, false);
+    assert!(matches!(refused, Err(Error::LayerMissing(id)) if id == gone));
+    assert!(lock.directory().is_empty().unwrap() && !lock.directory().is_unsettled());
     assert_eq!(staged(&store), 0);
 }
 

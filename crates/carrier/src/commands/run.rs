@@ -30,6 +30,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let container = &args.container;
     let options = RunOptions {
         detach: args.detach,
+        starts: true,
         ..options(container)?
     };
     check(args, &options)?;
@@ -236,6 +237,7 @@ fn options(args: &ContainerArgs) -> Result<RunOptions, Failure> {
         read_only: args.read_only,
         storage: volumes::storage(&args.storage)?,
         userns: volumes::user_mode(&args.storage)?,
+        starts: false,
         group_add: volumes::groups(&args.storage)?,
         network: network::mode(&args.networks)?,
         networking: network::options(&args.networks)?,

@@ -48,8 +48,9 @@ pub(super) fn storage(args: &StorageArgs) -> Result<StorageOptions, Failure> {
     })
 }
 
-pub(super) fn user_mode(args: &StorageArgs) -> Result<UserMode, Failure> {
-    UserMode::parse(args.userns.as_deref().unwrap_or_default()).map_err(failure)
+pub(super) fn user_mode(args: &StorageArgs) -> Result<Option<UserMode>, Failure> {
+    let asked = args.userns.as_deref().filter(|mode| !mode.is_empty());
+    asked.map(UserMode::parse).transpose().map_err(failure)
 }
 
 pub(super) fn groups(args: &StorageArgs) -> Result<Vec<String>, Failure> {
