@@ -1,15 +1,16 @@
 //! The process that carries the packets of one container.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use carrier_sys::process::{Child, ChildToken, ExitStatus, SingleThreaded, fork};
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::FdFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{DumpableBehavior, Signal};
@@ -26,6 +27,9 @@ use crate::foreground::wait;
 
 /// How long the program may take until it carries packets.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the program may say in its life, in bytes. Writing more fails, and the programs do not mind.
+const WORDS: u16 = 1 << 15;
 
 /// The running program. It ends when this is dropped, and when this process ends.
 #[derive(Debug)]
@@ -54,8 +58,7 @@ impl Uplink {
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(errno.into()));
         let (ready, ready_end) = pipe()?;
         let (exit_end, exit) = pipe()?;
-        let said = memfd_create(program, MemfdFlags::CLOEXEC).map(File::from);
-        let said = said.map_err(|errno| failed(errno.into()))?;
+        let said = words_of(program).map_err(failed)?;
         let caller = rustix::process::getpid();
         let child = fork(proof, |token| {
             let child = Starting {
@@ -119,11 +122,11 @@ impl Uplink {
     }
 
     fn last_words(&self) -> String {
-        let mut text = String::new();
-        let mut said = &self.said;
-        // What cannot be read was not said.
-        let _ = said.rewind().and_then(|()| said.read_to_string(&mut text));
-        let mut lines = text.lines().map(str::trim);
+        let mut bytes = vec![0; WORDS.into()];
+        // What cannot be read was not said. Where the program would go on writing stays as it is.
+        let _ = self.said.read_exact_at(&mut bytes, 0);
+        let text = String::from_utf8_lossy(&bytes);
+        let mut lines = text.trim_end_matches('\0').lines().map(str::trim);
         let telling = |line: &&str| {
             !line.is_empty() && !line.contains("syslog") && !line.starts_with(['*', 'W'])
         };
@@ -132,6 +135,15 @@ impl Uplink {
             .escape_debug()
             .to_string()
     }
+}
+
+/// A file in memory for what the program says, that cannot grow.
+fn words_of(program: &str) -> io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = File::from(memfd_create(program, flags)?);
+    file.set_len(WORDS.into())?;
+    fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(file)
 }
 
 impl AsFd for Uplink {
@@ -178,6 +190,7 @@ impl Starting<'_> {
         rustix::stdio::dup2_stdin(&null)?;
         rustix::stdio::dup2_stdout(self.said)?;
         rustix::stdio::dup2_stderr(self.said)?;
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
         self.namespace.join_users()?;
         // Joining has undone that, prctl(2).
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
@@ -250,4 +263,17 @@ fn keep_power() -> io::Result<()> {
         configure_capability_in_ambient_set(one, true)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_says_has_an_end() {
+        let mut words = words_of("words").unwrap();
+        words.write_all(&vec![b'x'; WORDS.into()]).unwrap();
+        assert!(words.write_all(b"more").is_err());
+        assert_eq!(words.metadata().unwrap().len(), u64::from(WORDS));
+    }
 }
