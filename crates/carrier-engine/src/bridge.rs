@@ -3,21 +3,24 @@
 
 mod addresses;
 mod client;
+mod create;
 mod describe;
 mod devices;
 mod error;
 mod filter;
 mod keeper;
+mod lookup;
 mod members;
 mod network;
 mod protocol;
+mod remove;
 mod subnet;
-mod verbs;
 
 pub(crate) use client::Membership;
+pub use create::CreateNetworkOptions;
 pub use describe::NetworkFilter;
 pub use error::BridgeError;
+pub use lookup::NetworkUser;
 pub use members::ConnectOptions;
 pub use network::{DEFAULT_NETWORK, Driver, Network, NetworkSubnet};
 pub use subnet::{ParseSubnetError, Subnet};
-pub use verbs::{CreateNetworkOptions, NetworkUser};

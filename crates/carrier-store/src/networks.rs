@@ -116,13 +116,18 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn remove_network(&self, name: &NetworkName) -> Result<bool, Error> {
+    pub fn remove_network(&self, lock: &NetworksLock, name: &NetworkName) -> Result<bool, Error> {
         let path = self.network_file(name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::io("remove", &path)(error)),
-            Ok(()) => self.sync_directory(DIRECTORY).map(|()| true),
-        }
+        let remove = || {
+            let existed = match fs::remove_file(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => false,
+                other => other.map(|()| true)?,
+            };
+            // Also of one that somebody else has unlinked.
+            lock.0.sync_all()?;
+            Ok(existed)
+        };
+        remove().map_err(Error::io("remove", &path))
     }
 }
 
@@ -147,8 +152,8 @@ mod tests {
         assert!(!store.create_network(&lock, &name("web"), &2).unwrap());
         assert_eq!(store.network::<u32>(&name("web")).unwrap(), Some(1));
         assert_eq!(store.network_names().unwrap(), [name("web")]);
-        assert!(store.remove_network(&name("web")).unwrap());
-        assert!(!store.remove_network(&name("web")).unwrap());
+        assert!(store.remove_network(&lock, &name("web")).unwrap());
+        assert!(!store.remove_network(&lock, &name("web")).unwrap());
         assert_eq!(store.network::<u32>(&name("web")).unwrap(), None);
     }
 

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::lookup::NetworkUser;
 use super::network::Network;
-use super::verbs::NetworkUser;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::images::{FilterError, split_filter};

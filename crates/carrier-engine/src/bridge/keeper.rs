@@ -5,6 +5,7 @@
 //! Containers have user namespaces inside of the keeper's, which gives it power over their network
 //! namespaces. It decides who has which address: what it knows dies with it, and is never on a disk.
 
+mod confine;
 mod ports;
 mod serve;
 mod shared;
@@ -37,7 +38,9 @@ pub(super) fn keep(
     kept.extend(users.map(OwnedFd::as_fd));
     let made = leave(engine, &kept, token).and_then(|()| {
         let listener = listener.try_clone().map_err(failed)?;
-        Keeper::make(&engine.host.maps, users, listener)
+        let keeper = Keeper::make(&engine.host.maps, users, listener)?;
+        confine::enter().map_err(failed)?;
+        Ok(keeper)
     });
     let answer = match &made {
         Ok(_) => Answer::Done,
@@ -71,6 +74,7 @@ fn leave(engine: &Engine, kept: &[BorrowedFd<'_>], token: &ChildToken) -> Result
     crate::monitor::leave_streams();
     // Where that fails, the scope of the container that made it again is there as long as the keeper.
     let _ = carrier_runtime::leave_supervisor("network");
+    confine::allow_descriptors();
     // For whoever looks at the processes.
     let _ = rustix::thread::set_name(NAME);
     Ok(())

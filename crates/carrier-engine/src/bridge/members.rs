@@ -90,6 +90,16 @@ impl Engine {
         attachments.iter().map(find).collect()
     }
 
+    /// Whether a container is on networks that nobody outside reaches, and on no other one.
+    pub(crate) fn is_internal(&self, record: &ContainerRecord) -> bool {
+        let NetworkMode::Bridge(attachments) = &record.network else {
+            return false;
+        };
+        // One that is missing is told of when the container is to be connected.
+        let networks = self.wanted(attachments).ok();
+        networks.is_some_and(|networks| networks.iter().all(|it| it.network.internal))
+    }
+
     /// Plans what names mean in a container on networks, which has these addresses.
     pub(crate) fn plan_networks(
         &self,
@@ -117,6 +127,10 @@ impl Engine {
                 .chain(endpoint.ip6.map(|(ip, _)| IpAddr::V6(ip)))
         });
         let leads_out = networks.iter().any(|wanted| !wanted.network.internal);
+        if !leads_out && record.networking.publishes() {
+            let words = "published ports are discarded: nobody outside reaches an internal network";
+            plan.warning = Some(words.to_owned());
+        }
         plan.names = Names {
             own: own.collect(),
             host: address_of_host().filter(|_| leads_out),
@@ -207,7 +221,7 @@ impl Engine {
     /// Connects a container to one more network, at once where it runs. Durable.
     ///
     /// # Errors
-    /// When there is no such container or network, or it cannot be connected.
+    /// When there is no such container or network, or it cannot be connected: it is not, then.
     pub fn connect_network(
         &self,
         network: &str,
@@ -215,15 +229,8 @@ impl Engine {
         options: &ConnectOptions,
     ) -> Result<(), Error> {
         let record = self.container(container)?;
-        let attachments = attachments_of(&record)?;
+        attachments_of(&record)?;
         let network = self.usable_network(network)?;
-        let connected = || BridgeError::Connected {
-            container: record.name.to_string(),
-            network: network.name.to_string(),
-        };
-        if attachments.iter().any(|it| it.id == network.id) {
-            return Err(connected().into());
-        }
         let attachment = Attachment {
             network: network.name.to_string(),
             id: network.id.clone(),
@@ -233,19 +240,37 @@ impl Engine {
             ..Attachment::default()
         };
         check(&network, &attachment)?;
-        if let Some(member) = self.member_of(&record)? {
-            let wanted = self.wanted(std::slice::from_ref(&attachment))?;
-            for wanted in wanted {
-                member.connect(&record.id, wanted)?;
+        let wanted = self.wanted(std::slice::from_ref(&attachment))?;
+        let changed = self.change_networks(&record, |attachments| {
+            if attachments.iter().any(|it| it.id == network.id) {
+                return Err(BridgeError::Connected {
+                    container: record.name.to_string(),
+                    network: network.name.to_string(),
+                });
             }
+            attachments.push(attachment);
+            Ok(())
+        })?;
+        let connected = self.member_of(&changed).and_then(|member| {
+            let mut wanted = wanted.into_iter();
+            member.map_or(Ok(()), |member| {
+                wanted.try_for_each(|wanted| member.connect(&record.id, wanted))
+            })
+        });
+        if connected.is_err() {
+            self.roll_back(&record, |attachments| {
+                attachments.retain(|it| it.id != network.id);
+            });
+            return connected;
         }
-        self.change_networks(&record, |attachments| attachments.push(attachment))
+        self.reload_networks(&changed)
     }
 
     /// Disconnects a container from a network, at once where it runs. Durable.
     ///
     /// # Errors
-    /// When there is no such container, or it is not connected.
+    /// When there is no such container, or it is not connected; without `force` also when the shared
+    /// network cannot let it go, and then it stays.
     pub fn disconnect_network(
         &self,
         network: &str,
@@ -253,55 +278,72 @@ impl Engine {
         force: bool,
     ) -> Result<(), Error> {
         let record = self.container(container)?;
-        let attachments = attachments_of(&record)?;
+        attachments_of(&record)?;
         // A network that is gone can still be left.
         let id = self.network(network).ok().map(|network| network.id);
         let is_meant = |it: &Attachment| Some(&it.id) == id.as_ref() || it.network == network;
-        let Some(attachment) = attachments.iter().find(|it| is_meant(it)) else {
-            return Err(BridgeError::NotConnected {
+        let mut taken = None;
+        let changed = self.change_networks(&record, |attachments| {
+            let place = attachments.iter().position(is_meant);
+            let place = place.ok_or_else(|| BridgeError::NotConnected {
                 container: record.name.to_string(),
                 network: network.to_owned(),
-            }
-            .into());
+            })?;
+            taken = Some((place, attachments.remove(place)));
+            Ok(())
+        })?;
+        let Some((place, attachment)) = taken else {
+            return Ok(());
         };
-        if let Some(member) = self.member_of(&record)? {
-            let left = member.disconnect(&record.id, &attachment.id);
-            if !force {
-                left?;
-            }
+        let left = self.member_of(&changed).and_then(|member| {
+            member.map_or(Ok(()), |it| it.disconnect(&record.id, &attachment.id))
+        });
+        if left.is_err() && !force {
+            self.roll_back(&record, |attachments| {
+                attachments.insert(place.min(attachments.len()), attachment);
+            });
+            return left;
         }
-        let id = attachment.id.clone();
-        self.change_networks(&record, |attachments| attachments.retain(|it| it.id != id))
+        self.reload_networks(&changed)
     }
 
-    /// The shared network, where the container runs on it.
+    /// The shared network, where the container runs.
     fn member_of(&self, record: &ContainerRecord) -> Result<Option<Membership>, Error> {
-        let life = self.life(record)?;
-        if !life.status.is_alive() {
-            return Ok(None);
-        }
-        if attachments_of(record)?.is_empty() {
-            // Its namespaces are not within those of the shared network.
-            let name = record.name.to_string();
-            return Err(BridgeError::Unreachable(name).into());
-        }
-        self.find_networks()
+        let runs = self.live_process(&record.id)?.is_some();
+        runs.then(|| self.enter_networks()).transpose()
     }
 
+    /// Writes down what `change` makes of a container's networks, unless it refuses.
     fn change_networks(
         &self,
         record: &ContainerRecord,
-        change: impl FnOnce(&mut Vec<Attachment>),
-    ) -> Result<(), Error> {
+        change: impl FnOnce(&mut Vec<Attachment>) -> Result<(), BridgeError>,
+    ) -> Result<ContainerRecord, Error> {
+        let mut done = Ok(());
         let change = |record: &mut ContainerRecord| {
             if let NetworkMode::Bridge(attachments) = &mut record.network {
-                change(attachments);
+                done = change(attachments);
             }
         };
         let changed = self.store.change_record(&record.id, change)?;
-        let changed = changed.ok_or_else(|| Error::NoSuchContainer(record.name.to_string()))?;
-        if self.runs(&changed.id)? {
-            self.ask(&changed, request::RELOAD, &[])?;
+        done?;
+        changed.ok_or_else(|| Error::NoSuchContainer(record.name.to_string()))
+    }
+
+    /// Makes undone what the shared network has refused: that error is the one that counts.
+    fn roll_back(&self, record: &ContainerRecord, change: impl FnOnce(&mut Vec<Attachment>)) {
+        let change = |attachments: &mut Vec<Attachment>| {
+            change(attachments);
+            Ok(())
+        };
+        let changed = self.change_networks(record, change);
+        // Somebody else may have told the monitor of it meanwhile.
+        let _ = changed.and_then(|changed| self.reload_networks(&changed));
+    }
+
+    fn reload_networks(&self, record: &ContainerRecord) -> Result<(), Error> {
+        if self.runs(&record.id)? {
+            self.ask(record, request::RELOAD, &[])?;
         }
         Ok(())
     }

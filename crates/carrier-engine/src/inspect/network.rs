@@ -7,25 +7,26 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 
 use crate::life::Life;
-use crate::net::{Endpoint, ExtraHost, HostAddress, NetworkState, PortMapping, PortSpec};
+use crate::net::{
+    Attachment, Endpoint, ExtraHost, HostAddress, NetworkMode, NetworkState, PortMapping, PortSpec,
+};
 use crate::record::ContainerRecord;
 
 pub(super) fn describe(record: &ContainerRecord, life: &Life) -> Value {
     let state = &life.network;
-    let endpoints = if state.endpoints.is_empty() {
-        vec![Endpoint {
-            network: record.network.name(),
-            ..Endpoint::default()
-        }]
-    } else {
-        state.endpoints.clone()
-    };
-    let networks: Map<String, Value> = endpoints
+    let connections = connections(record, state);
+    let networks: Map<String, Value> = connections
         .iter()
-        .map(|endpoint| (endpoint.network.clone(), describe_endpoint(endpoint)))
+        .map(|(endpoint, attachment)| {
+            let mut described = describe_endpoint(endpoint);
+            if let (Some(attachment), Some(fields)) = (attachment, described.as_object_mut()) {
+                fields.extend(asked_for(record, attachment));
+            }
+            (endpoint.network.clone(), described)
+        })
         .collect();
     let nothing = Endpoint::default();
-    let first = endpoints.first().unwrap_or(&nothing);
+    let first = connections.first().map_or(&nothing, |(first, _)| first);
     json!({
         "Bridge": "",
         "SandboxID": "",
@@ -47,6 +48,62 @@ pub(super) fn describe(record: &ContainerRecord, life: &Life) -> Value {
         "Networks": networks,
         "Uplink": uplink(state),
     })
+}
+
+/// The networks that the container is to be on, with its addresses there while it has them.
+fn connections<'a>(
+    record: &'a ContainerRecord,
+    state: &NetworkState,
+) -> Vec<(Endpoint, Option<&'a Attachment>)> {
+    if let NetworkMode::Bridge(attachments) = &record.network {
+        let connection = |attachment: &'a Attachment| {
+            let mut endpoints = state.endpoints.iter();
+            let endpoint = endpoints.find(|endpoint| endpoint.id == attachment.id);
+            let none = || Endpoint {
+                network: attachment.network.clone(),
+                id: attachment.id.clone(),
+                mac: attachment.mac,
+                ..Endpoint::default()
+            };
+            (endpoint.cloned().unwrap_or_else(none), Some(attachment))
+        };
+        return attachments.iter().map(connection).collect();
+    }
+    if state.endpoints.is_empty() {
+        let endpoint = Endpoint {
+            network: record.network.name(),
+            ..Endpoint::default()
+        };
+        return vec![(endpoint, None)];
+    }
+    let endpoints = state.endpoints.iter().cloned();
+    endpoints.map(|endpoint| (endpoint, None)).collect()
+}
+
+/// What is said about a container's connection to a network, whether it runs or not.
+fn asked_for(record: &ContainerRecord, attachment: &Attachment) -> Map<String, Value> {
+    let addresses = [
+        ("IPv4Address", attachment.ip.map(IpAddr::from)),
+        ("IPv6Address", attachment.ip6.map(IpAddr::from)),
+    ];
+    let addresses = addresses.into_iter();
+    let addresses: Map<String, Value> = addresses
+        .filter_map(|(name, address)| Some((name.to_owned(), address?.to_string().into())))
+        .collect();
+    let aliases = &attachment.aliases;
+    let mut names = vec![record.name.to_string()];
+    names.extend(aliases.iter().cloned());
+    names.push(record.id.short().to_owned());
+    let some = |is_none: bool, value: Value| if is_none { Value::Null } else { value };
+    let fields = [
+        ("IPAMConfig", some(addresses.is_empty(), addresses.into())),
+        ("Aliases", some(aliases.is_empty(), json!(aliases))),
+        ("DNSNames", json!(names)),
+    ];
+    let fields = fields.into_iter();
+    fields
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// Carrier's own: who carries the packets, and whether somebody still does.

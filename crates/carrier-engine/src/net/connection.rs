@@ -128,7 +128,10 @@ impl Engine {
     /// # Errors
     /// When one cannot be had; the container that has it is named.
     pub(crate) fn publish(&self, record: &ContainerRecord) -> Result<Publication, NetworkError> {
-        if !record.network.has_own_namespace() || record.network == NetworkMode::None {
+        let is_reached = record.network.has_own_namespace()
+            && record.network != NetworkMode::None
+            && !self.is_internal(record);
+        if !is_reached {
             return Ok(Publication::default());
         }
         match Publication::open(&record.networking) {
@@ -249,6 +252,10 @@ impl Connection {
         proof: &SingleThreaded,
     ) -> Result<(), NetworkError> {
         self.endpoints = endpoints;
+        let forwarder = self.forwarder.as_ref();
+        if forwarder.is_some_and(|it| it.leads_to(&self.endpoints)) {
+            return Ok(());
+        }
         if !publication.listeners.is_empty() {
             let namespace = NetworkNamespace::of(pid).map_err(NetworkError::Namespace)?;
             self.namespace = Some(namespace);

@@ -25,6 +25,7 @@ use super::error::NetworkError;
 use super::listen::Publication;
 use super::namespaces::NetworkNamespace;
 use super::state::Endpoint;
+use source::Target;
 
 const PROGRAM: &str = "the forwarder of published ports";
 
@@ -33,6 +34,7 @@ const PROGRAM: &str = "the forwarder of published ports";
 pub(crate) struct Forwarder {
     child: Child,
     ready: Option<OwnedFd>,
+    target: Target,
 }
 
 impl Forwarder {
@@ -64,7 +66,14 @@ impl Forwarder {
         Ok(Self {
             child,
             ready: Some(ready),
+            target: Target::of(endpoints),
         })
+    }
+
+    /// Whether it is the right one for a container with these addresses: another one would end the
+    /// connections that there are.
+    pub(crate) fn leads_to(&self, endpoints: &[Endpoint]) -> bool {
+        self.target == Target::of(endpoints)
     }
 
     /// Waits until what comes is carried on.

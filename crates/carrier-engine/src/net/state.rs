@@ -33,6 +33,8 @@ pub struct Endpoint {
     pub network: String,
     /// The network's id; empty where the container has it for itself.
     pub id: String,
+    /// Nobody outside reaches it, nor is reached from it.
+    pub internal: bool,
     /// The container's address and the length of its prefix.
     pub ip: Option<(Ipv4Addr, u8)>,
     /// The way out.

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 
 use carrier_spec::ContainerId;
 
@@ -75,6 +76,7 @@ impl Keeper {
         let endpoint = Endpoint {
             network: network.name.to_string(),
             id: network.id.clone(),
+            internal: network.internal,
             ip: pair(addresses.ip, network.ipv4()),
             gateway: network.gateway4().filter(|_| !network.internal),
             ip6: pair(addresses.ip6, network.ipv6()),
@@ -157,10 +159,7 @@ impl Keeper {
     /// Whether the network is still there, and the container not on it.
     fn check(&self, who: &Who<'_>, wanted: &Wanted) -> Result<(), BridgeError> {
         let network = &wanted.network;
-        let written = std::fs::read(&wanted.file).ok();
-        let written: Option<Network> =
-            written.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if written.is_none_or(|written| written.id != network.id) {
+        if !is_written(network, &wanted.file) {
             return Err(BridgeError::NotFound(network.name.to_string()));
         }
         let is_connected = |port: &Port| port.endpoint.id == network.id;
@@ -252,6 +251,13 @@ impl Port {
         let ip = ip.map(|(ip, _)| IpAddr::V4(ip));
         ip.into_iter().chain(ip6.map(|(ip, _)| IpAddr::V6(ip)))
     }
+}
+
+/// Whether `file` is about this network, and not about another one of its name.
+pub(super) fn is_written(network: &Network, file: &Path) -> bool {
+    let written = std::fs::read(file).ok();
+    let written: Option<Network> = written.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    written.is_some_and(|written| written.id == network.id)
 }
 
 struct Addresses {

@@ -11,9 +11,10 @@ use carrier_runtime::IdMaps;
 use carrier_spec::ContainerId;
 use carrier_sys::process::SingleThreaded;
 use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
-use super::ports::{Port, Who};
+use super::ports::{Port, Who, is_written};
 use super::shared::{self, Holder};
 use super::wayout::{DEVICE, WayOut};
 use super::{failed, refusal};
@@ -31,6 +32,9 @@ use crate::net::netlink::Netlink;
 /// How long it waits for the next container when the last one is gone: who starts one after the other
 /// need not make everything anew.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// How long nobody is let in when there is no descriptor for one more.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,8 @@ pub(super) struct Keeper {
     tables: Tables,
     /// How many clients have come so far.
     count: u64,
+    /// Until then the next ones wait.
+    deaf_until: Option<Instant>,
 }
 
 /// A network that exists in the kernel.
@@ -126,6 +132,7 @@ impl Keeper {
             clients: Vec::new(),
             members: BTreeMap::new(),
             count: 0,
+            deaf_until: None,
         })
     }
 
@@ -180,19 +187,23 @@ impl Keeper {
 
     /// What is ready: the clients in the order of their places.
     fn wait(&self, deadline: Option<Instant>) -> io::Result<Vec<Source>> {
+        let deaf_until = self.deaf_until.filter(|until| *until > Instant::now());
         let listener = (Source::Listener, self.listener.as_fd());
+        let listener = deaf_until.is_none().then_some(listener);
         let clients = self.clients.iter().enumerate();
         let clients = clients.map(|(place, it)| (Source::Client(place), it.wire.as_fd()));
         let names = std::iter::once((Source::Names, self.names.as_fd()));
         let wayout = self.wayout.fd().map(|fd| (Source::WayOut, fd));
-        let all = std::iter::once(listener)
+        let all = listener
+            .into_iter()
             .chain(clients)
             .chain(names)
             .chain(wayout);
         let (sources, mut fds): (Vec<Source>, Vec<PollFd<'_>>) = all
             .map(|(source, fd)| (source, PollFd::from_borrowed_fd(fd, PollFlags::IN)))
             .unzip();
-        let deadline = deadline.into_iter().chain(self.names.deadline()).min();
+        let deadlines = [deadline, deaf_until, self.names.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         wait(&mut fds, deadline)?;
         let ready = sources.into_iter().zip(&fds);
         Ok(ready
@@ -201,13 +212,18 @@ impl Keeper {
     }
 
     fn accept(&mut self) {
-        // One that has gone again is no error, and one that is too many waits.
-        if let Ok(socket) = accept_with(&self.listener, SocketFlags::CLOEXEC) {
-            self.count += 1;
-            self.clients.push(Client {
-                wire: socket.into(),
-                number: self.count,
-            });
+        match accept_with(&self.listener, SocketFlags::CLOEXEC) {
+            Ok(socket) => {
+                self.count += 1;
+                self.clients.push(Client {
+                    wire: socket.into(),
+                    number: self.count,
+                });
+            }
+            // It has gone again.
+            Err(Errno::CONNABORTED | Errno::INTR | Errno::AGAIN) => {}
+            // There is no room for one more: it waits, and must not be asked for all the time.
+            Err(_) => self.deaf_until = Some(Instant::now() + PAUSE),
         }
     }
 
@@ -318,14 +334,12 @@ impl Keeper {
     ) -> Result<Vec<Endpoint>, BridgeError> {
         self.with_member(id, |keeper, member| {
             let mut ports = member.ports.iter();
-            let place = ports.position(|port| port.endpoint.id == network);
-            let place = place.ok_or_else(|| BridgeError::NotConnected {
-                container: member.name.clone(),
-                network: network.to_owned(),
-            })?;
-            let port = member.ports.remove(place);
-            keeper.unplug(&port);
-            keeper.renew_ways_out(&member.who());
+            // What was never plugged in is out.
+            if let Some(place) = ports.position(|port| port.endpoint.id == network) {
+                let port = member.ports.remove(place);
+                keeper.unplug(&port);
+                keeper.renew_ways_out(&member.who());
+            }
             Ok(member.endpoints())
         })
     }
@@ -335,7 +349,7 @@ impl Keeper {
         id: &ContainerId,
         act: impl FnOnce(&mut Self, &mut Member) -> Result<T, BridgeError>,
     ) -> Result<T, BridgeError> {
-        let unknown = || BridgeError::NotFound(id.short().to_owned());
+        let unknown = || BridgeError::Unreachable(id.short().to_owned());
         let mut member = self.members.remove(id).ok_or_else(unknown)?;
         let done = act(self, &mut member);
         self.members.insert(id.clone(), member);
@@ -357,9 +371,9 @@ impl Keeper {
                 users,
             });
         }
-        match std::fs::remove_file(file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
+        // Another one of that name is not meant.
+        if is_written(network, file) {
+            std::fs::remove_file(file).map_err(failed)?;
         }
         if let Some(bridge) = self.bridges.remove(&network.id) {
             for subnet in &bridge.network.subnets {

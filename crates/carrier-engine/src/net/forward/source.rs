@@ -31,15 +31,17 @@ pub(super) struct Side {
 }
 
 impl Target {
+    /// Internal networks are not published to others.
     pub(super) fn of(endpoints: &[Endpoint]) -> Self {
-        let four = endpoints.iter().find_map(|endpoint| {
+        let open = || endpoints.iter().filter(|endpoint| !endpoint.internal);
+        let four = open().find_map(|endpoint| {
             let (ip, _) = endpoint.ip?;
             Some(Side {
                 ip: ip.into(),
                 gateway: endpoint.gateway.map(IpAddr::V4),
             })
         });
-        let six = endpoints.iter().find_map(|endpoint| {
+        let six = open().find_map(|endpoint| {
             let (ip, _) = endpoint.ip6?;
             Some(Side {
                 ip: ip.into(),
@@ -207,5 +209,20 @@ mod tests {
             .next()
             .unwrap();
         assert_eq!(way.from, None);
+    }
+
+    #[test]
+    fn w02_no_port_leads_to_an_internal_network() {
+        let endpoint = |ip: &str, internal| Endpoint {
+            ip: Some((ip.parse().unwrap(), 24)),
+            internal,
+            ..Endpoint::default()
+        };
+        let inside = endpoint("10.9.0.5", true);
+        assert_eq!(Target::of(std::slice::from_ref(&inside)), Target::default());
+        let both = Target::of(&[inside, endpoint("10.8.0.5", false)]);
+        let client = "192.0.2.1:1".parse().unwrap();
+        let leads_to: Vec<SocketAddr> = both.ways(client, 80).map(|way| way.to).collect();
+        assert_eq!(leads_to, ["10.8.0.5:80".parse().unwrap()]);
     }
 }

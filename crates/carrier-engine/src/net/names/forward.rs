@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use super::stream::Stream;
+use super::stream::{LONGEST, Stream};
 
 /// How long one server is waited for, before the next is asked.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,8 +20,18 @@ const ATTEMPTS: usize = 3;
 pub(super) enum Asker {
     /// A client of the listener with this number.
     Datagram(u32, SocketAddr),
-    /// The connection with this number.
-    Stream(u32),
+    /// The connection with this number, of this client.
+    Stream(u32, IpAddr),
+}
+
+impl Asker {
+    /// Who has asked.
+    pub(super) fn client(self) -> IpAddr {
+        match self {
+            Self::Datagram(_, client) => client.ip(),
+            Self::Stream(_, client) => client,
+        }
+    }
 }
 
 /// A question that waits for its answer.
@@ -67,7 +77,7 @@ impl Forwarded {
             let server = around.next().ok_or(io::ErrorKind::NotFound)?;
             let way = match asker {
                 Asker::Datagram(..) => by_datagram(*server, &question),
-                Asker::Stream(_) => by_stream(*server, &question),
+                Asker::Stream(..) => by_stream(*server, &question),
             };
             if let Ok(way) = way {
                 return Ok(Self {
@@ -87,7 +97,7 @@ impl Forwarded {
     pub(super) fn hear(&mut self) -> io::Result<Option<Vec<u8>>> {
         let answer = match &mut self.way {
             Way::Datagram(socket) => {
-                let mut buffer = vec![0; 4096];
+                let mut buffer = vec![0; LONGEST];
                 match socket.recv(&mut buffer) {
                     Ok(length) => {
                         buffer.truncate(length);

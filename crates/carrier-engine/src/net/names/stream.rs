@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 /// The longest message.
-const LONGEST: usize = u16::MAX as usize;
+pub(super) const LONGEST: usize = u16::MAX as usize;
 
 /// A connection on which messages come and go.
 #[derive(Debug)]
@@ -55,7 +55,13 @@ impl Stream {
         Ok(())
     }
 
-    /// The next message, if it is there as a whole.
+    /// Whether something waits to be sent, or to be taken without more of it coming.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.to_send.is_empty() || self.length().is_some()
+    }
+
+    /// The next message, if it is there as a whole; [`io::ErrorKind::UnexpectedEof`] when there will be
+    /// none.
     pub(super) fn hear(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut buffer = [0; 4096];
         loop {
@@ -75,11 +81,16 @@ impl Stream {
     }
 
     fn take(&mut self) -> Option<Vec<u8>> {
+        let length = self.length()?;
+        let message = self.received.drain(..length + 2).skip(2).collect();
+        Some(message)
+    }
+
+    /// The length of the message that has come as a whole.
+    fn length(&self) -> Option<usize> {
         let (head, rest) = self.received.split_first_chunk::<2>()?;
         let length = usize::from(u16::from_be_bytes(*head));
-        let message = rest.get(..length)?.to_vec();
-        self.received.drain(..length + 2);
-        Some(message)
+        (rest.len() >= length).then_some(length)
     }
 }
 

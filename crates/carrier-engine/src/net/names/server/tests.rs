@@ -3,6 +3,7 @@ use std::net::TcpStream;
 
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::super::answer::Zone;
 use super::*;
@@ -22,6 +23,7 @@ fn tables(internal: bool) -> Tables {
     };
     zone.add("web", "10.89.0.5".parse().unwrap());
     zone.add("me", "127.0.0.1".parse().unwrap());
+    zone.add("other", "127.0.0.2".parse().unwrap());
     Tables {
         zones: vec![zone],
         ..Tables::default()
@@ -143,4 +145,88 @@ fn w05_a_thousand_silent_connections_do_not_keep_others_waiting() {
     server.expire(Instant::now() + SILENCE);
     assert!(server.streams.is_empty());
     assert_eq!(server.deadline(), None);
+}
+
+#[test]
+fn w05_who_asks_much_does_not_keep_others_from_being_answered() {
+    let upstream = client();
+    let (mut server, address) = server(vec![upstream.local_addr().unwrap()]);
+    let tables = tables(false);
+    let greedy = client();
+    for _ in 0..MOST_OF_ONE {
+        greedy.send_to(&question("example.org"), address).unwrap();
+        server.turn(&tables).unwrap();
+    }
+    until(&mut server, &tables, || {
+        upstream.recv(&mut [0; 512]).is_ok().then_some(())
+    });
+    greedy.send_to(&question("example.org"), address).unwrap();
+    let answer = until(&mut server, &tables, || heard(&greedy));
+    assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+    assert_eq!(server.forwarded.len(), MOST_OF_ONE);
+    let other = UdpSocket::bind("127.0.0.2:0").unwrap();
+    other.set_nonblocking(true).unwrap();
+    other.send_to(&question("example.org"), address).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while server.forwarded.len() == MOST_OF_ONE {
+        server.turn(&tables).unwrap();
+        assert!(Instant::now() < deadline, "the other client was not heard");
+    }
+    assert!(heard(&other).is_none(), "the other client was refused");
+}
+
+#[test]
+fn w05_connections_of_many_take_no_place_from_those_of_few() {
+    let (mut server, address) = server(Vec::new());
+    let tables = tables(false);
+    let far = socket_with(
+        AddressFamily::INET,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .unwrap();
+    let from: SocketAddr = "127.0.0.2:0".parse().unwrap();
+    rustix::net::bind(&far, &from).unwrap();
+    rustix::net::connect(&far, &address).unwrap();
+    server.turn(&tables).unwrap();
+    let mut greedy = Vec::new();
+    for _ in 0..2 * MOST_STREAMS {
+        greedy.push(TcpStream::connect(address).unwrap());
+        server.turn(&tables).unwrap();
+    }
+    let peers = server.streams.values().map(|client| client.peer);
+    assert_eq!(peers.filter(|peer| *peer == from.ip()).count(), 1);
+}
+
+#[test]
+fn a_client_that_asks_nothing_more_still_gets_its_answer() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    upstream.set_nonblocking(true).unwrap();
+    let (mut server, address) = server(vec![upstream.local_addr().unwrap()]);
+    let tables = tables(false);
+    let mut stream = TcpStream::connect(address).unwrap();
+    let asked = question("example.org");
+    let length = u16::try_from(asked.len()).unwrap().to_be_bytes();
+    stream.write_all(&length).unwrap();
+    stream.write_all(&asked).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let (mut other, _) = until(&mut server, &tables, || upstream.accept().ok());
+    // However long that takes.
+    for forwarded in server.forwarded.values_mut() {
+        forwarded.deadline += 2 * SILENCE;
+    }
+    server.expire(Instant::now() + SILENCE);
+    assert_eq!(server.streams.len(), 1);
+    let mut response = asked.clone();
+    response[2] |= 0x80;
+    other.write_all(&length).unwrap();
+    other.write_all(&response).unwrap();
+    let mut said = Vec::new();
+    until(&mut server, &tables, || {
+        stream.read_to_end(&mut said).is_ok().then_some(())
+    });
+    assert_eq!(said[2..], response);
+    assert!(server.streams.is_empty());
 }

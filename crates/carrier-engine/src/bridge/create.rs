@@ -1,21 +1,18 @@
-//! Networks are made, found and removed.
+//! Networks are made.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
 
 use carrier_spec::{ContainerId, NetworkName};
 use carrier_store::NetworksLock;
 
 use super::error::BridgeError;
 use super::network::{DEFAULT_NETWORK, Driver, DriverOptions, Network, NetworkSubnet};
-use super::protocol::{Answer, Request};
 use super::subnet::{self, Subnet};
 use crate::engine::{Engine, random};
 use crate::error::Error;
 use crate::moment::Moment;
-use crate::net::{Endpoint, NetworkMode};
 
 /// Words of `run --network` that are no networks.
 const MODES: [&str; 7] = [
@@ -32,9 +29,6 @@ const MODES: [&str; 7] = [
 /// everybody: as in Podman.
 const POOL: u8 = 89;
 const DEFAULTS_POOL: u8 = 88;
-
-/// How long a keeper may take to begin or to end.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What `network create` asks for.
 #[derive(Clone, Debug, Default)]
@@ -61,17 +55,6 @@ pub struct CreateNetworkOptions {
     pub options: BTreeMap<String, String>,
     /// One that exists is fine.
     pub ignore: bool,
-}
-
-/// A container that is to be on a network.
-#[derive(Clone, Debug)]
-pub struct NetworkUser {
-    /// Its id.
-    pub id: ContainerId,
-    /// Its name.
-    pub name: String,
-    /// Its addresses, where it runs.
-    pub endpoint: Option<Endpoint>,
 }
 
 impl Engine {
@@ -145,159 +128,6 @@ impl Engine {
         network.subnets = self.choose_subnets(&CreateNetworkOptions::default(), DEFAULTS_POOL)?;
         self.write_network(&lock, &network)?;
         Ok(network)
-    }
-
-    /// All networks, by name.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn networks(&self) -> Result<Vec<Network>, Error> {
-        let mut networks = Network::predefined();
-        for name in self.store.network_names()? {
-            match self.store.network::<Network>(&name) {
-                // One that is damaged must not hide the others.
-                Err(carrier_store::Error::Damaged { .. }) => {}
-                found => {
-                    let found = found?;
-                    networks.retain(|network| found.is_none() || network.name != name);
-                    networks.extend(found);
-                }
-            }
-        }
-        networks.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(networks)
-    }
-
-    /// The network that `word` names: its name, its id, or the beginning of that.
-    ///
-    /// # Errors
-    /// When there is none, or several.
-    pub fn network(&self, word: &str) -> Result<Network, Error> {
-        let networks = self.networks()?;
-        if let Some(network) = networks
-            .iter()
-            .find(|network| network.name.as_str() == word)
-        {
-            return Ok(network.clone());
-        }
-        let is_digit = |byte: u8| byte.is_ascii_hexdigit();
-        let is_id = !word.is_empty() && word.bytes().all(is_digit);
-        let fits = |network: &&Network| is_id && network.id.starts_with(word);
-        let found: Vec<&Network> = networks.iter().filter(fits).collect();
-        match found.as_slice() {
-            [] => Err(BridgeError::NotFound(word.to_owned()).into()),
-            [network] => Ok((*network).clone()),
-            several => Err(Error::AmbiguousId {
-                prefix: word.to_owned(),
-                count: several.len(),
-            }),
-        }
-    }
-
-    /// The containers that are to be on a network, running or not.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn network_users(&self, network: &Network) -> Result<Vec<NetworkUser>, Error> {
-        let mut users = Vec::new();
-        for record in self.records()? {
-            let NetworkMode::Bridge(attachments) = &record.network else {
-                continue;
-            };
-            if !attachments.iter().any(|it| it.id == network.id) {
-                continue;
-            }
-            let life = self.life(&record)?;
-            let mut endpoints = life.network.endpoints.into_iter();
-            let endpoint = endpoints.find(|endpoint| endpoint.id == network.id);
-            users.push(NetworkUser {
-                id: record.id,
-                name: record.name.to_string(),
-                endpoint: endpoint.filter(|_| life.status.is_alive()),
-            });
-        }
-        Ok(users)
-    }
-
-    /// Forgets the network that `word` names; with `force`, one that is gone already is fine. Durable.
-    ///
-    /// # Errors
-    /// When containers are on it.
-    pub fn remove_network(&self, word: &str, force: bool) -> Result<(), Error> {
-        let network = match self.network(word) {
-            Err(Error::Bridge(BridgeError::NotFound(_))) if force => return Ok(()),
-            other => other?,
-        };
-        if network.is_predefined() {
-            let name = network.name.to_string();
-            return Err(BridgeError::Predefined(name, "removed").into());
-        }
-        self.forget_network(&network)
-    }
-
-    /// Removes the networks that no container is to be on and that `accepts` lets pass; returns their
-    /// names.
-    ///
-    /// # Errors
-    /// When the store cannot be read or changed; what was removed by then is gone.
-    pub fn prune_networks(&self, accepts: impl Fn(&Network) -> bool) -> Result<Vec<String>, Error> {
-        let mut removed = Vec::new();
-        for network in self.networks()? {
-            let is_candidate = !network.is_predefined() && accepts(&network);
-            if !is_candidate || !self.network_users(&network)?.is_empty() {
-                continue;
-            }
-            match self.forget_network(&network) {
-                // Somebody has just begun to use it.
-                Err(Error::Bridge(BridgeError::InUse { .. } | BridgeError::Refused { .. })) => {}
-                other => {
-                    other?;
-                    removed.push(network.name.to_string());
-                }
-            }
-        }
-        Ok(removed)
-    }
-
-    /// Only the keeper knows who is on a network just now; without one, nobody is, and none begins
-    /// meanwhile.
-    fn forget_network(&self, network: &Network) -> Result<(), Error> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(_lock) = self.lock_keeper()? {
-                self.check_unused(network)?;
-                break;
-            }
-            if let Some(keeper) = self.find_networks()? {
-                let file = self.store.network_file(&network.name);
-                keeper.ask(&Request::Remove(Box::new(network.clone()), file))?;
-                match keeper.answer()? {
-                    Answer::Done => break,
-                    other => return Err(super::client::refused(other).into()),
-                }
-            }
-            if deadline <= Instant::now() {
-                let source = rustix::io::Errno::TIMEDOUT.into();
-                let action = "reach";
-                return Err(BridgeError::Shared { action, source }.into());
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        self.store.remove_network(&network.name)?;
-        Ok(())
-    }
-
-    /// A keeper that was killed is no reason to take a network away from those who are on it.
-    fn check_unused(&self, network: &Network) -> Result<(), Error> {
-        let users = self.network_users(network)?.into_iter();
-        let users = users.filter(|user| user.endpoint.is_some());
-        let mut users: Vec<String> = users.map(|user| user.name).collect();
-        users.sort_unstable();
-        if users.is_empty() {
-            return Ok(());
-        }
-        let name = network.name.to_string();
-        Err(BridgeError::InUse { name, users }.into())
     }
 
     fn choose_subnets(
