@@ -4,6 +4,7 @@ use carrier_runtime::Capabilities;
 
 use super::*;
 use crate::life::Status;
+use crate::net::{Attachment, Endpoint, NetworkMode};
 
 fn record() -> ContainerRecord {
     let hex = |byte: &str| byte.repeat(32);
@@ -162,4 +163,50 @@ fn every_key_of_dockers_is_there() {
             assert!(part.get(key).is_some(), "{key}");
         }
     }
+}
+
+#[test]
+fn the_networks_of_a_container_that_does_not_run_are_those_it_is_to_be_on() {
+    let hex = |byte: &str| byte.repeat(32);
+    let mut record = record();
+    record.network = NetworkMode::Bridge(vec![
+        Attachment {
+            network: "back".to_owned(),
+            id: hex("1f"),
+            ..Attachment::default()
+        },
+        Attachment {
+            network: "front".to_owned(),
+            id: hex("2f"),
+            ip: Some("10.89.0.9".parse().unwrap()),
+            aliases: vec!["www".to_owned()],
+            ..Attachment::default()
+        },
+    ]);
+    let networks = |life: &Life| {
+        let description = describe_container(&record, life);
+        description["NetworkSettings"]["Networks"].clone()
+    };
+    let stopped = networks(&Life::default());
+    let front = &stopped["front"];
+    assert_eq!(front["NetworkID"], hex("2f"));
+    assert_eq!(front["IPAMConfig"], json!({ "IPv4Address": "10.89.0.9" }));
+    assert_eq!(front["Aliases"], json!(["www"]));
+    assert_eq!(
+        front["DNSNames"],
+        json!([record.name, "www", record.id.short()])
+    );
+    assert_eq!(front["IPAddress"], "");
+    assert_eq!(stopped["back"]["NetworkID"], hex("1f"));
+    assert_eq!(stopped["back"]["IPAMConfig"], Value::Null);
+    let mut life = Life::default();
+    life.network.endpoints = vec![Endpoint {
+        network: "front".to_owned(),
+        id: hex("2f"),
+        ip: Some(("10.89.0.9".parse().unwrap(), 24)),
+        ..Endpoint::default()
+    }];
+    let running = networks(&life);
+    assert_eq!(running["front"]["IPAddress"], "10.89.0.9");
+    assert_eq!(running["back"]["IPAddress"], "");
 }

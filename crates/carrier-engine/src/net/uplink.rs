@@ -180,6 +180,7 @@ impl UplinkPlan {
         Endpoint {
             network,
             id: String::new(),
+            internal: false,
             ip: Some(self.addresses.ip),
             gateway: Some(self.addresses.gateway),
             ip6: self.addresses.six.map(|six| six.ip),

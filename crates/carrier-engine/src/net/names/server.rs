@@ -214,7 +214,7 @@ impl NameServer {
                 Answer::Forward => {
                     let servers = self.servers_of(client.ip(), tables);
                     let asker = Asker::Datagram(number, client);
-                    self.forward(asker, question.to_vec(), servers);
+                    self.forward(asker, question, servers);
                 }
                 Answer::Nothing => {}
             }
@@ -293,7 +293,7 @@ impl NameServer {
                 Answer::Say(bytes) => self.say(asker, &bytes),
                 Answer::Forward => {
                     let servers = self.servers_of(peer, tables);
-                    self.forward(asker, question, servers);
+                    self.forward(asker, &question, servers);
                 }
                 Answer::Nothing => {
                     self.streams.remove(&number);
@@ -336,13 +336,13 @@ impl NameServer {
         own.unwrap_or(&self.upstream).clone()
     }
 
-    fn forward(&mut self, asker: Asker, question: Vec<u8>, servers: Vec<SocketAddr>) {
+    fn forward(&mut self, asker: Asker, question: &[u8], servers: Vec<SocketAddr>) {
         if !self.make_room(asker.client()) {
-            return self.fail(asker, &question);
+            return self.fail(asker, question);
         }
-        match Forwarded::ask(asker, question.clone(), servers) {
+        match Forwarded::ask(asker, question.to_vec(), servers) {
             Ok(forwarded) => self.wait_for(forwarded),
-            Err(_) => self.fail(asker, &question),
+            Err(_) => self.fail(asker, question),
         }
     }
 
