@@ -250,9 +250,10 @@ fn keep_power() -> io::Result<()> {
     let kept = CapabilitySet::SYS_ADMIN
         | CapabilitySet::NET_ADMIN
         | CapabilitySet::SYS_CHROOT
-        // The sandbox of slirp4netns begins with becoming root.
+        // The sandbox of slirp4netns begins with becoming root, and ends with giving up the rest.
         | CapabilitySet::SETUID
-        | CapabilitySet::SETGID;
+        | CapabilitySet::SETGID
+        | CapabilitySet::SETPCAP;
     let own = capabilities(None)?;
     let sets = CapabilitySets {
         inheritable: kept,
