@@ -120,7 +120,7 @@ pub(crate) enum Verb {
     /// Give a container another name
     Rename(RenameArgs),
     /// Change what containers shall be
-    Update(UpdateArgs),
+    Update(Box<UpdateArgs>),
     /// The verbs of containers
     Container(ContainerNounArgs),
     /// Networks that containers share

@@ -1,4 +1,9 @@
 //! Published ports: real programs in containers, and clients of the host.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test explains itself by its name"
+)]
 
 use carrier_e2e::Cx;
 

@@ -74,7 +74,7 @@ pub(crate) enum ContainerVerb {
     /// Let the processes of containers go on
     Unpause(TargetsArgs),
     /// Change what containers shall be
-    Update(UpdateArgs),
+    Update(Box<UpdateArgs>),
     /// Wait until containers do not run, and print their exit codes
     Wait(WaitArgs),
 }
