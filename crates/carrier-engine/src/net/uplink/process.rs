@@ -250,10 +250,12 @@ fn keep_power() -> io::Result<()> {
     let kept = CapabilitySet::SYS_ADMIN
         | CapabilitySet::NET_ADMIN
         | CapabilitySet::SYS_CHROOT
-        // The sandbox of slirp4netns begins with becoming root, and ends with giving up the rest.
+        // The sandbox of slirp4netns begins with becoming root, and ends with giving up all but the
+        // power over low ports.
         | CapabilitySet::SETUID
         | CapabilitySet::SETGID
-        | CapabilitySet::SETPCAP;
+        | CapabilitySet::SETPCAP
+        | CapabilitySet::NET_BIND_SERVICE;
     let own = capabilities(None)?;
     let sets = CapabilitySets {
         inheritable: kept,
