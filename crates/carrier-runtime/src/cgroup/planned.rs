@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use carrier_sys::bpf::Instruction;
 use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
+use rustix::fs::Access;
 
 use super::limits::{self, Limit};
 use super::scope::Scope;
@@ -101,7 +102,10 @@ fn without<T>(limits: &[Limit], reason: String) -> Result<Option<T>, Error> {
 }
 
 fn make_directory(path: PathBuf) -> Result<Cgroup, String> {
-    match fs::create_dir_all(&path) {
+    let made = fs::create_dir_all(&path);
+    // It may be there and belong to another user's container of the same id.
+    let ours = || rustix::fs::access(path.join("cgroup.procs"), Access::WRITE_OK);
+    match made.and_then(|()| Ok(ours()?)) {
         Ok(()) => Ok(Cgroup {
             path,
             scope: None,
