@@ -5,7 +5,7 @@ use clap::Args;
 #[derive(Args, Debug)]
 pub(crate) struct NetworkArgs {
     /// What the container can reach: private (others, by an uplink of its own), none (itself), host,
-    /// container:NAME, slirp4netns[:OPTIONS], pasta[:OPTIONS]
+    /// container:NAME, slirp4netns or pasta, both also with :OPTIONS
     #[arg(long, visible_alias = "net", value_name = "MODE")]
     pub(crate) network: Vec<String>,
     /// Lead a port of the host to one of the container; ranges are possible
