@@ -14,8 +14,8 @@ use crate::error::Error;
 use crate::events::Event;
 
 pub use details::ImageDetails;
-pub(crate) use filter::split_filter;
 pub use filter::{FilterError, ImageFilter};
+pub(crate) use filter::{known_filters, split_filter};
 pub use history::HistoryStep;
 pub use remove::{ImageChange, Pruned, RemoveImageOptions};
 

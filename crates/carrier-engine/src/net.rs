@@ -15,6 +15,7 @@ pub(crate) mod namespaces;
 pub(crate) mod netlink;
 mod options;
 mod ports;
+pub(crate) mod powers;
 pub(crate) mod resolv;
 mod state;
 pub(crate) mod uplink;

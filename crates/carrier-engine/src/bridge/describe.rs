@@ -7,7 +7,7 @@ use super::lookup::NetworkUser;
 use super::network::Network;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::images::{FilterError, split_filter};
+use crate::images::{FilterError, known_filters, split_filter};
 use crate::net::Endpoint;
 use crate::time;
 
@@ -55,11 +55,8 @@ impl Engine {
     /// [`FilterError`].
     pub fn network_prune_filter(&self, filters: &[String]) -> Result<NetworkFilter, Error> {
         let mut filter = NetworkFilter::default();
-        for text in filters {
-            let (name, value) = split_filter(text)?;
-            if !PRUNE.contains(&name.as_str()) {
-                return Err(FilterError::Unknown(name).into());
-            }
+        for known in known_filters(filters, &PRUNE) {
+            let (name, value) = known?;
             filter.add(&name, &value)?;
         }
         Ok(filter)

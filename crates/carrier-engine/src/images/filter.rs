@@ -74,11 +74,8 @@ impl Engine {
     /// [`FilterError`].
     pub fn prune_filter(&self, filters: &[String]) -> Result<ImageFilter, Error> {
         let mut filter = ImageFilter::default();
-        for text in filters {
-            let (name, value) = split_filter(text)?;
-            if !PRUNE.contains(&name.as_str()) {
-                return Err(FilterError::Unknown(name).into());
-            }
+        for known in known_filters(filters, &PRUNE) {
+            let (name, value) = known?;
             filter.add(&name, &value)?;
         }
         Ok(filter)
@@ -87,6 +84,21 @@ impl Engine {
     fn created(&self, word: &str) -> Result<Timestamp, Error> {
         Ok(created(&self.image_by_word(word, None)?))
     }
+}
+
+/// [`split_filter`] of each text; filters of names that are not `known` are refused.
+pub(crate) fn known_filters(
+    texts: &[String],
+    known: &[&str],
+) -> impl Iterator<Item = Result<(String, String), FilterError>> {
+    texts.iter().map(move |text| {
+        let (name, value) = split_filter(text)?;
+        if known.contains(&name.as_str()) {
+            Ok((name, value))
+        } else {
+            Err(FilterError::Unknown(name))
+        }
+    })
 }
 
 /// Name and value of a filter, without the space and the capitals that Docker tolerates.

@@ -7,7 +7,7 @@ use regex::Regex;
 use super::ContainerSummary;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::images::{FilterError, split_filter};
+use crate::images::{FilterError, known_filters, split_filter};
 use crate::life::Status;
 use crate::net::{BoundPort, PortSpec};
 use crate::time;
@@ -100,11 +100,8 @@ impl Engine {
     /// [`FilterError`].
     pub fn container_prune_filter(&self, filters: &[String]) -> Result<ContainerFilter, Error> {
         let mut filter = ContainerFilter::default();
-        for text in filters {
-            let (name, value) = split_filter(text)?;
-            if !PRUNE.contains(&name.as_str()) {
-                return Err(FilterError::Unknown(name).into());
-            }
+        for known in known_filters(filters, &PRUNE) {
+            let (name, value) = known?;
             filter.add(&name, &value)?;
         }
         Ok(filter)

@@ -5,10 +5,10 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use carrier_runtime::IdMaps;
-use carrier_sys::process::{Child, Namespaces, SingleThreaded, fork};
+use carrier_sys::process::{Child, Namespaces, SingleThreaded, die_with, fork};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::failed;
@@ -65,9 +65,7 @@ impl Holder {
 }
 
 fn stay(keeper: Pid) -> u8 {
-    let dies = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    // The keeper may have been killed before that.
-    while dies.is_ok() && rustix::process::getppid() == Some(keeper) {
+    while die_with(keeper).is_ok() {
         std::thread::sleep(std::time::Duration::from_secs(60));
     }
     1

@@ -6,8 +6,9 @@ use std::io;
 use carrier_runtime::seccomp::{
     self, Action, Arch, ArgTest, Enosys, Instruction, Op, Profile, Rule,
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use rustix::thread::CapabilitySet;
+
+use crate::net::powers::keep_only;
 
 /// The calls of the forwarder, of its allocator and of a panic in it.
 const ALLOWED: &[&str] = &[
@@ -24,33 +25,9 @@ pub(super) fn filter() -> io::Result<Vec<Instruction>> {
     seccomp::compile(&profile(own.unsigned_abs())).map_err(io::Error::other)
 }
 
-/// Opens as many files as the user may: how many those are, none without a limit. Not to be asked for
-/// once the filter is there.
-pub(super) fn raise_files() -> io::Result<Option<u64>> {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let files = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    setrlimit(Resource::Nofile, files)?;
-    Ok(maximum)
-}
-
 /// Gives everything up but the power that transparent sockets, marks and routes need.
 pub(super) fn enter(filter: &[Instruction]) -> io::Result<()> {
-    let kept = CapabilitySet::NET_ADMIN;
-    let sets = CapabilitySets {
-        effective: kept,
-        permitted: kept,
-        inheritable: CapabilitySet::empty(),
-    };
-    set_capabilities(None, sets)?;
-    rustix::thread::set_no_new_privs(true)?;
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    setrlimit(Resource::Core, none)?;
+    keep_only(CapabilitySet::NET_ADMIN)?;
     carrier_sys::seccomp::load(filter, carrier_sys::seccomp::SPEC_ALLOW).map(drop)
 }
 

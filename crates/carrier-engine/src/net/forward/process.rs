@@ -6,12 +6,12 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use carrier_sys::process::ChildToken;
+use carrier_sys::process::{ChildToken, die_with};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, Signal};
+use rustix::process::DumpableBehavior;
 
 use super::routes::Clients;
 use super::source::Target;
@@ -21,6 +21,7 @@ use super::{IDLE, confine, tcp, udp};
 use crate::net::listen::{Listener, Publication};
 use crate::net::namespaces::NetworkNamespace;
 use crate::net::ports::Protocol;
+use crate::net::powers::raise_files;
 use crate::net::state::Endpoint;
 
 /// What the process says when it is at work.
@@ -84,10 +85,7 @@ impl Start<'_> {
         self.namespace.join_users()?;
         // Joining has undone both, prctl(2).
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        if rustix::process::getppid() != Some(self.caller) {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
+        die_with(self.caller)?;
         self.namespace.join_network()?;
         let target = Target::of(self.endpoints);
         let udp: BTreeSet<u16> = listeners
@@ -97,7 +95,8 @@ impl Start<'_> {
             .collect();
         let clients = Clients::prepare(target.clone(), &udp)?;
         let filter = confine::filter()?;
-        let budget = Budget::of(confine::raise_files()?, listeners.len(), !udp.is_empty());
+        // Not to be asked for once the filter is there.
+        let budget = Budget::of(raise_files()?, listeners.len(), !udp.is_empty());
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         confine::enter(&filter)?;
         let mut forwarding = Forwarding {

@@ -8,12 +8,12 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use carrier_sys::process::{Child, ChildToken, ExitStatus, SingleThreaded, fork};
+use carrier_sys::process::{Child, ChildToken, ExitStatus, SingleThreaded, die_with, fork};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::FdFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{DumpableBehavior, Signal};
+use rustix::process::DumpableBehavior;
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set,
     set_capabilities,
@@ -194,10 +194,7 @@ impl Starting<'_> {
         self.namespace.join_users()?;
         // Joining has undone that, prctl(2).
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        if rustix::process::getppid() != Some(self.caller) {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
+        die_with(self.caller)?;
         self.make_device(token)?;
         keep_power()?;
         rustix::thread::set_no_new_privs(true)?;
