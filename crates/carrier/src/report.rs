@@ -1,10 +1,14 @@
 //! What the user reads when something went wrong, and the exit code that goes with it.
 
+mod mistake;
+
 use std::error::Error;
 use std::process::ExitCode;
 
 use carrier_engine::ErrorKind;
 use carrier_spec::ParseReferenceError;
+
+use mistake::Mistake;
 
 /// Carrier itself failed, as in Docker.
 const ENGINE_FAILED: u8 = 125;
@@ -140,7 +144,13 @@ impl From<ParseReferenceError> for Failure {
 }
 
 /// Prints help, or what is wrong with a command line.
+#[allow(clippy::print_stderr, reason = "the place where errors are printed")]
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    if let Some(mistake) = Mistake::of(error, std::env::args_os()) {
+        eprintln!("carrier: {}", printable(&mistake.message));
+        eprintln!("hint: {}", printable(&mistake.hint));
+        return mistake.code().into();
+    }
     // A closed standard output or error leaves nobody to tell.
     let _ = error.print();
     if error.use_stderr() {

@@ -4,10 +4,9 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command};
 
-use super::Cli;
-use super::later::{Fate, OPTIONS, REFUSED, want};
+use super::later::{Fate, OPTIONS, REFUSED, whole};
 
 const BEGIN: &str = "<!-- From here on made by `make docs`. -->\n";
 
@@ -162,15 +161,8 @@ const DOCKER: [(&str, &[&str]); 6] = [
     ("rm", &["force", "help", "link", "volumes"]),
 ];
 
-fn grammar() -> Command {
-    want(true);
-    let mut command = Cli::command();
-    command.build();
-    command
-}
-
 fn tables() -> String {
-    let command = grammar();
+    let command = whole();
     let mut text = String::from(
         "\n## Every verb and option\n\nAll verbs know `--help`.\n\n\
          | verb | option or argument | meaning |\n|---|---|---|\n",

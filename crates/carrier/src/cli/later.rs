@@ -140,6 +140,16 @@ where
     }
 }
 
+/// The whole grammar, down to the last verb and with the options of the tables: for whoever explains it.
+/// The way of a command that is right never comes here.
+pub(crate) fn whole() -> Command {
+    use clap::CommandFactory as _;
+    want(true);
+    let mut command = Cli::command();
+    command.build();
+    command
+}
+
 /// Puts the options of the tables into the grammar, or takes them out.
 pub(crate) fn want(wanted: bool) {
     WANTED.store(wanted, Ordering::Relaxed);
