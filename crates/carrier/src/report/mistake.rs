@@ -249,6 +249,94 @@ mod tests {
     use super::*;
     use crate::cli::later::parse;
 
+    const ROWS: &[(&str, &str, &str, u8)] = &[
+        (
+            "run --frob x",
+            "unknown option --frob",
+            "`carrier run --help`",
+            125,
+        ),
+        (
+            "ps --frmat x",
+            "unknown option --frmat",
+            "did you mean --format?",
+            125,
+        ),
+        (
+            "pss",
+            "unknown verb \"pss\" of carrier",
+            "did you mean ps?",
+            1,
+        ),
+        (
+            "network creat x",
+            "unknown verb \"creat\" of carrier network",
+            "did you mean create?",
+            1,
+        ),
+        (
+            "container xyzzy",
+            "unknown verb \"xyzzy\" of carrier container",
+            "`carrier container --help`",
+            1,
+        ),
+        (
+            "build .",
+            "unknown verb \"build\" of carrier",
+            "carrier load",
+            1,
+        ),
+        ("run", "carrier run needs IMAGE", "carrier run [OPTIONS]", 1),
+        (
+            "rename a",
+            "carrier rename needs NEW_NAME",
+            "carrier rename",
+            1,
+        ),
+        (
+            "ps --format",
+            "--format needs a value",
+            "`carrier ps --help`",
+            125,
+        ),
+        (
+            "create --pull nev x",
+            "--pull cannot be \"nev\"",
+            "did you mean never?",
+            125,
+        ),
+        (
+            "run --image-volume foo x",
+            "--image-volume cannot be \"foo\"",
+            "write one of anonymous, tmpfs, ignore",
+            125,
+        ),
+        (
+            "stop -t x y",
+            "--timeout \"x\": that is no whole number",
+            "`carrier stop --help`",
+            125,
+        ),
+        (
+            "images --quiet=1",
+            "--quiet takes no value",
+            "leave out the value \"1\"",
+            125,
+        ),
+        (
+            "system df -v --format x",
+            "--verbose cannot be used with --format",
+            "leave out one",
+            125,
+        ),
+        (
+            "ls -l x y",
+            "unexpected argument \"x\"",
+            "carrier ls [OPTIONS]",
+            125,
+        ),
+    ];
+
     fn mistake(words: &str) -> Mistake {
         let words = || ["carrier"].into_iter().chain(words.split_whitespace());
         let error = parse(words()).unwrap_err();
@@ -257,97 +345,11 @@ mod tests {
 
     #[test]
     fn a_wrong_command_line_is_one_line_with_a_way_out() {
-        for (words, message, hint, code) in [
-            (
-                "run --frob x",
-                "unknown option --frob",
-                "`carrier run --help`",
-                125,
-            ),
-            (
-                "ps --frmat x",
-                "unknown option --frmat",
-                "did you mean --format?",
-                125,
-            ),
-            (
-                "pss",
-                "unknown verb \"pss\" of carrier",
-                "did you mean ps?",
-                1,
-            ),
-            (
-                "network creat x",
-                "unknown verb \"creat\" of carrier network",
-                "did you mean create?",
-                1,
-            ),
-            (
-                "container xyzzy",
-                "unknown verb \"xyzzy\" of carrier container",
-                "`carrier container --help`",
-                1,
-            ),
-            (
-                "build .",
-                "unknown verb \"build\" of carrier",
-                "carrier load",
-                1,
-            ),
-            ("run", "carrier run needs IMAGE", "carrier run [OPTIONS]", 1),
-            (
-                "rename a",
-                "carrier rename needs NEW_NAME",
-                "carrier rename",
-                1,
-            ),
-            (
-                "ps --format",
-                "--format needs a value",
-                "`carrier ps --help`",
-                125,
-            ),
-            (
-                "create --pull nev x",
-                "--pull cannot be \"nev\"",
-                "did you mean never?",
-                125,
-            ),
-            (
-                "run --image-volume foo x",
-                "--image-volume cannot be \"foo\"",
-                "write one of anonymous, tmpfs, ignore",
-                125,
-            ),
-            (
-                "stop -t x y",
-                "--timeout \"x\": that is no whole number",
-                "`carrier stop --help`",
-                125,
-            ),
-            (
-                "images --quiet=1",
-                "--quiet takes no value",
-                "leave out the value \"1\"",
-                125,
-            ),
-            (
-                "system df -v --format x",
-                "--verbose cannot be used with --format",
-                "leave out one",
-                125,
-            ),
-            (
-                "ls -l x y",
-                "unexpected argument \"x\"",
-                "carrier ls [OPTIONS]",
-                125,
-            ),
-        ] {
+        for (words, message, hint, code) in ROWS {
             let found = mistake(words);
-            assert_eq!(found.message, message, "{words}");
+            assert_eq!(found.message, *message, "{words}");
             assert!(found.hint.contains(hint), "{words}: {}", found.hint);
-            assert_eq!(found.code(), code, "{words}");
+            assert_eq!(found.code(), *code, "{words}");
             assert!(!found.hint.contains('\n'), "{words}");
         }
     }
