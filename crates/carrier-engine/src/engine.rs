@@ -1,9 +1,10 @@
 //! The engine: a store, a directory that dies with a boot, and a host.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 
-use carrier_runtime::Directory;
 use carrier_runtime::state::ProcessIdentity;
+use carrier_runtime::{Directory, OuterIds};
 use carrier_spec::{ContainerId, ContainerName, Platform, Reference};
 use carrier_store::{ImageRecord, Store};
 
@@ -18,6 +19,7 @@ pub struct Engine {
     pub(crate) store: Store,
     pub(crate) runtime: PathBuf,
     pub(crate) host: Host,
+    pub(crate) outer_ids: Mutex<Option<OuterIds>>,
 }
 
 impl Engine {
@@ -31,6 +33,7 @@ impl Engine {
             store: Store::open(&data_dir()?)?,
             runtime: runtime_dir()?,
             host: Host::detect()?,
+            outer_ids: Mutex::default(),
         })
     }
 

@@ -249,6 +249,9 @@ fn attempt(
         streams::pipes(record.streams.interactive).map_err(failed)?
     };
     let member = engine.enter_networks_of(record)?;
+    // Otherwise the user namespace exists.
+    let is_nested = !matches!(record.network, NetworkMode::Container(_))
+        && !matches!(root, RootSource::Mounted(_));
     let bundle = Bundle {
         spec,
         root,
@@ -260,12 +263,20 @@ fn attempt(
             init: record.init,
             has_cgroup: subtree.is_some(),
             is_looked_into: member.is_some() || plan.is_connected(),
-            nesting: member.as_ref().map(Membership::nesting).transpose()?,
             ..Launch::default()
         },
     };
-    let single = SingleThreaded::check().map_err(failed)?;
     let prepared = Prepared::new(bundle)?;
+    let nesting = match &member {
+        Some(member) => Some(member.nesting()?),
+        None if is_nested => engine.outer_ids()?,
+        None => None,
+    };
+    let prepared = match nesting {
+        Some(nesting) => prepared.nested(nesting)?,
+        None => prepared,
+    };
+    let single = SingleThreaded::check().map_err(failed)?;
     let spawned = match subtree {
         None => prepared.spawn(&single)?,
         Some(subtree) => {

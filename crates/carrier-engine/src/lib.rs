@@ -34,6 +34,7 @@ mod moment;
 mod monitor;
 mod names;
 mod net;
+mod outer_ids;
 mod processes;
 mod readiness;
 mod record;

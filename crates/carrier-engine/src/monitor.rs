@@ -17,8 +17,8 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use carrier_runtime::Started;
 use carrier_runtime::state::ProcessIdentity;
+use carrier_runtime::{OuterIds, Started};
 use carrier_sys::process::{ChildToken, SingleThreaded};
 use carrier_sys::signal::SignalStream;
 use rustix::process::Signal;
@@ -72,7 +72,11 @@ impl Start<'_> {
         };
         let proof = SingleThreaded::check().map_err(failed)?;
         let (mine, theirs) = Peer::pair().map_err(failed)?;
+        let engine = self.engine;
         let run = |token| {
+            if let Some(outer) = &mut *self.engine.lock_outer_ids() {
+                outer.inherit();
+            }
             if self.leave_descriptors(&theirs, &token).is_err() {
                 return 1;
             }
@@ -84,15 +88,18 @@ impl Start<'_> {
         };
         let monitor = carrier_sys::process::fork(&proof, run).map_err(failed)?;
         monitor.release();
-        mine.wait_started()?;
-        Ok(mine)
+        let started = mine.wait_started();
+        // Whoever made it is done, and has to be waited for.
+        drop(engine.lock_outer_ids().take());
+        started.map(|()| mine)
     }
 }
 
 impl Start<'_> {
     /// Whoever waits for the end of a file that the command has open must not wait for the monitor.
     fn leave_descriptors(&self, peer: &Peer, token: &ChildToken) -> io::Result<()> {
-        let keep = [
+        let outer_ids = self.engine.lock_outer_ids();
+        let mut keep = vec![
             rustix::stdio::stdin(),
             rustix::stdio::stdout(),
             rustix::stdio::stderr(),
@@ -100,6 +107,7 @@ impl Start<'_> {
             self.lock.as_fd(),
             self.engine.store.as_fd(),
         ];
+        keep.extend(outer_ids.iter().flat_map(OuterIds::fds));
         carrier_sys::fd::close_all_but(&keep, token)
     }
 }
@@ -276,6 +284,7 @@ impl<'a> Monitor<'a> {
         };
         // While it waits: once it runs, it may be gone at any time.
         let process = ProcessIdentity::of(launched.ready.pid()).map_err(wait)?;
+        self.engine.leave_outer_ids(&process);
         let started = launched.ready.start()?;
         let since = Instant::now();
         self.life.status = Status::Running;
@@ -350,20 +359,37 @@ impl<'a> Monitor<'a> {
         self.life.unlogged = self.log.lost();
         self.life.monitor = None;
         self.life.status = Status::Exited;
+        if self.record.remove {
+            return self.leave_nothing();
+        }
         let written = self.write();
-        let removed = if self.record.remove {
-            self.clients.close();
-            self.engine.remove_files(&self.record)
-        } else {
-            Ok(())
-        };
         self.close_up();
+        self.tell_exit();
+        written
+    }
+
+    /// Removes the container. Its files take time to delete: nobody waits for that.
+    fn leave_nothing(mut self) -> Result<(), Error> {
+        self.clients.close();
+        let taken = self.engine.take_files(&self.record);
+        match &taken {
+            Ok(Some(_)) => self.lock = None,
+            _ => {
+                // The next command removes it.
+                let _ = self.write();
+                self.close_up();
+            }
+        }
+        self.tell_exit();
+        taken?.map_or(Ok(()), |taken| self.engine.delete(taken))
+    }
+
+    fn tell_exit(&mut self) {
         self.clients.deliver_rest(None);
         let code = self.life.code;
         for client in &mut self.clients.all {
             client.tell_exit(code);
         }
-        written.and(removed)
     }
 
     /// Lets nobody in any more, and others take care of the container.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carrier_store::ImageUser;
+use carrier_store::{ImageUser, TakenContainer};
 use rustix::process::Signal;
 
 use crate::engine::Engine;
@@ -171,7 +171,8 @@ impl Engine {
                 self.seize(record)?
             }
         };
-        let removed = self.remove_files_and(record, volumes || record.remove);
+        let taken = self.take_files_and(record, volumes || record.remove);
+        let removed = taken.and_then(|taken| self.delete(taken));
         drop(lock);
         removed
     }
@@ -179,23 +180,48 @@ impl Engine {
     /// Removes a container that does not run; its anonymous volumes stay, unless it was to be removed
     /// when it ends. One whose cgroup cannot be removed yet is left to whoever comes next.
     pub(crate) fn remove_files(&self, record: &ContainerRecord) -> Result<(), Error> {
-        let left = self.cgroup_left(&record.id)?.and_then(try_to_remove);
-        match left {
-            Some(_) => Ok(()),
-            None => self.remove_files_and(record, record.remove),
+        match self.take_files(record)? {
+            Some(taken) => self.delete(taken),
+            None => Ok(()),
         }
     }
 
-    fn remove_files_and(&self, record: &ContainerRecord, volumes: bool) -> Result<(), Error> {
+    /// The first half of [`Engine::remove_files`]: nobody sees the container any more, and only its
+    /// files are left to be deleted.
+    pub(crate) fn take_files(
+        &self,
+        record: &ContainerRecord,
+    ) -> Result<Option<TakenContainer>, Error> {
+        let left = self.cgroup_left(&record.id)?.and_then(try_to_remove);
+        match left {
+            Some(_) => Ok(None),
+            None => self.take_files_and(record, record.remove).map(Some),
+        }
+    }
+
+    /// The second half.
+    pub(crate) fn delete(&self, taken: TakenContainer) -> Result<(), Error> {
+        if taken.delete()? {
+            Ok(())
+        } else {
+            self.sweep()
+        }
+    }
+
+    fn take_files_and(
+        &self,
+        record: &ContainerRecord,
+        volumes: bool,
+    ) -> Result<TakenContainer, Error> {
         self.remove_cgroup(&record.id)?;
         self.release_volumes(record, !volumes)?;
         self.remove_etc(&record.id);
-        let clean = self.store.remove_container(&record.id, &record.name)?;
+        let taken = self.store.take_container(&record.id, &record.name)?;
         self.emit(&Event::container("destroy", record));
         if volumes {
             self.remove_anonymous_volumes(record)?;
         }
-        if clean { Ok(()) } else { self.sweep() }
+        Ok(taken)
     }
 
     /// The containers, as far as their images are concerned.

@@ -72,11 +72,9 @@ pub struct Launch {
     /// Whether a process of Carrier's is the first one, which passes signals on to the program and
     /// buries what that leaves behind.
     pub init: bool,
-    /// The user namespace in which the container's is made, instead of the caller's.
-    pub nesting: Option<Nesting>,
 }
 
-/// A user namespace of the caller's that is the parent of containers' ones.
+/// A user namespace of the caller's in which those of containers are made.
 #[derive(Debug)]
 pub struct Nesting {
     /// The namespace.
@@ -98,7 +96,6 @@ impl Default for Launch {
             has_cgroup: false,
             sealed: None,
             init: false,
-            nesting: None,
         }
     }
 }
@@ -281,7 +278,6 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     }
     let filter = filter::of(bundle.filter, linux)?;
     let mut launch = bundle.launch;
-    namespaces.nest(launch.nesting.take(), &maps)?;
 
     let mut plan = InitPlan::default();
     let awaits_parent = namespaces.makes_users() || launch.has_cgroup;

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io::{self, PipeWriter, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 use crate::error::IdMapError;
@@ -109,10 +110,26 @@ impl IdMaps {
             write_proc(pid, "setgroups", "deny")?;
             return self.write_by_hand(pid);
         }
-        let users = Helper::start("newuidmap", pid, &self.users)?;
-        let groups = Helper::start("newgidmap", pid, &self.groups);
+        let users = Helper::start("newuidmap", pid, &self.users, &Stdio::piped)?;
+        let groups = Helper::start("newgidmap", pid, &self.groups, &Stdio::piped);
         users.finish()?;
         groups?.finish()
+    }
+
+    /// Begins to write the maps of process `pid`; what the helpers complain of goes to `complaints`.
+    pub(crate) fn start_helpers(
+        &self,
+        pid: u32,
+        complaints: &PipeWriter,
+    ) -> Result<[Helper; 2], IdMapError> {
+        let stderr = || {
+            complaints
+                .try_clone()
+                .map_or_else(|_| Stdio::null(), Stdio::from)
+        };
+        let users = Helper::start("newuidmap", pid, &self.users, &stderr)?;
+        let groups = Helper::start("newgidmap", pid, &self.groups, &stderr)?;
+        Ok([users, groups])
     }
 
     /// These maps, written down within the namespace that `outer` is the map of; nothing where it
@@ -154,13 +171,19 @@ fn write_proc(pid: u32, file: &'static str, content: &str) -> Result<(), IdMapEr
 }
 
 /// A running `newuidmap` or `newgidmap`; both run at once.
-struct Helper {
+#[derive(Debug)]
+pub(crate) struct Helper {
     name: &'static str,
     child: std::process::Child,
 }
 
 impl Helper {
-    fn start(name: &'static str, pid: u32, ranges: &[IdRange]) -> Result<Self, IdMapError> {
+    fn start(
+        name: &'static str,
+        pid: u32,
+        ranges: &[IdRange],
+        stderr: &dyn Fn() -> Stdio,
+    ) -> Result<Self, IdMapError> {
         let numbers = ranges
             .iter()
             .flat_map(|range| [range.inside, range.outside, range.count]);
@@ -174,7 +197,9 @@ impl Helper {
                 .env_clear()
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
-                .stderr(Stdio::piped())
+                .stderr(stderr())
+                // What the terminal tells the command is not for it.
+                .process_group(0)
                 .spawn();
             match started {
                 Ok(child) => return Ok(Self { name, child }),
@@ -188,6 +213,11 @@ impl Helper {
             }
         }
         Err(IdMapError::HelperMissing { helper: name })
+    }
+
+    /// Waits until it has ended, however.
+    pub(crate) fn reap(&mut self) {
+        let _ = self.child.wait();
     }
 
     fn finish(self) -> Result<(), IdMapError> {

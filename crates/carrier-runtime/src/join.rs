@@ -6,6 +6,8 @@
 
 mod nested;
 
+pub(crate) use nested::clone_nested;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use carrier_sys::process::{Child, ChildToken, Namespaces, SingleThreaded, clone_into};
@@ -15,8 +17,8 @@ use rustix::process::DumpableBehavior;
 use rustix::thread::LinkNameSpaceType;
 
 use crate::channel::{ChildEnd, ParentEnd, Report, pair};
-use crate::compile::{Join, Nest};
-use crate::error::{Error, IdMapError};
+use crate::compile::Join;
+use crate::error::Error;
 use crate::init;
 use crate::plan::InitPlan;
 
@@ -79,40 +81,26 @@ fn identity(stat: rustix::io::Result<rustix::fs::Stat>) -> Option<(u64, u64)> {
     stat.ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
 
-/// Where a process is cloned.
-pub(crate) struct Places<'a> {
-    /// In these namespaces.
-    pub(crate) joined: &'a [Join],
-    /// With a user namespace inside of this one.
-    pub(crate) nest: Option<&'a Nest>,
-}
-
 /// What a failure is about that is none of the namespaces to be joined.
 const CLONE: usize = u32::MAX as usize;
-const NEST: usize = CLONE - 1;
-const MAPS: usize = CLONE - 2;
 
-/// Clones a process into `new` namespaces inside of those in `places`; it carries `plan` out.
+/// Clones a process into `new` namespaces, beside those in `joined`; it carries `plan` out.
 pub(crate) fn clone_inside(
-    places: &Places<'_>,
+    joined: &[Join],
     new: Namespaces,
     plan: &InitPlan,
     (parent_end, child_end): (&mut Option<ParentEnd>, &ChildEnd),
     proof: &SingleThreaded,
 ) -> Result<Child, Error> {
-    let opened = open(places.joined)?;
+    let opened = open(joined)?;
     let (parent, helper_end) = pair().map_err(|errno| Error::Prepare(errno.into()))?;
     let helper = clone_into(Namespaces::empty(), proof, |token| {
         // A copy would keep the new process from ever seeing that the parent is gone.
         drop(parent_end.take());
-        let cloned = enter(places, &opened, &token).and_then(|()| {
+        let cloned = join_all(&opened, &token).and_then(|()| {
             let run = |token| init::run(plan, child_end, &token);
-            let sibling = carrier_sys::process::clone_sibling(new, &token, run)
-                .map_err(|error| (CLONE, init::errno(&error)))?;
-            if let Some(nest) = places.nest {
-                nested::write_maps(nest, sibling.0).map_err(|errno| (MAPS, errno))?;
-            }
-            Ok(sibling)
+            carrier_sys::process::clone_sibling(new, &token, run)
+                .map_err(|error| (CLONE, init::errno(&error)))
         });
         match cloned {
             Ok((pid, pidfd)) => {
@@ -133,14 +121,6 @@ pub(crate) fn clone_inside(
     match report {
         Report::Spawned { pid, pidfd } => Ok(Child::adopt(pid, pidfd)),
         Report::Failed { step, errno } => Err(match opened.get(step) {
-            _ if step == NEST => Error::Namespace {
-                path: "of the shared network".to_owned(),
-                source: errno.into(),
-            },
-            _ if step == MAPS => Error::IdMap(IdMapError::Write {
-                file: "uid_map",
-                source: errno.into(),
-            }),
             Some(namespace) => Error::Step {
                 action: format!("join namespace {}", namespace.join.path.to_string_lossy()),
                 origin: namespace.join.origin.clone(),
@@ -174,24 +154,6 @@ fn open(joined: &[Join]) -> Result<Vec<Opened<'_>>, Error> {
         }
     }
     Ok(opened)
-}
-
-fn enter(
-    places: &Places<'_>,
-    opened: &[Opened<'_>],
-    token: &ChildToken,
-) -> Result<(), (usize, Errno)> {
-    if let Some(nest) = places.nest {
-        let kind = Some(LinkNameSpaceType::User);
-        rustix::thread::move_into_link_name_space(nest.users.as_fd(), kind)
-            .map_err(|errno| (NEST, errno))?;
-    }
-    if opened.is_empty() {
-        // No container can look into this process, and its child's maps could not be written from
-        // one that is hidden.
-        return Ok(());
-    }
-    join_all(opened, token)
 }
 
 /// Joins everything; the failure has the place of what could not be joined.

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::cgroup::Subtree;
 use crate::channel::{ParentEnd, Report, pair, with_short_path};
-use crate::compile::{self, Bundle, Compiled, Join, Wanted};
+use crate::compile::{self, Bundle, Compiled, Join, Nesting, Wanted};
 use crate::error::Error;
 use crate::explain::Explanations;
 use crate::idmap::IdMaps;
@@ -58,6 +58,15 @@ impl Prepared {
     /// [`Error::Invalid`], [`Error::Unsupported`] or [`Error::Seccomp`]: nothing was done yet.
     pub fn new(bundle: Bundle<'_>) -> Result<Self, Error> {
         compile::compile(bundle).map(Self::from)
+    }
+
+    /// Has the container's user namespace made inside of another one.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the container has no new one, or ids that the other one lacks.
+    pub fn nested(mut self, nesting: Nesting) -> Result<Self, Error> {
+        self.namespaces.nest(nesting, &self.maps)?;
+        Ok(self)
     }
 
     /// Makes the child fail right before a step; nothing is changed where there is no such step.
@@ -123,7 +132,10 @@ impl Prepared {
         let (channel, child_end) = pair().map_err(|errno| Error::Prepare(errno.into()))?;
         let mut channel = Some(channel);
         let Wanted { new, joined, nest } = &self.namespaces;
-        let child = if joined.is_empty() && nest.is_none() {
+        let child = if let Some(nest) = nest {
+            let ends = (&mut channel, &child_end);
+            join::clone_nested(nest, *new, &self.plan, ends, proof)?
+        } else if joined.is_empty() {
             let run = |token| {
                 // The child's copy would keep it from ever seeing that its parent is gone.
                 drop(channel.take());
@@ -131,12 +143,8 @@ impl Prepared {
             };
             clone_into(*new, proof, run).map_err(Error::Clone)?
         } else {
-            let parent_end = &mut channel;
-            let places = join::Places {
-                joined,
-                nest: nest.as_ref(),
-            };
-            join::clone_inside(&places, *new, &self.plan, (parent_end, &child_end), proof)?
+            let ends = (&mut channel, &child_end);
+            join::clone_inside(joined, *new, &self.plan, ends, proof)?
         };
         drop(child_end);
         let channel = channel.ok_or(Error::ChildDied)?;

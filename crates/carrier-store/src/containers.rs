@@ -316,9 +316,36 @@ impl Store {
     /// # Errors
     /// [`Error::Io`].
     pub fn remove_container(&self, id: &ContainerId, name: &ContainerName) -> Result<bool, Error> {
+        self.take_container(id, name)?.delete()
+    }
+
+    /// Removes a container from everybody's sight, and gives its name back; its files are still there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn take_container(
+        &self,
+        id: &ContainerId,
+        name: &ContainerName,
+    ) -> Result<TakenContainer, Error> {
         let staged = Staged::take(self, self.container(id).path())?;
         self.release_name(id, name);
-        match staged.map_or(Ok(()), |staged| staged.discard()) {
+        Ok(TakenContainer(staged))
+    }
+}
+
+/// A container that is as good as removed; a sweep deletes the files of one that was forgotten.
+#[derive(Debug)]
+#[must_use]
+pub struct TakenContainer(Option<Staged>);
+
+impl TakenContainer {
+    /// Deletes the files; see [`Store::remove_container`].
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn delete(self) -> Result<bool, Error> {
+        match self.0.map_or(Ok(()), |staged| staged.discard()) {
             Ok(()) => Ok(true),
             Err(RemoveError::Foreign { .. }) => Ok(false),
             Err(RemoveError::Io { path, source }) => Err(Error::Io {

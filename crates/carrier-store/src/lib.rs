@@ -50,7 +50,7 @@ mod volumes;
 
 pub use blobs::{BlobWriter, VerifiedBlob, digest_of};
 pub use check::{Checked, CheckedLayer, Depth, Finding, Remedy, Repaired, check_tree};
-pub use containers::{COPIED, ContainerDir};
+pub use containers::{COPIED, ContainerDir, TakenContainer};
 pub use downloads::Download;
 pub use error::Error;
 pub use images::{ImageRecord, ImageUser, LastName, RemovedImages, Transit};

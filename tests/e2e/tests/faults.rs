@@ -100,6 +100,25 @@ fn a_missing_helper_is_named_with_its_package() {
 }
 
 #[test]
+fn beside_a_container_that_runs_no_helper_is_needed_for_the_ids() {
+    const NAME: &str = "beside_a_container_that_runs_no_helper_is_needed_for_the_ids";
+    if !is_root() {
+        return skip(NAME, "only root can replace newuidmap");
+    }
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let broken = "mount --bind /bin/false /usr/bin/newuidmap";
+    let run = format!("run --rm {image} true");
+    cx.carrier(["run", "-d", "--name", "first", &image, "sleep", "2003"])
+        .succeeds();
+    on_a_host_where(&cx, broken, &run).succeeds();
+    cx.carrier(["rm", "-f", "first"]).succeeds();
+    on_a_host_where(&cx, broken, &run)
+        .exits_with(125)
+        .complains("newuidmap refused the id map");
+}
+
+#[test]
 fn without_subordinate_ids_only_images_of_one_owner_work() {
     const NAME: &str = "without_subordinate_ids_only_images_of_one_owner_work";
     if !is_root() {

@@ -6,6 +6,8 @@
     reason = "a test explains itself by its name"
 )]
 
+use std::fs;
+
 use carrier_e2e::{Cx, skip};
 
 fn shell(cx: &Cx, options: &[&str], script: &str) -> String {
@@ -138,16 +140,21 @@ fn p10_the_callers_environment_stays_outside() {
 #[test]
 fn the_id_map_is_the_users_own_and_his_subordinate_ids() {
     let cx = Cx::with_registry();
-    let map = shell(&cx, &[], "cat /proc/self/uid_map");
+    let image = cx.pulled("busybox");
+    cx.carrier(["run", "-d", "--name", "ids", &image, "sleep", "2004"])
+        .succeeds();
+    let pid = cx.carrier(["inspect", "-f", "{{.State.Pid}}", "ids"]);
+    let map = fs::read_to_string(format!("/proc/{}/uid_map", pid.succeeds().text())).unwrap();
     let mut lines = map
         .lines()
         .map(|line| line.split_whitespace().collect::<Vec<_>>());
     let uid = cx.script("id -u").text().to_owned();
     assert_eq!(lines.next(), Some(vec!["0", uid.as_str(), "1"]));
-    assert_eq!(
-        lines.next().map(|line| line[0].to_owned()),
-        Some("1".to_owned())
-    );
+    assert_eq!(lines.next().map(|line| line[0]), Some("1"));
+    // What the ids are outside is nothing that the container learns.
+    let inside = cx.carrier(["exec", "ids", "sh", "-c", "tr -s ' ' </proc/self/uid_map"]);
+    inside.succeeds().shows(" 0 0 1\n 1 1 ");
+    cx.carrier(["rm", "-f", "ids"]).succeeds();
 }
 
 #[test]

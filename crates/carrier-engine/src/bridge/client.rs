@@ -172,10 +172,10 @@ impl Engine {
             };
             let path = format!("/proc/{}/ns/user", process.pid);
             // It may just have ended.
-            let users =
-                File::open(path).and_then(|it| carrier_sys::namespace::parent_of(it.as_fd()));
-            if let Ok(users) = users {
-                return Ok(Some(users));
+            let inner = File::open(path).ok();
+            let users = inner.and_then(|inner| carrier_runtime::enclosing(inner.as_fd()));
+            if users.is_some() {
+                return Ok(users);
             }
         }
         Ok(None)

@@ -94,15 +94,13 @@ impl Wanted {
     }
 
     /// Has the new user namespace made inside of another one.
-    pub(super) fn nest(&mut self, nesting: Option<Nesting>, maps: &IdMaps) -> Result<(), Error> {
-        let Some(Nesting { users, maps: outer }) = nesting else {
-            return Ok(());
-        };
-        if !self.makes_users() {
-            let reason = "a container on a shared network has a user namespace of its own";
+    pub(crate) fn nest(&mut self, nesting: Nesting, maps: &IdMaps) -> Result<(), Error> {
+        let Nesting { users, maps: outer } = nesting;
+        if !self.makes_users() || !self.joined.is_empty() {
+            let reason = "one that is made inside of another user namespace joins none";
             return Err(invalid("linux.namespaces", reason));
         }
-        let reason = "the shared network's user namespace lacks some of the ids";
+        let reason = "the user namespace around it lacks some of the ids";
         let maps = maps
             .within(&outer)
             .ok_or_else(|| invalid("linux.uidMappings", reason))?;

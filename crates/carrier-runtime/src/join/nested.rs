@@ -1,16 +1,71 @@
-//! Maps of a user namespace inside of another one that was joined: only from there can they be
-//! written, and no helper with privileges is needed. Nothing here allocates.
+//! A user namespace inside of another one, whose maps are written by hand: that can be done only from
+//! there, and needs no helper with privileges.
 
+use std::os::fd::AsFd as _;
+
+use carrier_sys::process::{Child, Namespaces, SingleThreaded, aside, clone_sibling};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::thread::LinkNameSpaceType;
 
+use crate::channel::{ChildEnd, ParentEnd};
 use crate::compile::Nest;
+use crate::error::{Error, IdMapError};
+use crate::init;
+use crate::plan::InitPlan;
 
 /// `/proc/`, the digits of a number, `/uid_map` and the end of the string.
 const LONGEST_PATH: usize = 6 + 10 + 8 + 1;
 
+/// Clones a process into `new` namespaces, with a user namespace inside of that of `nest`; it carries
+/// `plan` out.
+pub(crate) fn clone_nested(
+    nest: &Nest,
+    new: Namespaces,
+    plan: &InitPlan,
+    (parent_end, child_end): (&mut Option<ParentEnd>, &ChildEnd),
+    proof: &SingleThreaded,
+) -> Result<Child, Error> {
+    // No container can look into this process while it is there, and in its memory nothing is changed.
+    let cloned = aside(proof, |token| {
+        let kind = Some(LinkNameSpaceType::User);
+        rustix::thread::move_into_link_name_space(nest.users.as_fd(), kind)
+            .map_err(Failure::Enter)?;
+        let run = |token| {
+            // The child's copy would keep it from ever seeing that its parent is gone.
+            drop(parent_end.take());
+            init::run(plan, child_end, &token)
+        };
+        let sibling = clone_sibling(new, &token, run);
+        let (pid, pidfd) = sibling.map_err(|error| Failure::Clone(init::errno(&error)))?;
+        Ok((pid, pidfd, write_maps(nest, pid)))
+    });
+    match cloned.map_err(Error::Clone)? {
+        Ok((pid, pidfd, mapped)) => {
+            let child = Child::adopt(pid, pidfd);
+            let file = "uid_map";
+            let refused = |errno: Errno| IdMapError::Write {
+                file,
+                source: errno.into(),
+            };
+            mapped.map_err(refused)?;
+            Ok(child)
+        }
+        Err(Failure::Enter(errno)) => Err(Error::Namespace {
+            path: "around the container's".to_owned(),
+            source: errno.into(),
+        }),
+        Err(Failure::Clone(errno)) => Err(Error::Clone(errno.into())),
+    }
+}
+
+enum Failure {
+    Enter(Errno),
+    Clone(Errno),
+}
+
 /// Writes the maps of process `pid`, which waits in its new user namespace.
-pub(super) fn write_maps(nest: &Nest, pid: u32) -> Result<(), Errno> {
+fn write_maps(nest: &Nest, pid: u32) -> Result<(), Errno> {
     write(pid, b"/gid_map", nest.gid_map.as_bytes())?;
     write(pid, b"/uid_map", nest.uid_map.as_bytes())
 }

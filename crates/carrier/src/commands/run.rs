@@ -98,6 +98,9 @@ fn make(args: &ContainerArgs, options: &RunOptions) -> Result<(Engine, Container
     let word = args.image_and_command.first().cloned().unwrap_or_default();
     let made = || {
         let engine = Engine::open()?;
+        if options.starts {
+            engine.expect_start(&options.network);
+        }
         engine.check_networks(options)?;
         let image = image(&engine, args, &word)?;
         if let (true, Some(name)) = (args.replace, &options.name) {
