@@ -7,11 +7,14 @@ HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE := target/$(HOST)/release/carrier
 PREFIX ?= /usr/local
 DESTDIR ?=
+SHARE = $(DESTDIR)$(PREFIX)/share
+SCRIPTS := crates/carrier/src/commands/completion
+MAN := target/man/carrier.1
 F ?= tar
 SKIPS := $(CURDIR)/target/skipped-tests
 LOG := target/test-summaries
 
-.PHONY: build demo test check docs unit e2e fuzz nightly test-vm bench bench-pull bench-exec bench-logs bench-net install clean help
+.PHONY: build demo test check docs unit e2e fuzz nightly test-vm bench bench-pull bench-exec bench-logs bench-net man install clean help
 
 build: ## the release binary
 	cargo build --release --locked -p carrier
@@ -85,9 +88,19 @@ bench-logs: build ## logs of containers beside podman's
 	scripts/setup.sh --test-host --bench
 	CARRIER_BIN=$(CURDIR)/$(RELEASE) python3 bench/logs.py
 
-install: ## the binary below PREFIX, and its name as an OCI runtime
+man: $(MAN) ## the manual pages, in target/man
+
+$(MAN): $(RELEASE)
+	CARRIER_MAN=$(CURDIR)/$(dir $(MAN)) cargo test --locked --quiet -p carrier every_verb_has_a_manual_page
+
+install: $(MAN) ## the binary below PREFIX, its name as an OCI runtime, manual pages and completions
 	install -D -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/carrier
 	ln -sfn carrier $(DESTDIR)$(PREFIX)/bin/carrier-runtime
+	install -d $(SHARE)/man/man1
+	install -m 644 $(dir $(MAN))*.1 $(SHARE)/man/man1
+	install -D -m 644 $(SCRIPTS)/carrier.bash $(SHARE)/bash-completion/completions/carrier
+	install -D -m 644 $(SCRIPTS)/carrier.zsh $(SHARE)/zsh/site-functions/_carrier
+	install -D -m 644 $(SCRIPTS)/carrier.fish $(SHARE)/fish/vendor_completions.d/carrier.fish
 
 clean: ## removes what was built
 	cargo clean

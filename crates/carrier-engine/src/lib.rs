@@ -30,6 +30,7 @@ mod launch;
 mod life;
 mod list;
 mod log;
+mod look;
 mod moment;
 mod monitor;
 mod names;
@@ -108,7 +109,7 @@ pub use resources::{
     Resources, Sysctl, Ulimit, cpus, processor_list, size, swap,
 };
 pub use restart::{NoRestartPolicy, RestartPolicy};
-pub use signals::signal_number;
+pub use signals::{signal_names, signal_number};
 pub use stats::{ContainerStats, Sample};
 pub use stop::{StopOptions, WaitCondition};
 pub use system::{

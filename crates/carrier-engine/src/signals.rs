@@ -39,6 +39,11 @@ const NAMES: [(&str, Signal); 31] = [
 /// The last signal of real time, counted as the kernel does.
 const LAST: i32 = 64;
 
+/// The names that [`signal_number`] knows, without `SIG`.
+pub fn signal_names() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().map(|(name, _)| *name)
+}
+
 /// The number of `9`, `KILL` or `SIGKILL`, in any case, and of `RTMIN+2`.
 #[must_use]
 pub fn signal_number(word: &str) -> Option<i32> {

@@ -48,18 +48,39 @@ impl Store {
             other => other,
         };
         let directory = directory.map_err(Error::errno("open", root))?;
+        let store = Self::in_own(root, directory)?;
+        if !store.is_laid_out() {
+            store.lay_out()?;
+        }
+        Ok(store)
+    }
+
+    /// Opens the store at `root` and makes nothing; none where there is none, or not yet.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn look(root: &Path) -> Result<Option<Self>, Error> {
+        let directory = match open_directory(root) {
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            other => other.map_err(Error::errno("open", root))?,
+        };
+        let store = Self::in_own(root, directory)?;
+        Ok(Some(store).filter(Self::is_laid_out))
+    }
+
+    fn in_own(root: &Path, directory: OwnedFd) -> Result<Self, Error> {
         let stat = rustix::fs::fstat(&directory).map_err(Error::errno("look at", root))?;
         if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & 0o022 != 0 {
             return Err(Error::NotPrivate(root.to_owned()));
         }
-        let store = Self {
+        Ok(Self {
             root: root.to_owned(),
             directory,
-        };
-        if rustix::fs::statat(&store.directory, MARK, AtFlags::SYMLINK_NOFOLLOW).is_err() {
-            store.lay_out()?;
-        }
-        Ok(store)
+        })
+    }
+
+    fn is_laid_out(&self) -> bool {
+        rustix::fs::statat(&self.directory, MARK, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
     /// Where the store is.

@@ -1,6 +1,7 @@
 //! The grammar of the command line. Spellings and meanings are Docker's where Docker has them.
 
 pub(crate) mod boot;
+pub(crate) mod completion;
 mod container;
 mod containers;
 #[cfg(test)]
@@ -11,6 +12,8 @@ pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod later;
 mod logs;
+#[cfg(test)]
+mod man;
 mod network;
 pub(crate) mod network_noun;
 pub(crate) mod observe;
@@ -169,8 +172,13 @@ pub(crate) enum Verb {
     Info(InfoArgs),
     /// The verbs about the store as a whole
     System(SystemArgs),
+    /// Print what lets a shell complete command lines
+    #[command(alias = "completions")]
+    Completion(completion::CompletionArgs),
     #[command(hide = true)]
     Search(SearchArgs),
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::CompleteArgs),
 }
 
 #[derive(Args, Debug)]
@@ -249,6 +257,18 @@ mod tests {
     #[test]
     fn the_grammar_is_consistent() {
         later::whole().debug_assert();
+    }
+
+    #[test]
+    fn help_says_of_a_verb_what_the_list_of_verbs_says() {
+        use clap::CommandFactory as _;
+        let whole = later::whole();
+        for listed in Cli::command().get_subcommands() {
+            let name = listed.get_name();
+            let built = whole.find_subcommand(name).unwrap();
+            let about = |of: &clap::Command| of.get_about().map(ToString::to_string);
+            assert_eq!(about(built), about(listed), "{name}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 mod boot;
+mod completion;
 mod container;
 mod containers;
 mod detach_keys;
@@ -79,6 +80,8 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Info(args) => system::info(&args),
         Verb::System(args) => system::system(&args),
         Verb::Search(args) => images::search(&args),
+        Verb::Completion(args) => one(completion::completion(&args)),
+        Verb::Complete(args) => completion::complete(&args),
     }
 }
 

@@ -3,6 +3,7 @@
 mod cli;
 mod clock;
 mod commands;
+mod completion;
 mod hello;
 mod listing;
 mod oci;

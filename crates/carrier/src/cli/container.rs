@@ -12,7 +12,7 @@ use super::{
     RestartArgs, RunArgs, StartArgs, StopArgs, TargetsArgs, WaitArgs,
 };
 
-/// `carrier container VERB`
+// `carrier container VERB`
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(crate) struct ContainerNounArgs {

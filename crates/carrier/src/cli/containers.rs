@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::run::AttachArgs;
 
-/// Containers by name or id.
+// Containers by name or id.
 #[derive(Args, Debug)]
 pub(crate) struct TargetsArgs {
     /// All that run

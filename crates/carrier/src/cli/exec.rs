@@ -38,7 +38,7 @@ pub(crate) struct ExecArgs {
     pub(crate) words: Vec<String>,
 }
 
-/// What `exec`, `sh` and `terminal` say of a program.
+// What `exec`, `sh` and `terminal` say of a program.
 #[derive(Args, Debug)]
 pub(crate) struct ProgramArgs {
     /// Set NAME=VALUE in the environment; NAME alone takes the caller's value

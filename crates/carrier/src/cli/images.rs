@@ -4,7 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{PullArgs, PushArgs};
 
-/// `carrier image VERB`
+// `carrier image VERB`
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(crate) struct ImageArgs {
@@ -45,7 +45,7 @@ pub(crate) enum ImageVerb {
     Exists(ExistsArgs),
 }
 
-/// Which images are listed, and how.
+// Which images are listed, and how.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ImageListOptions {
     /// Show digests

@@ -6,7 +6,7 @@ use carrier_engine::Subnet;
 use carrier_spec::NetworkName;
 use clap::{Args, Subcommand};
 
-/// `carrier network VERB`
+// `carrier network VERB`
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(crate) struct NetworkNounArgs {

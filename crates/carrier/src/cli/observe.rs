@@ -23,7 +23,7 @@ pub(crate) struct PsArgs {
     pub(crate) no_trunc: bool,
 }
 
-/// What a list of containers has and a list of images has not.
+// What a list of containers has and a list of images has not.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ContainerListOptions {
     /// Only the N that were made last, running or not

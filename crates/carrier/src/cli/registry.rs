@@ -42,7 +42,7 @@ pub(crate) struct PushArgs {
     pub(crate) destination: Option<String>,
 }
 
-/// Whether a registry that proves nothing is good enough.
+// Whether a registry that proves nothing is good enough.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct TlsArgs {
     /// Whether the registry must speak HTTPS with a certificate that can be checked
@@ -94,7 +94,7 @@ pub(crate) struct AuthArgs {
     pub(crate) registry: Option<String>,
 }
 
-/// Where the password comes from; else it is asked for.
+// Where the password comes from; else it is asked for.
 #[derive(Args)]
 pub(crate) struct SecretArgs {
     /// The password or token, for all to see who list processes: prefer --password-stdin

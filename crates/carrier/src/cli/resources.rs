@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-/// Limits that `update` changes too.
+// Limits that `update` changes too.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LimitArgs {
     /// Limit memory: 512m, 1.5g
@@ -55,7 +55,7 @@ pub(crate) struct LimitArgs {
     pub(crate) device_write_iops: Vec<String>,
 }
 
-/// What a container may use, and where that is counted.
+// What a container may use, and where that is counted.
 #[derive(Args, Debug)]
 pub(crate) struct ResourceArgs {
     #[command(flatten)]

@@ -43,7 +43,7 @@ pub(crate) struct CreateArgs {
     help: Option<bool>,
 }
 
-/// When `run -d` has done its work.
+// When `run -d` has done its work.
 #[derive(Args, Debug)]
 pub(crate) struct ReadyArgs {
     /// With -d: wait until the container is ready: healthy, port:NUMBER or log:TEXT
@@ -54,7 +54,7 @@ pub(crate) struct ReadyArgs {
     pub(crate) wait_timeout: Option<String>,
 }
 
-/// How a container is asked whether it is well.
+// How a container is asked whether it is well.
 #[derive(Args, Debug)]
 pub(crate) struct HealthArgs {
     /// Ask by this command, a text for the shell
@@ -96,7 +96,7 @@ pub(crate) enum FailureAction {
     Stop,
 }
 
-/// How a command is at the streams of a container.
+// How a command is at the streams of a container.
 #[derive(Args, Debug)]
 pub(crate) struct AttachArgs {
     /// Keys that detach: ctrl-p,ctrl-q; "" for none
@@ -107,7 +107,7 @@ pub(crate) struct AttachArgs {
     pub(crate) sig_proxy: bool,
 }
 
-/// What a container shall be.
+// What a container shall be.
 #[derive(Args, Debug)]
 pub(crate) struct ContainerArgs {
     /// Remove the container when its program has ended

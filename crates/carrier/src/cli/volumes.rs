@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// What a container has of the host and of volumes.
+// What a container has of the host and of volumes.
 #[derive(Args, Debug)]
 pub(crate) struct StorageArgs {
     /// Mount a directory of the host, a volume, or an anonymous volume
@@ -49,7 +49,7 @@ pub(crate) enum ImageVolumeFate {
     Ignore,
 }
 
-/// `carrier volume VERB`
+// `carrier volume VERB`
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(crate) struct VolumeArgs {
