@@ -1,6 +1,8 @@
 //! A look at what there is, for whoever completes words: nothing is made, put in order, locked or
 //! waited for.
 
+use std::sync::Mutex;
+
 use carrier_store::Store;
 
 use crate::engine::{Engine, data_dir};
@@ -21,6 +23,7 @@ impl Engine {
             store,
             runtime: runtime_dir_path(),
             host: Host::detect()?,
+            outer_ids: Mutex::default(),
         }))
     }
 
