@@ -20,11 +20,14 @@ import time
 USER = "carrier-test"
 SECONDS = os.environ.get("SECONDS_EACH", "3")
 ROUNDS = int(os.environ.get("ROUNDS", "15"))
+# How long a server may take until it answers, and any command.
+PATIENCE = 5
+LIMIT = 30
 CARRIER = os.environ.get("CARRIER_BIN", "carrier")
 
 
 def run(words, **options):
-    return subprocess.run(words, text=True, capture_output=True, timeout=120, **options)
+    return subprocess.run(words, text=True, capture_output=True, timeout=LIMIT, **options)
 
 
 def as_user():
@@ -70,6 +73,11 @@ def root_file_system(work):
     return str(work / "root.tar")
 
 
+def version(words):
+    found = re.search(r"(\d+)\.(\d+)", run([*words, "--version"]).stdout)
+    return tuple(map(int, found.groups())) if found else (0, 0)
+
+
 class Engine:
     """Carrier or podman."""
 
@@ -80,6 +88,10 @@ class Engine:
     def start(self, mode, name, *command, options=()):
         words = [*self.words, "run", "-d", "--name", name, "--network", mode, *options]
         return run([*words, "localhost/bench:latest", *command], check=True)
+
+    def knows(self, mode):
+        """Podman knows pasta since 4.4."""
+        return (self.name, mode) != ("podman", "pasta") or version(self.words) >= (4, 4)
 
     def remove(self, *names):
         run([*self.words, "rm", "-f", *names])
@@ -96,14 +108,16 @@ class Engine:
 
 
 def gigabits(words):
-    """What iperf3's client tells; it is tried until the server is there."""
-    for _ in range(50):
+    """What iperf3's client tells; it is tried until the server is there, or clearly never will be."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
         outcome = run([*words, "-J", "-t", SECONDS])
         try:
             return json.loads(outcome.stdout)["end"]["sum_received"]["bits_per_second"] / 1e9
         except (ValueError, KeyError):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{words}: {outcome.stdout}{outcome.stderr}") from None
             time.sleep(0.1)
-    raise RuntimeError(f"{words}: {outcome.stdout}{outcome.stderr}")
 
 
 def inwards(engine, mode):
@@ -115,24 +129,27 @@ def inwards(engine, mode):
 
 
 def outwards(engine, mode):
+    options = ("--add-host", "host:host-gateway") if engine.name == "carrier" else ()
     own = run(["ip", "-4", "route", "get", "192.0.2.1"]).stdout
     own = re.search(r"src (\S+)", own).group(1)
-    with subprocess.Popen(["iperf3", "-s", "-p", "25202"], stdout=subprocess.DEVNULL) as server:
-        engine.start(mode, "bench", "sleep", "1000")
-        try:
-            return gigabits(
-                [*engine.words, "exec", "bench", "iperf3", "-c", own, "-p", "25202"]
-            )
-        finally:
-            engine.remove("bench")
-            server.kill()
+    server = subprocess.Popen(["iperf3", "-s", "-p", "25202"], stdout=subprocess.DEVNULL)
+    try:
+        engine.start(mode, "bench", "sleep", "1000", options=options)
+        return gigabits([*engine.words, "exec", "bench", "iperf3", "-c", own, "-p", "25202"])
+    finally:
+        server.kill()
+        server.wait()
+        engine.remove("bench")
 
 
 def between(engine, mode):
     engine.start(mode, "bench", "iperf3", "-s")
     engine.start(mode, "bench2", "sleep", "1000")
+    # By its address: Debian's podman has no name server for networks.
+    shown = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
     try:
-        return gigabits([*engine.words, "exec", "bench2", "iperf3", "-c", "bench"])
+        address = run([*engine.words, "inspect", "-f", shown, "bench"], check=True).stdout.strip()
+        return gigabits([*engine.words, "exec", "bench2", "iperf3", "-c", address])
     finally:
         engine.remove("bench", "bench2")
 
@@ -171,13 +188,16 @@ def measure():
     for mode in ("none", "slirp4netns", "pasta", "benchnet"):
         for engine in engines:
             flows = ["–", "–", "–"]
-            if mode != "none":
+            start_up = "–"
+            if engine.knows(mode):
+                start_up = attempt(engine.start_up, mode)
+            if mode != "none" and engine.knows(mode):
                 flows[0] = attempt(inwards, engine, mode)
                 flows[1] = attempt(outwards, engine, mode)
             if mode == "benchnet":
                 flows[2] = attempt(between, engine, mode)
             shown = "bridge" if mode == "benchnet" else mode
-            cells = [engine.name, shown, *flows, attempt(engine.start_up, mode)]
+            cells = [engine.name, shown, *flows, start_up]
             lines.append(f"| {' | '.join(cells)} |")
     for engine in engines:
         run([*engine.words, "network", "rm", "benchnet"])
