@@ -14,6 +14,7 @@ pub(crate) mod names;
 pub(crate) mod namespaces;
 pub(crate) mod netlink;
 mod options;
+pub(crate) mod own;
 mod ports;
 pub(crate) mod powers;
 pub(crate) mod resolv;

@@ -36,6 +36,74 @@ fn w01_no_address_leads_to_the_hosts_loopback() {
     }
 }
 
+/// Listens on all of the host's addresses, and tells one of them and the port.
+const LISTEN_TO_ALL: &str = "python3 -c \"
+import socket
+s = socket.socket(); s.bind(('0.0.0.0', 0)); s.listen()
+way = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); way.connect(('192.0.2.1', 9))
+print(way.getsockname()[0], s.getsockname()[1], flush=True)
+while True: s.accept()[0].sendall(b'host')\"";
+
+/// What a container hears that asks for the host by its own address.
+fn heard_from_the_host(cx: &Cx, run: &str) -> String {
+    let image = cx.pulled("busybox");
+    let script = format!(
+        "mkfifo $HOME/at; {LISTEN_TO_ALL} > $HOME/at & listener=$!
+         read address port < $HOME/at
+         after() {{ :; }}
+         carrier network create --subnet 10.89.200.0/24 one > /dev/null
+         {run} {image} sh -c 'timeout 10 nc $0 $1 < /dev/null; echo; echo probed' $address $port \
+             2> /dev/null
+         after; kill $listener; rm $HOME/at; carrier network rm one > /dev/null"
+    );
+    cx.script(&script).succeeds().text().to_owned()
+}
+
+#[test]
+fn w01_the_hosts_own_address_is_refused_in_every_mode() {
+    let cx = Cx::with_registry();
+    for mode in ["none", "private", "slirp4netns", "pasta", "bridge", "one"] {
+        let heard = heard_from_the_host(&cx, &format!("carrier run --rm --network {mode}"));
+        assert_eq!(heard.trim(), "probed", "--network {mode}");
+    }
+}
+
+#[test]
+fn w01_the_hosts_own_address_is_reached_on_request() {
+    let cx = Cx::with_registry();
+    for words in [
+        "--network slirp4netns:allow_host_loopback=true",
+        "--network slirp4netns --add-host host.docker.internal:host-gateway",
+        "--network pasta --add-host host.containers.internal:host-gateway",
+        "--network one --add-host host.docker.internal:host-gateway",
+        "--network host",
+    ] {
+        let heard = heard_from_the_host(&cx, &format!("carrier run --rm {words}"));
+        assert_eq!(heard.trim(), "host\nprobed", "{words}");
+    }
+}
+
+#[test]
+fn w01_who_may_reach_the_host_opens_it_neither_to_neighbours_nor_to_heirs() {
+    let cx = Cx::with_registry();
+    let friend = "carrier run --network one:ip=10.89.200.9 --add-host host:host-gateway";
+    let image = cx.pulled("busybox");
+    for run in [
+        format!(
+            "{friend} -d --rm --name friend {image} sleep 1000 > /dev/null
+             after() {{ carrier rm -f friend > /dev/null; }}
+             carrier run --rm --network one"
+        ),
+        format!(
+            "{friend} --rm {image} true
+             carrier run --rm --network one:ip=10.89.200.9"
+        ),
+    ] {
+        let heard = heard_from_the_host(&cx, &run);
+        assert_eq!(heard.trim(), "probed", "{run}");
+    }
+}
+
 #[test]
 fn w01_a_container_that_may_change_its_routes_does_not_reach_it_either() {
     let cx = Cx::with_registry();

@@ -131,9 +131,10 @@ impl Engine {
             let words = "published ports are discarded: nobody outside reaches an internal network";
             plan.warning = Some(words.to_owned());
         }
+        let reaches_host = leads_out && record.networking.wants_host();
         plan.names = Names {
             own: own.collect(),
-            host: address_of_host().filter(|_| leads_out),
+            host: reaches_host.then(address_of_host).flatten(),
         };
         Ok(())
     }
@@ -214,6 +215,7 @@ impl Engine {
             name: record.name.to_string(),
             wanted: self.wanted(attachments)?,
             servers: record.networking.dns.servers.clone(),
+            reaches_host: record.networking.wants_host(),
         };
         member.join(join, namespace.as_fd())
     }

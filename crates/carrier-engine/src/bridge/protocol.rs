@@ -59,6 +59,9 @@ pub(super) struct Join {
     pub(super) wanted: Vec<Wanted>,
     /// Who is asked for names that are no container's; the host's name servers where nobody is named.
     pub(super) servers: Vec<IpAddr>,
+    /// It may reach the host's own addresses.
+    #[serde(default)]
+    pub(super) reaches_host: bool,
 }
 
 /// A network, and how a container is to be connected to it.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use netlink_packet_core::{
-    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
+    DefaultNla, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
@@ -28,6 +28,9 @@ const UDP: u8 = 17;
 
 /// The longest answer to a request that asks for nothing but its success.
 const ANSWER: usize = 8192;
+
+/// The longest part of an answer that lists things, netlink(7).
+const LISTING: usize = 32 * 1024;
 
 /// A conversation with the kernel about the network namespace in which it was opened.
 #[derive(Debug)]
@@ -60,6 +63,55 @@ pub(crate) enum Choice {
     Mark(u32),
     /// Datagrams of UDP that come from this port.
     UdpFrom(u16),
+    /// Those that go to this port.
+    To(u16),
+    /// Those that come from this address.
+    From(IpAddr),
+    /// All.
+    All,
+}
+
+/// A rule: which packets look into which table, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// An address of the version of the protocol that is meant.
+    pub(crate) version: IpAddr,
+    pub(crate) choice: Choice,
+    pub(crate) table: u32,
+    /// Lower ones are looked at first.
+    pub(crate) priority: u32,
+}
+
+impl Rule {
+    fn message(&self) -> RuleMessage {
+        let mut message = RuleMessage::default();
+        message.header.family = family(self.version);
+        message.header.action = RuleAction::ToTable;
+        let attributes = &mut message.attributes;
+        attributes.push(RuleAttribute::Table(self.table));
+        attributes.push(RuleAttribute::Priority(self.priority));
+        let range = |port| RulePortRange {
+            start: port,
+            end: port,
+        };
+        match self.choice {
+            Choice::Mark(mark) => attributes.push(RuleAttribute::FwMark(mark)),
+            Choice::UdpFrom(port) => {
+                attributes.push(RuleAttribute::Other(DefaultNla::new(
+                    IP_PROTOCOL,
+                    vec![UDP],
+                )));
+                attributes.push(RuleAttribute::SourcePortRange(range(port)));
+            }
+            Choice::To(port) => attributes.push(RuleAttribute::DestinationPortRange(range(port))),
+            Choice::From(address) => {
+                message.header.src_len = if address.is_ipv4() { 32 } else { 128 };
+                attributes.push(RuleAttribute::Source(address));
+            }
+            Choice::All => {}
+        }
+        message
+    }
 }
 
 impl Route {
@@ -193,73 +245,102 @@ impl Netlink {
         self.request(RouteNetlinkMessage::DelRoute(route.message()), 0)
     }
 
-    /// Makes the packets of `choice` look into `table` first; `version` is an address of the version
-    /// of the protocol that is meant.
-    pub(crate) fn add_rule(
-        &mut self,
-        version: IpAddr,
-        choice: Choice,
-        table: u32,
-    ) -> io::Result<()> {
-        let mut message = RuleMessage::default();
-        message.header.family = family(version);
-        message.header.action = RuleAction::ToTable;
-        let attributes = &mut message.attributes;
-        attributes.push(RuleAttribute::Table(table));
-        attributes.push(RuleAttribute::Priority(table));
-        match choice {
-            Choice::Mark(mark) => attributes.push(RuleAttribute::FwMark(mark)),
-            Choice::UdpFrom(port) => {
-                attributes.push(RuleAttribute::Other(DefaultNla::new(
-                    IP_PROTOCOL,
-                    vec![UDP],
-                )));
-                let range = RulePortRange {
-                    start: port,
-                    end: port,
-                };
-                attributes.push(RuleAttribute::SourcePortRange(range));
+    /// Adds a rule; one that exists is an error, `EEXIST`.
+    pub(crate) fn add_rule(&mut self, rule: &Rule) -> io::Result<()> {
+        let message = RouteNetlinkMessage::NewRule(rule.message());
+        self.request(message, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Removes a rule.
+    pub(crate) fn remove_rule(&mut self, rule: &Rule) -> io::Result<()> {
+        self.request(RouteNetlinkMessage::DelRule(rule.message()), 0)
+    }
+
+    /// The addresses of all devices.
+    pub(crate) fn addresses(&mut self) -> io::Result<Vec<IpAddr>> {
+        let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        self.send(message, NLM_F_DUMP)?;
+        let mut addresses = Vec::new();
+        let mut answer = vec![0; LISTING];
+        loop {
+            let length = self.receive(&mut answer)?;
+            let mut bytes = answer.get(..length).unwrap_or_default();
+            while !bytes.is_empty() {
+                let parsed = parse(bytes)?;
+                match parsed.payload {
+                    NetlinkPayload::Done(_) => return Ok(addresses),
+                    NetlinkPayload::Error(error) => return Err(error.to_io()),
+                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(message)) => {
+                        addresses.extend(address_in(&message));
+                    }
+                    _ => {}
+                }
+                // The next one begins at a multiple of four, netlink(7).
+                let length = (parsed.header.length as usize).next_multiple_of(4);
+                bytes = bytes.get(length.max(4)..).unwrap_or_default();
             }
         }
-        self.request(
-            RouteNetlinkMessage::NewRule(message),
-            NLM_F_CREATE | NLM_F_EXCL,
-        )
     }
 
     /// Makes a request and waits for the kernel's word on it.
     pub(crate) fn request(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        self.send(message, NLM_F_ACK | flags)?;
+        let mut answer = vec![0; ANSWER];
+        loop {
+            let length = self.receive(&mut answer)?;
+            let parsed = parse(answer.get(..length).unwrap_or_default())?;
+            if parsed.header.sequence_number != self.sequence {
+                continue;
+            }
+            return match parsed.payload {
+                NetlinkPayload::Error(error) if error.code.is_none() => Ok(()),
+                NetlinkPayload::Error(error) => Err(error.to_io()),
+                _ => Err(io::ErrorKind::InvalidData.into()),
+            };
+        }
+    }
+
+    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
+        header.flags = NLM_F_REQUEST | flags;
         header.sequence_number = self.sequence;
         let mut packet = NetlinkMessage::new(header, NetlinkPayload::from(message));
         packet.finalize();
         let mut bytes = vec![0; packet.buffer_len()];
         packet.serialize(&mut bytes);
         rustix::net::send(&self.socket, &bytes, SendFlags::empty())?;
-        let mut answer = vec![0; ANSWER];
+        Ok(())
+    }
+
+    /// The length of what the kernel says next.
+    fn receive(&self, answer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let received = rustix::net::recv(&self.socket, &mut answer[..], RecvFlags::empty());
-            let length = match received {
-                Err(Errno::INTR) => continue,
-                other => other?.1,
-            };
-            let bytes = answer.get(..length).unwrap_or_default();
-            let parsed = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes);
-            let parsed = parsed.map_err(|error| io::Error::other(error.to_string()))?;
-            if parsed.header.sequence_number != self.sequence {
-                continue;
+            match rustix::net::recv(&self.socket, &mut *answer, RecvFlags::empty()) {
+                Err(Errno::INTR) => {}
+                other => return Ok(other?.1),
             }
-            return match parsed.payload {
-                NetlinkPayload::Error(error) => match error.code {
-                    None => Ok(()),
-                    Some(code) => Err(io::Error::from_raw_os_error(code.get().abs())),
-                },
-                _ => Err(io::ErrorKind::InvalidData.into()),
-            };
         }
     }
+}
+
+fn parse(bytes: &[u8]) -> io::Result<NetlinkMessage<RouteNetlinkMessage>> {
+    NetlinkMessage::deserialize(bytes).map_err(|error| io::Error::other(error.to_string()))
+}
+
+/// The device's own address: on a line between two hosts the other one is that of the peer.
+fn address_in(message: &AddressMessage) -> Option<IpAddr> {
+    let attributes = || message.attributes.iter();
+    let local = attributes().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    local.or_else(|| {
+        attributes().find_map(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        })
+    })
 }
 
 fn family(address: IpAddr) -> AddressFamily {

@@ -2,8 +2,8 @@
 //!
 //! Carrier makes the container's device itself, with addresses and routes that are the same whichever
 //! program carries the packets. Where the host's loopback is not to be reached, the addresses behind
-//! which the programs have it are unreachable by the container's own routes: that does not depend on
-//! the program.
+//! which the programs have it are unreachable by the container's own routes, and so are the host's own
+//! addresses: that does not depend on the program.
 
 mod addresses;
 mod command;
@@ -19,7 +19,7 @@ pub(crate) use process::Uplink;
 use serde::{Deserialize, Serialize};
 
 use super::error::NetworkError;
-use super::hosts::{Names, address_of_host};
+use super::hosts::Names;
 use super::{Endpoint, NetworkMode, NetworkOptions};
 use crate::helper;
 
@@ -69,7 +69,7 @@ pub(crate) struct UplinkPlan {
     pub(crate) path: PathBuf,
     pub(crate) addresses: Addresses,
     pub(crate) mtu: u32,
-    /// The container reaches the host's loopback.
+    /// The container reaches the host: its loopback, and its own addresses.
     pub(crate) allows_loopback: bool,
 }
 
@@ -156,18 +156,16 @@ fn find(program: &str) -> Result<PathBuf, String> {
 }
 
 impl UplinkPlan {
-    /// What names in the container mean: it reaches the host behind its gateway, or at the address that
-    /// others reach the host at.
+    /// What names in the container mean: the host is behind its gateway, where it may be reached.
     pub(crate) fn names(&self) -> Names {
         let addresses = &self.addresses;
         let mut own = vec![IpAddr::V4(addresses.ip.0)];
         own.extend(addresses.six.map(|six| IpAddr::V6(six.ip.0)));
-        let host = if self.allows_loopback {
-            Some(IpAddr::V4(addresses.gateway))
-        } else {
-            address_of_host()
-        };
-        Names { own, host }
+        let gateway = IpAddr::V4(addresses.gateway);
+        Names {
+            own,
+            host: self.allows_loopback.then_some(gateway),
+        }
     }
 
     /// Where the program answers for the host's name servers.

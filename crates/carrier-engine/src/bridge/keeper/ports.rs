@@ -15,7 +15,8 @@ use crate::bridge::error::BridgeError;
 use crate::bridge::filter::{INTERNAL, OPEN};
 use crate::bridge::network::{Network, NetworkSubnet};
 use crate::bridge::protocol::Wanted;
-use crate::net::{Attachment, Endpoint};
+use crate::net::netlink::Rule;
+use crate::net::{Attachment, Endpoint, own};
 
 /// The largest packet where nobody says otherwise, in bytes.
 const MTU: u32 = 1500;
@@ -28,6 +29,8 @@ pub(super) struct Port {
     pub(super) cable: String,
     /// What it is called on this network.
     pub(super) names: Vec<String>,
+    /// Rules of the shared namespace that let it reach the host.
+    openings: Vec<Rule>,
 }
 
 /// Who is plugged in.
@@ -37,6 +40,8 @@ pub(super) struct Who<'a> {
     pub(super) namespace: &'a OwnedFd,
     /// Its connections so far.
     pub(super) ports: &'a [Port],
+    /// It may reach the host's own addresses.
+    pub(super) reaches_host: bool,
 }
 
 impl Keeper {
@@ -91,17 +96,39 @@ impl Keeper {
         }
         let mut names = vec![who.name.to_owned(), who.id.short().to_owned()];
         names.extend(wanted.attachment.aliases.iter().cloned());
-        Ok(Port {
+        let mut port = Port {
             endpoint,
             cable,
             names,
-        })
+            openings: Vec::new(),
+        };
+        if who.reaches_host
+            && let Err(error) = self.open_host(&mut port)
+        {
+            self.unplug(&port);
+            return Err(failed(error));
+        }
+        Ok(port)
+    }
+
+    /// Lets a container reach the host.
+    fn open_host(&mut self, port: &mut Port) -> io::Result<()> {
+        for address in port.addresses().collect::<Vec<_>>() {
+            let rule = own::opening(address);
+            self.netlink.add_rule(&rule)?;
+            port.openings.push(rule);
+        }
+        Ok(())
     }
 
     /// Pulls a cable out.
     pub(super) fn unplug(&mut self, port: &Port) {
         // It goes with the container's namespace anyway.
         let _ = devices::remove(&mut self.netlink, &port.cable);
+        for rule in &port.openings {
+            // The next one with this address is asked for its own.
+            let _ = self.netlink.remove_rule(rule);
+        }
     }
 
     /// Gives the container's way out to one of its other networks, when the one that had it is gone.

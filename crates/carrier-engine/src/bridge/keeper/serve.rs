@@ -90,6 +90,8 @@ pub(super) struct Member {
     pub(super) ports: Vec<Port>,
     /// Who is asked for names that are no container's, where the container says so.
     servers: Vec<SocketAddr>,
+    /// It may reach the host's own addresses.
+    reaches_host: bool,
 }
 
 impl Keeper {
@@ -302,6 +304,7 @@ impl Keeper {
             namespace,
             ports: Vec::new(),
             servers: join.servers.into_iter().map(at_port).collect(),
+            reaches_host: join.reaches_host,
         };
         for wanted in &join.wanted {
             match self.plug(&member.who(), wanted) {
@@ -426,6 +429,7 @@ impl Member {
             name: &self.name,
             namespace: &self.namespace,
             ports: &self.ports,
+            reaches_host: self.reaches_host,
         }
     }
 

@@ -9,7 +9,7 @@ use netlink_packet_route::route::RouteType;
 use rustix::io::Errno;
 
 use super::source::Target;
-use crate::net::netlink::{Choice, Netlink, Route};
+use crate::net::netlink::{Choice, Netlink, Route, Rule};
 
 /// What the packets of the forwarder's connections are marked with.
 pub(super) const MARK: u32 = 0x6361_7272;
@@ -55,9 +55,15 @@ impl Clients {
             };
             // One that was there before has left them when it was killed.
             or_exists(netlink.add_route(&everybody))?;
-            or_exists(netlink.add_rule(all, Choice::Mark(MARK), MARKED))?;
+            let rule = |choice, table| Rule {
+                version: all,
+                choice,
+                table,
+                priority: table,
+            };
+            or_exists(netlink.add_rule(&rule(Choice::Mark(MARK), MARKED)))?;
             for port in udp {
-                or_exists(netlink.add_rule(all, Choice::UdpFrom(*port), DATAGRAMS))?;
+                or_exists(netlink.add_rule(&rule(Choice::UdpFrom(*port), DATAGRAMS)))?;
             }
         }
         Ok(Self {

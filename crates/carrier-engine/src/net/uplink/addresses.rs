@@ -49,6 +49,13 @@ impl Addresses {
         }
     }
 
+    /// Whether this is an address of the network.
+    pub(crate) fn has(&self, address: Ipv4Addr) -> bool {
+        let (network, length) = self.network;
+        let differs = network.to_bits() ^ address.to_bits();
+        u32::from(length) <= differs.leading_zeros()
+    }
+
     /// The address of the container's device: Docker's, which is made of that of IPv4.
     pub(crate) fn mac(&self) -> MacAddress {
         let [a, b, c, d] = self.ip.0.octets();
@@ -94,6 +101,8 @@ mod tests {
         assert_eq!(own.gateway, Ipv4Addr::new(192, 168, 7, 2));
         assert_eq!(own.mac().to_string(), "02:42:c0:a8:07:64");
         assert_eq!(own.six, None);
+        assert!(own.has(own.dns) && own.has(own.gateway));
+        assert!(!own.has(Ipv4Addr::new(192, 168, 8, 2)));
     }
 
     #[test]

@@ -21,6 +21,8 @@ use rustix::thread::{
 
 use super::super::error::NetworkError;
 use super::super::namespaces::NetworkNamespace;
+use super::super::netlink::Netlink;
+use super::super::own;
 use super::command::{Numbers, words};
 use super::{UplinkPlan, tap};
 use crate::foreground::wait;
@@ -221,8 +223,12 @@ impl Starting<'_> {
     fn make_device(&self, _token: &ChildToken) -> io::Result<()> {
         let proof = SingleThreaded::check()?;
         let maker = fork(&proof, |_token| {
-            let made = self.namespace.join_network();
-            match made.and_then(|()| tap::make(self.plan)) {
+            let made = Netlink::open().and_then(|mut host| {
+                let hosts = own::addresses(&mut host)?;
+                self.namespace.join_network()?;
+                tap::make(self.plan, &hosts)
+            });
+            match made {
                 Ok(()) => 0,
                 Err(error) => {
                     let text = format!("the container's network device cannot be made: {error}");

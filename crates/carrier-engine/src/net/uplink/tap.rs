@@ -7,10 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use netlink_packet_route::route::RouteType;
 
 use super::super::netlink::{Netlink, Route};
+use super::super::own;
 use super::{DEVICE, UplinkPlan};
 
-/// Makes the device in the current network namespace, in which the caller is root.
-pub(super) fn make(plan: &UplinkPlan) -> io::Result<()> {
+/// Makes the device in the current network namespace, in which the caller is root; `hosts` are the
+/// addresses of the host.
+pub(super) fn make(plan: &UplinkPlan, hosts: &[IpAddr]) -> io::Result<()> {
     carrier_sys::net::make_tap(c"tap0")?;
     let mut netlink = Netlink::open()?;
     let index = netlink.index(DEVICE)?;
@@ -25,7 +27,16 @@ pub(super) fn make(plan: &UplinkPlan) -> io::Result<()> {
     for route in routes(plan, index) {
         netlink.add_route(&route)?;
     }
-    Ok(())
+    if plan.allows_loopback {
+        return Ok(());
+    }
+    let reachable = |host: &IpAddr| match host {
+        // The network has no other addresses than its own.
+        IpAddr::V4(host) => !addresses.has(*host),
+        IpAddr::V6(_) => addresses.six.is_some(),
+    };
+    let hosts: Vec<IpAddr> = hosts.iter().copied().filter(reachable).collect();
+    own::close(&mut netlink, &hosts)
 }
 
 /// Nobody on the device is to tell the container routes, and it has no address but its own: behind the
