@@ -381,7 +381,7 @@ impl<'a> Monitor<'a> {
             }
         }
         self.tell_exit();
-        taken?.map_or(Ok(()), |taken| self.engine.delete(taken))
+        taken?.map_or(Ok(()), |taken| self.engine.delete(&taken))
     }
 
     fn tell_exit(&mut self) {

@@ -12,6 +12,7 @@ use crate::images::{ImageChange, RemoveImageOptions};
 use crate::life::Life;
 use crate::record::ContainerRecord;
 use crate::stop::try_to_remove;
+use crate::system::in_namespace;
 use crate::unpacker;
 
 /// What `rm` may do.
@@ -172,7 +173,7 @@ impl Engine {
             }
         };
         let taken = self.take_files_and(record, volumes || record.remove);
-        let removed = taken.and_then(|taken| self.delete(taken));
+        let removed = taken.and_then(|taken| self.delete(&taken));
         drop(lock);
         removed
     }
@@ -181,7 +182,7 @@ impl Engine {
     /// when it ends. One whose cgroup cannot be removed yet is left to whoever comes next.
     pub(crate) fn remove_files(&self, record: &ContainerRecord) -> Result<(), Error> {
         match self.take_files(record)? {
-            Some(taken) => self.delete(taken),
+            Some(taken) => self.delete(&taken),
             None => Ok(()),
         }
     }
@@ -200,11 +201,17 @@ impl Engine {
     }
 
     /// The second half.
-    pub(crate) fn delete(&self, taken: TakenContainer) -> Result<(), Error> {
+    pub(crate) fn delete(&self, taken: &TakenContainer) -> Result<(), Error> {
         if taken.delete()? {
-            Ok(())
-        } else {
-            self.sweep()
+            return Ok(());
+        }
+        // Nobody else's while it is held here, which a sweep would not see.
+        let deleted: Result<bool, String> = in_namespace(&self.host.maps, || {
+            taken.delete().map_err(|error| error.to_string())
+        })?;
+        match deleted {
+            Ok(true) => Ok(()),
+            _ => self.sweep(),
         }
     }
 

@@ -344,8 +344,8 @@ impl TakenContainer {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn delete(self) -> Result<bool, Error> {
-        match self.0.map_or(Ok(()), |staged| staged.discard()) {
+    pub fn delete(&self) -> Result<bool, Error> {
+        match self.0.as_ref().map_or(Ok(()), Staged::discard) {
             Ok(()) => Ok(true),
             Err(RemoveError::Foreign { .. }) => Ok(false),
             Err(RemoveError::Io { path, source }) => Err(Error::Io {
