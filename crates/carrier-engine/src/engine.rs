@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use carrier_runtime::state::ProcessIdentity;
 use carrier_runtime::{Directory, OuterIds};
 use carrier_spec::{ContainerId, ContainerName, Platform, Reference};
-use carrier_store::{ImageRecord, Store};
+use carrier_store::{ContainerReader, ImageRecord, Store};
 
 use crate::error::Error;
 use crate::etc_files::EtcFiles;
@@ -110,9 +110,17 @@ impl Engine {
     /// The containers, the youngest first. One that is removed meanwhile is left out, and so is one
     /// whose record is damaged: it must not hide the others.
     pub(crate) fn records(&self) -> Result<Vec<ContainerRecord>, Error> {
+        self.records_by(&self.store.container_reader()?)
+    }
+
+    /// [`Engine::records`], from an open directory.
+    pub(crate) fn records_by(
+        &self,
+        reader: &ContainerReader,
+    ) -> Result<Vec<ContainerRecord>, Error> {
         let mut records = Vec::new();
         for id in self.store.container_ids()? {
-            match self.store.container(&id).read_record::<ContainerRecord>() {
+            match reader.record::<ContainerRecord>(&id) {
                 Err(carrier_store::Error::Damaged { .. }) => {}
                 record => records.extend(record?),
             }

@@ -89,8 +89,9 @@ impl Engine {
     /// read once, for there may be a thousand containers.
     pub(crate) fn survey(&self) -> Result<Vec<(ContainerRecord, Life)>, Error> {
         let mut found = Vec::new();
-        for record in self.records()? {
-            let written = self.store.container(&record.id).read_state::<Life>()?;
+        let reader = self.store.container_reader()?;
+        for record in self.records_by(&reader)? {
+            let written = reader.state::<Life>(&record.id)?;
             let is_abandoned = record.remove
                 && written
                     .as_ref()

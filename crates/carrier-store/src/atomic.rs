@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -65,9 +67,8 @@ pub(crate) fn overwrite_json<T: Serialize>(path: &Path, value: &T) -> Result<(),
 
 /// Reads a file that is only ever replaced as a whole: a short read is its end, and one call is enough
 /// for most. A list of a thousand containers is two thousand such files.
-fn read_whole(path: &Path) -> std::io::Result<Vec<u8>> {
+fn read_whole(mut file: fs::File) -> std::io::Result<Vec<u8>> {
     const MOST: usize = 4096;
-    let mut file = fs::File::open(path)?;
     let mut bytes = vec![0; MOST];
     let count = file.read(&mut bytes)?;
     bytes.truncate(count);
@@ -79,13 +80,32 @@ fn read_whole(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// Reads what [`write_json`] wrote; nothing where there is no file.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    match read_whole(path) {
+    parse(fs::File::open(path), || path.to_owned())
+}
+
+/// The same for `path` below a directory that is open.
+pub(crate) fn read_json_at<T: DeserializeOwned>(
+    (directory, name): (BorrowedFd<'_>, &Path),
+    path: &Path,
+) -> Result<Option<T>, Error> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(directory, path, flags, Mode::empty());
+    parse(opened.map(Into::into).map_err(Into::into), || {
+        name.join(path)
+    })
+}
+
+fn parse<T: DeserializeOwned>(
+    opened: std::io::Result<fs::File>,
+    path: impl Fn() -> PathBuf,
+) -> Result<Option<T>, Error> {
+    match opened.and_then(read_whole) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path)(error)),
+        Err(error) => Err(Error::io("read", path())(error)),
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map(Some)
             .map_err(|source| Error::Damaged {
-                path: path.to_owned(),
+                path: path(),
                 source,
             }),
     }

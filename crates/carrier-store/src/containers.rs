@@ -19,8 +19,8 @@ use crate::staging::Staged;
 use crate::store::Store;
 use crate::tree::RemoveError;
 
-const RECORD: &str = "container.json";
-const STATE: &str = "state.json";
+pub(crate) const RECORD: &str = "container.json";
+pub(crate) const STATE: &str = "state.json";
 const OVERLAYS: &str = "mounts";
 
 /// Marks a container whose layers were copied into what it writes.

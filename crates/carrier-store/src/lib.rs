@@ -27,6 +27,7 @@
 mod atomic;
 mod blobs;
 mod check;
+mod container_reader;
 mod containers;
 mod downloads;
 mod error;
@@ -50,6 +51,7 @@ mod volumes;
 
 pub use blobs::{BlobWriter, VerifiedBlob, digest_of};
 pub use check::{Checked, CheckedLayer, Depth, Finding, Remedy, Repaired, check_tree};
+pub use container_reader::ContainerReader;
 pub use containers::{COPIED, ContainerDir, TakenContainer};
 pub use downloads::Download;
 pub use error::Error;
