@@ -19,6 +19,9 @@ use crate::record::ContainerRecord;
 /// A monitor that does not answer in this time is stuck or stopped.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A process that does not end in this time after it was killed is held by the kernel. Docker's.
+const DYING: Duration = Duration::from_secs(10);
+
 /// What a monitor said.
 #[derive(Debug)]
 pub(crate) enum Answer {
@@ -121,10 +124,20 @@ fn hear(source: io::Error) -> Error {
 }
 
 /// Kills a process and waits for its end; one that is gone is no error, and no other is ever killed.
+///
+/// # Errors
+/// `TimedOut` where it does not end: the kernel keeps a process that waits for a device.
 pub(crate) fn kill(process: &ProcessIdentity) -> io::Result<()> {
-    signal(process, rustix::process::Signal::KILL.as_raw())?.map_or(Ok(()), |pidfd| {
-        wait(&mut [PollFd::new(&pidfd, PollFlags::IN)], None)
-    })
+    let Some(pidfd) = signal(process, rustix::process::Signal::KILL.as_raw())? else {
+        return Ok(());
+    };
+    let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+    wait(&mut fds, Instant::now().checked_add(DYING))?;
+    if fds.iter().any(|fd| !fd.revents().is_empty()) {
+        return Ok(());
+    }
+    let text = format!("process {} has been killed and does not end", process.pid);
+    Err(io::Error::new(io::ErrorKind::TimedOut, text))
 }
 
 /// Sends a signal, and returns what holds on to the process; nothing when that is gone.

@@ -22,6 +22,7 @@ pub use filter::EventFilter;
 pub use follow::EventReader;
 
 use crate::engine::Engine;
+use crate::net::{Attachment, NetworkMode};
 use crate::record::ContainerRecord;
 
 const FILE: &str = "events.jsonl";
@@ -43,6 +44,8 @@ pub enum EventKind {
     Image,
     /// A volume.
     Volume,
+    /// A network of the user.
+    Network,
 }
 
 impl EventKind {
@@ -53,6 +56,7 @@ impl EventKind {
             Self::Container => "container",
             Self::Image => "image",
             Self::Volume => "volume",
+            Self::Network => "network",
         }
     }
 }
@@ -113,6 +117,14 @@ impl Event {
         Self::now(EventKind::Volume, action, name, attributes)
     }
 
+    /// Something that happens to a bridge network now.
+    #[must_use]
+    pub fn network(action: &str, id: &str, name: &str) -> Self {
+        let attributes = [("name", name), ("type", "bridge")];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self::now(EventKind::Network, action, id, attributes.into())
+    }
+
     /// The event with one more attribute, such as `exitCode`.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -167,6 +179,26 @@ impl Engine {
         if let Ok(Some(record)) = self.find_container(word) {
             self.emit(&Event::container(action, &record));
         }
+    }
+
+    /// [`Engine::emit`], about the networks that a container comes to or leaves.
+    pub(crate) fn emit_connections(&self, action: &str, record: &ContainerRecord) {
+        if let NetworkMode::Bridge(attachments) = &record.network {
+            for attachment in attachments {
+                self.emit_connection(action, record, attachment);
+            }
+        }
+    }
+
+    /// The same, about one of them.
+    pub(crate) fn emit_connection(
+        &self,
+        action: &str,
+        record: &ContainerRecord,
+        attachment: &Attachment,
+    ) {
+        let event = Event::network(action, &attachment.id, &attachment.network);
+        self.emit(&event.with("container", record.id.as_str()));
     }
 
     /// Reads events: those since a time, in nanoseconds since 1970, or only those to come.

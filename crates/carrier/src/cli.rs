@@ -128,7 +128,7 @@ pub(crate) enum Verb {
     Container(ContainerNounArgs),
     /// Networks that containers share
     Network(NetworkNounArgs),
-    /// Show what happens to containers and images
+    /// Show what happens to containers, images, volumes and networks
     Events(EventsArgs),
     /// Remove containers or images
     Rm(RemoveArgs),

@@ -80,6 +80,28 @@ fn the_life_of_a_container_is_told_in_order() {
 }
 
 #[test]
+fn networks_are_told_of_and_who_comes_to_them() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let script = format!(
+        "carrier network create one > /dev/null; carrier network create two > /dev/null
+         carrier run -d --name web --network one {image} sleep 1000 > /dev/null
+         carrier network connect two web; carrier network disconnect one web
+         carrier inspect -f '{{{{.NetworkSettings.Networks.two.EndpointID}}}}' web > here
+         carrier network inspect -f '{{{{range .Containers}}}}{{{{.EndpointID}}}}{{{{end}}}}' two | cmp - here
+         wc -c < here
+         carrier rm -f web > /dev/null; carrier network rm one two > /dev/null
+         carrier events --since 1h --until 0s -f type=network \
+             --format '{{{{.Action}}}} {{{{.Actor.Attributes.name}}}}'
+         carrier events --since 1h --until 0s -f network=two --format '{{{{.Action}}}}' | wc -l"
+    );
+    cx.script(&script).succeeds().prints(
+        "65\ncreate one\ncreate two\nconnect one\nconnect two\ndisconnect one\n\
+         disconnect two\ndestroy one\ndestroy two\n4",
+    );
+}
+
+#[test]
 fn a_line_looks_as_in_docker() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");

@@ -176,6 +176,9 @@ fn limits_are_told_in_dockers_places() {
     cx.carrier(["rm", "one"]).succeeds();
 }
 
+/// Finds a disk of the host.
+const DISK: &str = "disk=$(find /dev -maxdepth 1 -type b | head -1)";
+
 /// Runs a script as the ordinary user where no systemd can be asked and the hierarchy is `before`'s.
 fn with_hierarchy(cx: &Cx, test: &str, before: &str, script: &str) -> Option<Outcome> {
     if !is_root() {
@@ -217,8 +220,9 @@ fn where_no_cgroup_can_be_made_only_limits_are_refused() {
     let image = cx.pulled("busybox");
     let test = "where_no_cgroup_can_be_made_only_limits_are_refused";
     let script = format!(
-        "carrier run --rm {image} echo free
-         for option in '-m 64m' '--pids-limit 5' '--cgroups enabled'; do
+        "{DISK}; carrier run --rm {image} echo free
+         for option in '-m 64m' '--pids-limit 5' '--cgroups enabled' \\
+                 '--blkio-weight 100' \"--device-read-bps $disk:1mb\"; do
             carrier run --rm $option {image} true; echo $?
          done 2>&1; carrier ps -aq"
     );
@@ -227,10 +231,11 @@ fn where_no_cgroup_can_be_made_only_limits_are_refused() {
     };
     let outcome = outcome.succeeds();
     assert!(outcome.text().starts_with("free\n"), "{outcome:?}");
-    assert_eq!(outcome.text().matches("\n125").count(), 3, "{outcome:?}");
+    assert_eq!(outcome.text().matches("\n125").count(), 5, "{outcome:?}");
     outcome
         .shows("--memory cannot be applied: no cgroup with the controller memory can be made")
         .shows("--pids-limit cannot be applied: no cgroup with the controller pids can be made")
+        .shows("a limit of disks cannot be applied: no cgroup with the controller io can be made")
         .shows("--cgroups enabled cannot be applied: no cgroup can be made")
         .shows("hint: ");
 }
@@ -241,7 +246,7 @@ fn a_cgroup_of_the_users_own_is_made_by_files() {
     let image = cx.pulled("busybox");
     let test = "a_cgroup_of_the_users_own_is_made_by_files";
     let script = format!(
-        "own=/sys/fs/cgroup$(grep ^0:: /proc/self/cgroup | cut -d: -f3)
+        "{DISK}; own=/sys/fs/cgroup$(grep ^0:: /proc/self/cgroup | cut -d: -f3)
          made() {{ find $(dirname $own) -name 'carrier-*' -not -name 'carrier-e2e-*' -type d; }}
          carrier run -d --name one --cgroups enabled {image} sleep 1000 >/dev/null
          made | wc -l; here=$(made)
@@ -255,6 +260,9 @@ fn a_cgroup_of_the_users_own_is_made_by_files() {
          until [ $(carrier inspect -f '{{{{.State.Status}}}}' one) = exited ]; do sleep 0.1; done
          carrier ls >/dev/null; made
          carrier run --rm -m 64m {image} true 2>&1 | head -1; made
+         for option in '--blkio-weight 100' \"--device-write-iops $disk:100\"; do
+            carrier run --rm $option {image} true 2>&1 | head -1; made
+         done
          carrier run --rm --cgroup-conf typo.file=max {image} true 2>&1 | grep -o 'has no typo.file'; made
          carrier rm one"
     );
@@ -267,6 +275,8 @@ fn a_cgroup_of_the_users_own_is_made_by_files() {
         .prints(
             "1\n2\nfrozen 1\nfrozen 0\n1\n\
              carrier: --memory cannot be applied: the controller memory is not delegated to the user\n\
+             carrier: --blkio-weight cannot be applied: the controller io is not delegated to the user\n\
+             carrier: --device-write-iops cannot be applied: the controller io is not delegated to the user\n\
              has no typo.file\none",
         );
 }

@@ -12,6 +12,7 @@ use super::network::{DEFAULT_NETWORK, Driver, DriverOptions, Network, NetworkSub
 use super::subnet::{self, Subnet};
 use crate::engine::{Engine, random};
 use crate::error::Error;
+use crate::events::Event;
 use crate::moment::Moment;
 
 /// Words of `run --network` that are no networks.
@@ -104,6 +105,8 @@ impl Engine {
 
     fn write_network(&self, lock: &NetworksLock, network: &Network) -> Result<(), Error> {
         if self.store.create_network(lock, &network.name, network)? {
+            let name = network.name.as_str();
+            self.emit(&Event::network("create", &network.id, name));
             Ok(())
         } else {
             Err(BridgeError::Exists(network.name.to_string()).into())

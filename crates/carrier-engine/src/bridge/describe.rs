@@ -168,7 +168,7 @@ fn describe(network: &Network, users: &[NetworkUser]) -> Value {
     });
     let container = |user: &NetworkUser| {
         let endpoint = user.endpoint.as_ref()?;
-        Some((user.id.to_string(), member(&user.name, endpoint)))
+        Some((user.id.to_string(), member(user, endpoint)))
     };
     json!({
         "Name": network.name,
@@ -194,11 +194,11 @@ fn describe(network: &Network, users: &[NetworkUser]) -> Value {
     })
 }
 
-fn member(name: &str, endpoint: &Endpoint) -> Value {
+fn member(user: &NetworkUser, endpoint: &Endpoint) -> Value {
     let text = |address: Option<String>| address.unwrap_or_default();
     json!({
-        "Name": name,
-        "EndpointID": "",
+        "Name": user.name,
+        "EndpointID": endpoint.id_for(user.id.as_str()),
         "MacAddress": text(endpoint.mac.map(|mac| mac.to_string())),
         "IPv4Address": text(endpoint.ip.map(|(ip, bits)| format!("{ip}/{bits}"))),
         "IPv6Address": text(endpoint.ip6.map(|(ip, bits)| format!("{ip}/{bits}"))),

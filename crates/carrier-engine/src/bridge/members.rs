@@ -250,14 +250,15 @@ impl Engine {
                     network: network.name.to_string(),
                 });
             }
-            attachments.push(attachment);
+            attachments.push(attachment.clone());
             Ok(())
         })?;
         let connected = self.member_of(&changed).and_then(|member| {
+            let Some(member) = member else { return Ok(()) };
             let mut wanted = wanted.into_iter();
-            member.map_or(Ok(()), |member| {
-                wanted.try_for_each(|wanted| member.connect(&record.id, wanted))
-            })
+            wanted.try_for_each(|wanted| member.connect(&record.id, wanted))?;
+            self.emit_connection("connect", &record, &attachment);
+            Ok(())
         });
         if connected.is_err() {
             self.roll_back(&record, |attachments| {
@@ -298,7 +299,10 @@ impl Engine {
             return Ok(());
         };
         let left = self.member_of(&changed).and_then(|member| {
-            member.map_or(Ok(()), |it| it.disconnect(&record.id, &attachment.id))
+            let Some(member) = member else { return Ok(()) };
+            member.disconnect(&record.id, &attachment.id)?;
+            self.emit_connection("disconnect", &record, &attachment);
+            Ok(())
         });
         if left.is_err() && !force {
             self.roll_back(&record, |attachments| {

@@ -7,6 +7,7 @@ use super::network::Network;
 use super::protocol::{Answer, Request};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::events::Event;
 
 /// How long a keeper may take to begin or to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -91,6 +92,8 @@ impl Engine {
             std::thread::sleep(PAUSE);
         };
         self.store.remove_network(&networks, &network.name)?;
+        let name = network.name.as_str();
+        self.emit(&Event::network("destroy", &network.id, name));
         Ok(())
     }
 

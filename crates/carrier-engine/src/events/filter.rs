@@ -13,6 +13,7 @@ pub struct EventFilter {
     containers: Vec<String>,
     images: Vec<String>,
     volumes: Vec<String>,
+    networks: Vec<String>,
     labels: Vec<(String, Option<String>)>,
     scopes: Vec<String>,
     /// Kinds of things that nothing happens to here: they let nothing pass.
@@ -41,6 +42,7 @@ impl EventFilter {
             "container" => self.containers.push(value),
             "image" => self.images.push(value),
             "volume" => self.volumes.push(value),
+            "network" => self.networks.push(value),
             "scope" => self.scopes.push(value),
             "label" => {
                 let (key, value) = match value.split_once('=') {
@@ -49,7 +51,7 @@ impl EventFilter {
                 };
                 self.labels.push((key, value));
             }
-            "config" | "daemon" | "network" | "node" | "plugin" | "pod" | "secret" | "service" => {
+            "config" | "daemon" | "node" | "plugin" | "pod" | "secret" | "service" => {
                 self.absent = true;
             }
             other => return Err(FilterError::Unknown(other.to_owned())),
@@ -73,6 +75,7 @@ impl EventFilter {
             && one(&self.volumes, &|name| {
                 event.kind == EventKind::Volume && event.actor.id == name
             })
+            && one(&self.networks, &|word| is_network(event, word))
             && self.labels.iter().all(|(key, value)| {
                 let found = attributes.get(key);
                 found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
@@ -96,12 +99,19 @@ fn is_container(event: &Event, word: &str) -> bool {
             || (!word.is_empty() && event.actor.id.starts_with(word)))
 }
 
+fn is_network(event: &Event, word: &str) -> bool {
+    let name = event.actor.attributes.get("name");
+    event.kind == EventKind::Network
+        && (name.is_some_and(|name| name == word)
+            || (!word.is_empty() && event.actor.id.starts_with(word)))
+}
+
 /// By name with or without a tag, or by the beginning of the id; containers by their image.
 fn is_image(event: &Event, word: &str) -> bool {
     let attribute = match event.kind {
         EventKind::Container => "image",
         EventKind::Image => "name",
-        EventKind::Volume => return false,
+        EventKind::Volume | EventKind::Network => return false,
     };
     let name = event.actor.attributes.get(attribute);
     let wanted = word.parse::<Reference>().map(|name| name.familiar());

@@ -18,7 +18,7 @@ pub(super) fn describe(record: &ContainerRecord, life: &Life) -> Value {
     let networks: Map<String, Value> = connections
         .iter()
         .map(|(endpoint, attachment)| {
-            let mut described = describe_endpoint(endpoint);
+            let mut described = describe_endpoint(record, endpoint);
             if let (Some(attachment), Some(fields)) = (attachment, described.as_object_mut()) {
                 fields.extend(asked_for(record, attachment));
             }
@@ -37,7 +37,7 @@ pub(super) fn describe(record: &ContainerRecord, life: &Life) -> Value {
         "LinkLocalIPv6PrefixLen": 0,
         "SecondaryIPAddresses": null,
         "SecondaryIPv6Addresses": null,
-        "EndpointID": "",
+        "EndpointID": first.id_for(record.id.as_str()),
         "Gateway": text(first.gateway),
         "GlobalIPv6Address": text(first.ip6.map(|(ip, _)| ip)),
         "GlobalIPv6PrefixLen": first.ip6.map_or(0, |(_, length)| length),
@@ -118,7 +118,7 @@ fn uplink(state: &NetworkState) -> Value {
     })
 }
 
-fn describe_endpoint(endpoint: &Endpoint) -> Value {
+fn describe_endpoint(record: &ContainerRecord, endpoint: &Endpoint) -> Value {
     json!({
         "IPAMConfig": null,
         "Links": null,
@@ -127,7 +127,7 @@ fn describe_endpoint(endpoint: &Endpoint) -> Value {
         "DriverOpts": null,
         "GwPriority": 0,
         "NetworkID": endpoint.id,
-        "EndpointID": "",
+        "EndpointID": endpoint.id_for(record.id.as_str()),
         "Gateway": text(endpoint.gateway),
         "IPAddress": text(endpoint.ip.map(|(ip, _)| ip)),
         "IPPrefixLen": endpoint.ip.map_or(0, |(_, length)| length),

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::attachment::MacAddress;
 use super::ports::{PortSpec, Protocol};
@@ -47,6 +48,21 @@ pub struct Endpoint {
     pub mac: Option<MacAddress>,
     /// The device in the container.
     pub interface: String,
+}
+
+impl Endpoint {
+    /// 64 hexadecimal digits that are this connection's alone, as long as it exists; else nothing.
+    pub(crate) fn id_for(&self, container: &str) -> String {
+        if self.ip.is_none() && self.ip6.is_none() {
+            return String::new();
+        }
+        let mut hash = Sha256::new();
+        hash.update(container);
+        hash.update(&self.network);
+        hash.update(&self.id);
+        let digits = hash.finalize();
+        digits.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// A port of the host that leads to one of the container.
