@@ -28,7 +28,7 @@ pub enum BootStarter {
 pub struct Boot {
     starter: BootStarter,
     /// What is started: this program, and where it has its store.
-    program: PathBuf,
+    words: Vec<String>,
     data: Option<PathBuf>,
     user: String,
 }
@@ -91,9 +91,13 @@ impl Boot {
         } else {
             return Err(BootError::NoStarter);
         };
+        let program = std::env::current_exe().map_err(BootError::Program)?;
         Ok(Self {
             starter,
-            program: std::env::current_exe().map_err(BootError::Program)?,
+            words: [program.display().to_string()]
+                .into_iter()
+                .chain(crate::places::options())
+                .collect(),
             data: absolute("XDG_DATA_HOME"),
             user: host::user_name(),
         })
@@ -129,8 +133,8 @@ impl Boot {
     pub fn enable(&self) -> Result<(), BootError> {
         let data = self.data.as_deref();
         match &self.starter {
-            BootStarter::Systemd(path) => unit::enable(path, &self.program, data),
-            BootStarter::Cron => cron::enable(&self.program, data),
+            BootStarter::Systemd(path) => unit::enable(path, &self.words, data),
+            BootStarter::Cron => cron::enable(&self.words, data),
         }
     }
 

@@ -11,6 +11,7 @@ use carrier_store::{ContainerReader, ImageRecord, Store};
 use crate::error::Error;
 use crate::etc_files::EtcFiles;
 use crate::host::{Host, runtime_dir};
+use crate::places;
 use crate::record::ContainerRecord;
 
 /// All that the use cases work on.
@@ -160,6 +161,9 @@ impl Engine {
 /// # Errors
 /// When neither `$XDG_DATA_HOME` nor `$HOME` is an absolute path.
 pub(crate) fn data_dir() -> Result<PathBuf, Error> {
+    if let Some(root) = places::root() {
+        return Ok(root.to_owned());
+    }
     let data = absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
         .ok_or(Error::NoHome)?;

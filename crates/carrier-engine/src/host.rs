@@ -170,7 +170,8 @@ pub(crate) fn runtime_dir() -> Result<PathBuf, Error> {
 /// Where the directory that dies with a boot is or will be.
 pub(crate) fn runtime_dir_path() -> PathBuf {
     let uid = rustix::process::geteuid().as_raw();
-    if let Some(base) = absolute("XDG_RUNTIME_DIR") {
+    let chosen = crate::places::runroot().map(Path::to_owned);
+    if let Some(base) = chosen.or_else(|| absolute("XDG_RUNTIME_DIR")) {
         return base.join("carrier");
     }
     let login = PathBuf::from(format!("/run/user/{uid}"));

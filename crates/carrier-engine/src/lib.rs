@@ -36,6 +36,7 @@ mod monitor;
 mod names;
 mod net;
 mod outer_ids;
+mod places;
 mod processes;
 mod readiness;
 mod record;
@@ -98,6 +99,7 @@ pub use net::{
     NetworkError, NetworkMode, NetworkOptions, NetworkState, ParseMacAddressError, ParsePortError,
     PastaOptions, PortMapping, PortRange, PortSpec, Protocol, SlirpOptions,
 };
+pub use places::{Places, places};
 pub use processes::{ContainerProcess, boot_time};
 pub use readiness::{NotReady, ParseReadinessError, Readiness};
 pub use record::{

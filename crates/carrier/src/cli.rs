@@ -8,6 +8,7 @@ mod containers;
 mod docs;
 pub(crate) mod exec;
 pub(crate) mod files;
+pub(crate) mod global;
 pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod later;
@@ -64,6 +65,8 @@ use system::{InfoArgs, SystemArgs};
     after_help = "As an OCI runtime for other engines: carrier oci --help"
 )]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: global::GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Verb,
 }
@@ -170,6 +173,8 @@ pub(crate) enum Verb {
     Healthcheck(health::HealthcheckArgs),
     /// Show facts of the engine and the host
     Info(InfoArgs),
+    /// Show the versions of Carrier and of the host's kernel
+    Version(system::VersionArgs),
     /// The verbs about the store as a whole
     System(SystemArgs),
     /// Print what lets a shell complete command lines

@@ -78,6 +78,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Healthcheck(args) => health::healthcheck(&args),
         Verb::Commit(args) => files::commit(&args),
         Verb::Info(args) => system::info(&args),
+        Verb::Version(args) => one(system::version(&args)),
         Verb::System(args) => system::system(&args),
         Verb::Search(args) => images::search(&args),
         Verb::Completion(args) => one(completion::completion(&args)),

@@ -27,7 +27,11 @@ fn main() -> ExitCode {
         return oci::main(words);
     }
     match cli::later::parse(std::env::args_os()) {
-        Ok(cli) => report::exit(commands::dispatch(cli.command)),
+        Ok(cli) => report::exit(
+            cli.global
+                .apply()
+                .and_then(|()| commands::dispatch(cli.command)),
+        ),
         Err(error) => report::usage(&error),
     }
 }

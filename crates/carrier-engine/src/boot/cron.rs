@@ -18,9 +18,9 @@ pub(super) fn is_enabled() -> Result<bool, BootError> {
     Ok(read()?.lines().any(is_ours))
 }
 
-pub(super) fn enable(program: &Path, data: Option<&Path>) -> Result<(), BootError> {
+pub(super) fn enable(words: &[String], data: Option<&Path>) -> Result<(), BootError> {
     let mut table = without_ours(&read()?);
-    table.push_str(&line(program, data));
+    table.push_str(&line(words, data));
     write(&table)
 }
 
@@ -41,12 +41,17 @@ fn without_ours(table: &str) -> String {
     others.flat_map(|line| [line, "\n"]).collect()
 }
 
-fn line(program: &Path, data: Option<&Path>) -> String {
+fn line(words: &[String], data: Option<&Path>) -> String {
     let data = data.map_or_else(String::new, |data| {
         format!("XDG_DATA_HOME={} ", quoted(&data.display().to_string()))
     });
-    let program = quoted(&program.display().to_string());
+    let program = command(words);
     format!("@reboot {data}{program} boot start {MARK}\n")
+}
+
+fn command(words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    words.join(" ")
 }
 
 /// A word of the shell, in a line where `%` is a newline, crontab(5).
@@ -100,7 +105,7 @@ mod tests {
     #[test]
     fn our_line_comes_and_goes_and_the_others_stay() {
         let table = "# mine\n0 4 * * * backup";
-        let ours = line(Path::new("/usr/bin/carrier"), None);
+        let ours = line(&["/usr/bin/carrier".to_owned()], None);
         assert_eq!(
             ours,
             "@reboot '/usr/bin/carrier' boot start # carrier boot\n"
@@ -113,7 +118,7 @@ mod tests {
     #[test]
     fn words_are_quoted_for_the_shell_and_for_cron() {
         let line = line(
-            Path::new("/a b/it's 100%/carrier"),
+            &["/a b/it's 100%/carrier".to_owned()],
             Some(Path::new("/data")),
         );
         assert_eq!(

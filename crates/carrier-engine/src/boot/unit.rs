@@ -29,13 +29,13 @@ pub(super) fn is_enabled(unit: &Path) -> bool {
     unit.is_file() && link(unit).exists()
 }
 
-pub(super) fn enable(unit: &Path, program: &Path, data: Option<&Path>) -> Result<(), BootError> {
+pub(super) fn enable(unit: &Path, words: &[String], data: Option<&Path>) -> Result<(), BootError> {
     let link = link(unit);
     let wants = link.parent().unwrap_or(unit);
     fs::create_dir_all(wants).map_err(file("make", wants))?;
     let temporary = unit.with_extension(format!("{}.new", std::process::id()));
     let written =
-        fs::write(&temporary, text(program, data)).and_then(|()| fs::rename(&temporary, unit));
+        fs::write(&temporary, text(words, data)).and_then(|()| fs::rename(&temporary, unit));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
@@ -61,7 +61,7 @@ pub(super) fn disable(unit: &Path) -> Result<(), BootError> {
 
 /// The unit stays active while the containers run: systemd would end them with it. They may be given
 /// resources by Carrier, which is what delegation is for.
-fn text(program: &Path, data: Option<&Path>) -> String {
+fn text(words: &[String], data: Option<&Path>) -> String {
     let environment = data.map_or_else(String::new, |data| {
         format!(
             "Environment={}\n",
@@ -82,8 +82,13 @@ fn text(program: &Path, data: Option<&Path>) -> String {
          \n\
          [Install]\n\
          WantedBy=default.target\n",
-        quoted(&program.display().to_string())
+        command(words)
     )
+}
+
+fn command(words: &[String]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    words.join(" ")
 }
 
 /// A word of a unit, systemd.syntax(7).
@@ -125,7 +130,7 @@ mod tests {
         let unit = place.path().join("systemd/user").join(NAME);
         assert!(!is_enabled(&unit));
         for _ in 0..2 {
-            enable(&unit, Path::new("/usr/bin/carrier"), None).unwrap();
+            enable(&unit, &["/usr/bin/carrier".to_owned()], None).unwrap();
             assert!(is_enabled(&unit));
         }
         let text = fs::read_to_string(&unit).unwrap();
@@ -141,7 +146,7 @@ mod tests {
     #[test]
     fn paths_are_quoted_for_systemd() {
         let text = text(
-            Path::new("/home/a b/100%/$x\"/carrier"),
+            &["/home/a b/100%/$x\"/carrier".to_owned()],
             Some(Path::new("/data dir")),
         );
         assert!(text.contains("ExecStart=\"/home/a b/100%%/$$x\\\"/carrier\" boot start\n"));

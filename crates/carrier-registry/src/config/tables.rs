@@ -122,6 +122,24 @@ impl FileTables {
     }
 }
 
+/// Every key with its tables, sorted.
+#[cfg(test)]
+pub(super) fn keys() -> Vec<String> {
+    let tables = [
+        ("network", NETWORK),
+        ("registry", REGISTRY),
+        ("registry.mirror", MIRROR),
+        ("policy", POLICY),
+    ];
+    let all = tables.iter().flat_map(|(table, keys)| {
+        let keys = keys.iter().filter(|key| **key != "mirror");
+        keys.map(move |key| format!("{table}.{key}"))
+    });
+    let mut all: Vec<String> = all.collect();
+    all.sort();
+    all
+}
+
 fn parse(text: &str) -> Result<Table, String> {
     text.parse().map_err(|error: toml::de::Error| {
         let before = error.span().and_then(|span| text.get(..span.start));

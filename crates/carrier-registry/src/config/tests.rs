@@ -194,3 +194,36 @@ fn waiting_is_configurable() {
     assert_eq!(config.timeouts.read, Duration::from_secs(5));
     assert_eq!(config.retries, Some(1));
 }
+
+#[test]
+fn the_manual_has_every_key_and_its_default() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.md");
+    let manual = fs::read_to_string(path).unwrap();
+    let rows = manual.lines().filter_map(|line| {
+        let (key, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        Some((key, rest.split_once(" | ")?.0))
+    });
+    let rows: Vec<(&str, &str)> = rows.collect();
+    let mut written: Vec<String> = rows.iter().map(|(key, _)| (*key).to_owned()).collect();
+    written.sort();
+    assert_eq!(written, tables::keys());
+    let default = |key: &str| rows.iter().find(|row| row.0 == key).unwrap().1;
+    let timeouts = Timeouts::default();
+    for (key, value) in [
+        ("network.connect-timeout", timeouts.connect.as_secs()),
+        ("network.read-timeout", timeouts.read.as_secs()),
+        ("network.retries", u64::from(crate::retry::ATTEMPTS - 1)),
+    ] {
+        assert_eq!(default(key), value.to_string(), "{key}");
+    }
+    let (_, example) = manual.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    FileTables::strict(example).unwrap();
+    for key in tables::keys() {
+        let last = key.rsplit('.').next().unwrap();
+        let is_there = example
+            .lines()
+            .any(|line| line.starts_with(&format!("{last} = ")));
+        assert!(is_there, "the example lacks {key}");
+    }
+}

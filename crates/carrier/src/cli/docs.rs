@@ -164,9 +164,10 @@ const DOCKER: [(&str, &[&str]); 6] = [
 fn tables() -> String {
     let command = whole();
     let mut text = String::from(
-        "\n## Every verb and option\n\nAll verbs know `--help`.\n\n\
+        "\n## Every verb and option\n\nAll verbs know `--help`. The options of `carrier` itself stand before the verb.\n\n\
          | verb | option or argument | meaning |\n|---|---|---|\n",
     );
+    options("carrier", &command, &mut text);
     verbs(&command, &mut text);
     text.push_str(
         "\n## Docker's options\n\nWhat becomes of each option of Docker 28. *Later* names what it will \
@@ -211,11 +212,15 @@ fn verbs(command: &Command, text: &mut String) {
             .map(ToString::to_string)
             .unwrap_or_default();
         let _ = writeln!(text, "| `{name}`{} | | {} |", also.concat(), cell(&about));
-        for arg in verb.get_arguments().filter(|arg| is_listed(arg)) {
-            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            let _ = writeln!(text, "| `{name}` | {} | {} |", spelling(arg), cell(&help));
-        }
+        options(name, verb, text);
         verbs(verb, text);
+    }
+}
+
+fn options(name: &str, verb: &Command, text: &mut String) {
+    for arg in verb.get_arguments().filter(|arg| is_listed(arg)) {
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        let _ = writeln!(text, "| `{name}` | {} | {} |", spelling(arg), cell(&help));
     }
 }
 

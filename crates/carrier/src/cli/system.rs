@@ -33,6 +33,13 @@ pub(crate) struct InfoArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct VersionArgs {
+    /// "json" or a Go template
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct DiskArgs {
     /// List every image and container
     #[arg(short, long)]

@@ -100,6 +100,7 @@ fn options(request: &Request) -> PullOptions {
 /// Fetches an image, with progress on standard error.
 pub(super) fn fetch(engine: &Engine, request: &Request, quiet: bool) -> Result<Pulled, Failure> {
     // Before the client has threads: see the type.
+    progress::debug(|| format!("{} is fetched", request.reference));
     let sink = Sink(Unpacker::start(engine.host().own_ids()?)?);
     let progress = progress::new(quiet);
     let options = options(request);

@@ -38,6 +38,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let attach = attach_options(&args.keys, wanted, container.tty && !args.detach)?;
     let ready = health::readiness(&args.ready, args.detach)?;
     let (engine, record) = make(container, &options)?;
+    progress::debug(|| {
+        format!(
+            "container {} is {}, its network {}, its program {:?}",
+            record.name,
+            record.id,
+            record.network.name(),
+            record.arguments
+        )
+    });
     if !args.detach {
         let ending = engine.run(&record, &attach, &progress::warn)?;
         return Ok(code_of(ending));
@@ -191,6 +200,7 @@ fn image(engine: &Engine, args: &ContainerArgs, word: &str) -> Result<ImageRecor
             return Ok(engine.hello_image()?);
         }
         if let Some(image) = engine.image(&reference, platform.as_ref())? {
+            progress::debug(|| format!("the image {} is here: {}", reference.familiar(), image.id));
             return Ok(image);
         }
         if engine.image_exists(word)? {

@@ -3,6 +3,7 @@
 mod check;
 mod df;
 mod info;
+mod version;
 
 use std::io::Write as _;
 
@@ -10,6 +11,7 @@ use carrier_engine::{Engine, ImageChange};
 
 use super::print;
 pub(super) use info::info;
+pub(super) use version::version;
 
 use crate::cli::system::{PruneArgs, ResetArgs, SystemArgs, SystemVerb};
 use crate::report::Failure;

@@ -4,15 +4,14 @@ use std::borrow::Cow;
 
 use carrier_registry::{PushEvent, PushProgress};
 use carrier_spec::Digest;
-use rustix::termios::isatty;
 
-use super::{Bars, Lines, Silent, note};
+use super::{Bars, Lines, Silent, has_bars, note};
 
 /// Chooses how to show a push.
 pub(crate) fn of_push(quiet: bool) -> Box<dyn PushProgress> {
     if quiet {
         Box::new(Silent)
-    } else if isatty(rustix::stdio::stderr()) {
+    } else if has_bars() {
         Box::new(Bars::default())
     } else {
         Box::new(Lines)
@@ -49,15 +48,11 @@ impl PushProgress for Lines {
 
 impl PushProgress for Bars {
     fn blob(&self, digest: &Digest, size: u64, event: PushEvent<'_>) {
-        let bar = self.bar(digest, size);
         match event {
-            PushEvent::Preparing => bar.set_message("Preparing"),
-            PushEvent::Compressing => bar.set_message("Compressing"),
-            PushEvent::Uploaded(bytes) => {
-                bar.set_message("Pushing");
-                bar.set_position(bytes);
-            }
-            _ => bar.finish_with_message(ending(&event).unwrap_or_default().into_owned()),
+            PushEvent::Preparing => self.expect(digest),
+            PushEvent::Compressing => self.advance(digest, size, "Compressing", None),
+            PushEvent::Uploaded(bytes) => self.advance(digest, size, "Pushing", Some(bytes)),
+            _ => self.end(digest, &ending(&event).unwrap_or_default()),
         }
     }
     fn note(&self, text: &str) {

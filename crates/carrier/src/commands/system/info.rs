@@ -60,6 +60,7 @@ fn facts(engine: &Engine) -> Result<Value, Failure> {
         "ContainersStopped": containers.len() - running,
         "Images": images.len(),
         "Driver": "overlay",
+        "DockerRootDir": engine.store().root().display().to_string(),
         "CarrierRootDir": engine.store().root().display().to_string(),
         "CgroupVersion": cgroup,
         "KernelVersion": word(system.release()),

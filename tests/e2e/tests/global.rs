@@ -1,0 +1,114 @@
+//! Options before the verb, which hold for all of them, and `carrier version`.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a test explains itself by its name"
+)]
+
+use carrier_e2e::Cx;
+
+#[test]
+fn containers_live_in_the_root_that_is_named() {
+    let cx = Cx::with_registry();
+    let image = cx.image("busybox");
+    let (root, runroot) = (cx.home().join("other"), cx.home().join("otherrun"));
+    cx.script("mkdir -m 700 ~/otherrun").succeeds();
+    let (root, runroot) = (root.display().to_string(), runroot.display().to_string());
+    let there = |words: &[&str]| {
+        let options = ["--root", &root, "--runroot", &runroot];
+        cx.carrier(options.into_iter().chain(words.iter().copied()))
+    };
+    there(&["pull", "-q", &image]).succeeds();
+    there(&["network", "create", "lan"]).succeeds();
+    there(&[
+        "run",
+        "-d",
+        "--name",
+        "box",
+        "--network",
+        "lan",
+        &image,
+        "sleep",
+        "600",
+    ])
+    .succeeds();
+    there(&["exec", "box", "true"]).succeeds();
+    there(&["ps", "--format", "{{.Names}}"])
+        .succeeds()
+        .prints("box");
+    there(&["info", "-f", "{{.DockerRootDir}}"])
+        .succeeds()
+        .prints(&root);
+    there(&[
+        "__complete",
+        "--",
+        "--root",
+        &root,
+        "--runroot",
+        &runroot,
+        "stop",
+        "",
+    ])
+    .succeeds()
+    .shows("box\t");
+    cx.carrier(["ps", "-aq"]).succeeds().prints("");
+    cx.script("ls $XDG_RUNTIME_DIR/carrier | grep -v events; test -d ~/otherrun/carrier")
+        .succeeds()
+        .prints("");
+    there(&["rm", "-f", "box"]).succeeds();
+    there(&["network", "rm", "lan"]).succeeds();
+    there(&["system", "reset", "-f"]).succeeds();
+    cx.assert_nothing_is_left();
+}
+
+#[test]
+fn a_directory_with_other_things_is_no_root() {
+    let cx = Cx::new();
+    cx.script("echo mine > ~/letter").succeeds();
+    let home = cx.home().display().to_string();
+    for verb in [&["ps"][..], &["system", "reset", "-f"]] {
+        let words = ["--root", &home].into_iter().chain(verb.iter().copied());
+        cx.carrier(words)
+            .exits_with(125)
+            .complains("has other things in it");
+    }
+    cx.script("cat ~/letter").succeeds().prints("mine");
+}
+
+#[test]
+fn the_level_says_how_much_is_said() {
+    let cx = Cx::new();
+    let warned = ["run", "--rm", "--kernel-memory", "64m", "hello"];
+    let with =
+        |options: &[&'static str]| cx.carrier(options.iter().copied().chain(warned)).succeeds();
+    with(&[]).warns("--kernel-memory has no effect");
+    let quiet = with(&["--log-level", "error"]);
+    assert!(!format!("{quiet:?}").contains("warning: "), "{quiet:?}");
+    let chatty = format!("{:?}", with(&["-l", "debug"]));
+    assert!(chatty.contains("debug: the store is /"), "{chatty}");
+    assert!(chatty.contains("debug: container "), "{chatty}");
+    cx.carrier(["-D", "ps"]).succeeds().hides("debug");
+    cx.carrier(["--log-level", "loud", "ps"])
+        .exits_with(125)
+        .complains("--log-level cannot be \"loud\"");
+    cx.assert_nothing_is_left();
+}
+
+#[test]
+fn version_has_dockers_shape_and_makes_nothing() {
+    let cx = Cx::new();
+    let version = cx.carrier(["--version"]).succeeds().text().to_owned();
+    let number = version.strip_prefix("carrier ").unwrap();
+    for field in ["{{.Server.Version}}", "{{.Client.Version}}"] {
+        cx.carrier(["version", "--format", field])
+            .succeeds()
+            .prints(number);
+    }
+    cx.carrier(["version", "-f", "json"])
+        .succeeds()
+        .shows("\"KernelVersion\":\"");
+    cx.carrier(["version"])
+        .succeeds()
+        .shows(&format!("Version:  {number}\n"));
+    assert!(!cx.store().exists());
+}
