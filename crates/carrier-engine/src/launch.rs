@@ -158,7 +158,7 @@ impl Engine {
         self.spec_with(record, user, &[], seccomp)
     }
 
-    fn spec_with(
+    pub(crate) fn spec_with(
         &self,
         record: &ContainerRecord,
         user: &ResolvedUser,

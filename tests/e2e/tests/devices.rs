@@ -149,6 +149,23 @@ fn groups_of_the_host_are_kept_where_that_is_asked_for() {
 }
 
 #[test]
+fn containers_with_one_network_have_the_same_users() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let _owner = cx.running("owner", ["--userns", "keep-id", &image, "sleep", "1000"]);
+    let shared = ["run", "--rm", "--network", "container:owner"];
+    let uid = cx.script("id -u").succeeds().text().to_owned();
+    cx.carrier(shared.into_iter().chain([image.as_str(), "id", "-u"]))
+        .succeeds()
+        .prints(&uid);
+    let other = ["--userns", "host", &image, "true"];
+    let refused = cx.carrier(shared.into_iter().chain(other)).exits_with(125);
+    let words = "cannot be had with the network of container owner, which has --userns keep-id";
+    assert!(refused.errors().contains(words), "{refused:?}");
+    assert!(refused.errors().contains("hint: leave --userns out"));
+}
+
+#[test]
 fn with_keep_id_the_caller_is_who_he_is() {
     let cx = Cx::with_registry();
     let image = cx.pulled("layered");

@@ -128,6 +128,10 @@ fn options_that_make_no_sense_are_errors_of_the_command() {
         ["--mount", "type=bind,src=/tmp,dst=/x,frob=1"],
         ["--mount", "type=volume,src=vv,dst=/x,volume-driver=nfs"],
         ["--shm-size", "much"],
+        ["--tmpfs", "/x:size=much"],
+        ["--tmpfs", "/x:mode=9"],
+        ["--mount", "type=tmpfs,dst=/x,tmpfs-size=-1"],
+        ["--mount", "type=tmpfs,dst=/x,tmpfs-mode=8"],
         ["--volumes-from", "x:frob"],
     ] {
         let refused = sh(&cx, &options, &image, "true").exits_with(125);

@@ -262,6 +262,29 @@ fn a_container_that_does_not_run_is_looked_at_and_stays_as_it_is() {
 }
 
 #[test]
+fn a_stopped_containers_volumes_are_seen_and_not_changed() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    cx.script("mkdir d gone; echo host > d/f; touch one")
+        .succeeds();
+    let mounts = "-v data:/data -v ./d:/d:U -v ./one:/one -v ./gone:/gone --tmpfs /t";
+    let fill = "echo kept > /data/f";
+    cx.script(&format!(
+        "carrier run --name done {mounts} {image} sh -c '{fill}'; rmdir gone"
+    ))
+    .succeeds();
+    let look = "cat /data/f /d/f; for f in /data/f /d/f /one; do echo no > $f || echo refused; done
+        touch /t/f && ls -A /t /gone";
+    cx.script(&format!(
+        "carrier sh --stopped done sh -c '{look}' 2> /dev/null
+         cat d/f; stat -c %s one; carrier rm -v done > /dev/null
+         carrier run --rm -v data:/data {image} cat /data/f; carrier volume rm data > /dev/null"
+    ))
+    .succeeds()
+    .prints("kept\nhost\nrefused\nrefused\nrefused\n/gone:\n\n/t:\nf\nhost\n0\nkept");
+}
+
+#[test]
 fn what_a_killed_command_leaves_of_a_scratch_the_next_one_removes() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");

@@ -112,7 +112,8 @@ impl Engine {
             changed.network = NetworkMode::None;
         }
         self.write_etc_files(&changed, &ConnectionPlan::default())?;
-        let mut spec = self.spec_of(&changed, &user, profile(&changed)?)?;
+        let mounts = self.storage_to_look_at(&changed, &user)?;
+        let mut spec = self.spec_with(&changed, &user, &mounts, profile(&changed)?)?;
         spec.set_process(Some(process::process(&spec, options)?));
         let native = RootSource::Overlay(self.scratch_overlay(record, scratch)?);
         match attempt(&spec, &changed, options, native) {

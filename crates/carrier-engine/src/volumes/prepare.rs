@@ -10,7 +10,7 @@ use oci_spec::runtime::Mount;
 use super::devices::mount_of;
 use super::driver::Backing;
 use super::error::VolumeError;
-use super::mount_point::{MountPoint, MountSource};
+use super::mount_point::{MountPoint, MountSource, ReadOnly};
 use super::oci::{Located, Place};
 use super::provide::ensure_source;
 use crate::engine::Engine;
@@ -48,6 +48,36 @@ impl Engine {
             }
         }
         Ok(mounts)
+    }
+
+    /// The same for somebody who looks at a container that does not run: nothing of a volume or of the
+    /// host is changed, and what is not there any more is left out.
+    ///
+    /// # Errors
+    /// When something cannot be found or made.
+    pub(crate) fn storage_to_look_at(
+        &self,
+        record: &ContainerRecord,
+        user: &ResolvedUser,
+    ) -> Result<Vec<Mount>, Error> {
+        let mut seen = record.clone();
+        seen.storage.devices.clear();
+        seen.storage.mounts.retain(|mount| match &mount.source {
+            MountSource::Bind { path, .. } => path.exists(),
+            MountSource::Volume { .. } => self.locate_volume(mount).is_ok(),
+            MountSource::Tmpfs { .. } | MountSource::Image { .. } => true,
+        });
+        for mount in &mut seen.storage.mounts {
+            mount.chown = false;
+            if matches!(
+                mount.source,
+                MountSource::Bind { .. } | MountSource::Volume { .. }
+            ) {
+                mount.overlay = false;
+                mount.read_only = ReadOnly::All;
+            }
+        }
+        self.prepare_storage(&seen, user)
     }
 
     fn locate(
