@@ -65,44 +65,46 @@ pub(crate) fn overwrite_json<T: Serialize>(path: &Path, value: &T) -> Result<(),
     write().map_err(Error::io("write", path))
 }
 
-/// Reads a file that is only ever replaced as a whole: a short read is its end, and one call is enough
-/// for most. A list of a thousand containers is two thousand such files.
-fn read_whole(mut file: fs::File) -> std::io::Result<Vec<u8>> {
+/// Reads a file that is only ever replaced as a whole into `space`: a short read is its end, and one call
+/// is enough for most. A list of a thousand containers is two thousand such files.
+fn read_whole(mut file: fs::File, space: &mut Vec<u8>) -> std::io::Result<&[u8]> {
     const MOST: usize = 4096;
-    let mut bytes = vec![0; MOST];
-    let count = file.read(&mut bytes)?;
-    bytes.truncate(count);
-    if count == MOST {
-        file.read_to_end(&mut bytes)?;
+    space.resize(space.len().max(MOST), 0);
+    let mut count = file.read(space)?;
+    if count == space.len() {
+        file.read_to_end(space)?;
+        count = space.len();
     }
-    Ok(bytes)
+    Ok(space.get(..count).unwrap_or_default())
 }
 
 /// Reads what [`write_json`] wrote; nothing where there is no file.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
-    parse(fs::File::open(path), || path.to_owned())
+    let opened = fs::File::open(path);
+    parse(opened, &mut Vec::new(), || path.to_owned())
 }
 
-/// The same for `path` below a directory that is open.
+/// The same for `path` below a directory that is open; `space` is there for the next file, too.
 pub(crate) fn read_json_at<T: DeserializeOwned>(
     (directory, name): (BorrowedFd<'_>, &Path),
     path: &Path,
+    space: &mut Vec<u8>,
 ) -> Result<Option<T>, Error> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let opened = rustix::fs::openat(directory, path, flags, Mode::empty());
-    parse(opened.map(Into::into).map_err(Into::into), || {
-        name.join(path)
-    })
+    let opened = opened.map(Into::into).map_err(Into::into);
+    parse(opened, space, || name.join(path))
 }
 
 fn parse<T: DeserializeOwned>(
     opened: std::io::Result<fs::File>,
+    space: &mut Vec<u8>,
     path: impl Fn() -> PathBuf,
 ) -> Result<Option<T>, Error> {
-    match opened.and_then(read_whole) {
+    match opened.and_then(|file| read_whole(file, space)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("read", path())(error)),
-        Ok(bytes) => serde_json::from_slice(&bytes)
+        Ok(bytes) => serde_json::from_slice(bytes)
             .map(Some)
             .map_err(|source| Error::Damaged {
                 path: path(),

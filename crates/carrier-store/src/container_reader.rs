@@ -1,5 +1,6 @@
 //! Reading what is written down about many containers: below one directory, whose path is looked up once.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,8 @@ use crate::store::Store;
 pub struct ContainerReader {
     path: PathBuf,
     directory: Option<OwnedFd>,
+    /// For the files.
+    space: RefCell<Vec<u8>>,
 }
 
 impl Store {
@@ -33,7 +36,11 @@ impl Store {
             Err(Errno::NOENT) => None,
             other => Some(other.map_err(Error::errno("open", &path))?),
         };
-        Ok(ContainerReader { path, directory })
+        Ok(ContainerReader {
+            path,
+            directory,
+            space: RefCell::default(),
+        })
     }
 }
 
@@ -59,6 +66,7 @@ impl ContainerReader {
             return Ok(None);
         };
         let path = format!("{}/{file}", id.as_str());
-        read_json_at((directory.as_fd(), &self.path), Path::new(&path))
+        let space = &mut self.space.borrow_mut();
+        read_json_at((directory.as_fd(), &self.path), Path::new(&path), space)
     }
 }
