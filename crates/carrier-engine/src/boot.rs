@@ -6,12 +6,10 @@ mod cron;
 mod start;
 mod unit;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::engine::absolute;
-use crate::host;
 pub use start::Returned;
 
 /// What starts programs when the host does.
@@ -30,7 +28,6 @@ pub struct Boot {
     /// What is started: this program, and where it has its store.
     words: Vec<String>,
     data: Option<PathBuf>,
-    user: String,
 }
 
 /// Why containers cannot be brought back.
@@ -99,7 +96,6 @@ impl Boot {
                 .chain(crate::places::options())
                 .collect(),
             data: absolute("XDG_DATA_HOME"),
-            user: host::user_name(),
         })
     }
 
@@ -107,12 +103,6 @@ impl Boot {
     #[must_use]
     pub fn starter(&self) -> &BootStarter {
         &self.starter
-    }
-
-    /// The user whose containers they are.
-    #[must_use]
-    pub fn user(&self) -> &str {
-        &self.user
     }
 
     /// Whether containers come back.
@@ -146,19 +136,6 @@ impl Boot {
         match &self.starter {
             BootStarter::Systemd(path) => unit::disable(path),
             BootStarter::Cron => cron::disable(),
-        }
-    }
-
-    /// Whether the user's programs start with the host, and live on when he logs out; nothing where
-    /// that needs no setting.
-    #[must_use]
-    pub fn lingers(&self) -> Option<bool> {
-        match self.starter {
-            BootStarter::Systemd(_) => {
-                let path = Path::new("/var/lib/systemd/linger").join(&self.user);
-                Some(fs::symlink_metadata(path).is_ok())
-            }
-            BootStarter::Cron => None,
         }
     }
 }

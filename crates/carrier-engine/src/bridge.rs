@@ -20,6 +20,7 @@ pub(crate) use client::Membership;
 pub use create::CreateNetworkOptions;
 pub use describe::NetworkFilter;
 pub use error::BridgeError;
+pub(crate) use filter::try_install as try_filter;
 pub use lookup::NetworkUser;
 pub use members::ConnectOptions;
 pub use network::{DEFAULT_NETWORK, Driver, Network, NetworkSubnet};

@@ -106,9 +106,32 @@ pub(crate) fn registration(platform: &Platform) -> Result<Option<Vec<u8>>, Error
 
 /// Whether the administrator has registered an emulator for everybody.
 fn host_has_handler(qemu: &str) -> bool {
-    fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/qemu-{qemu}")).is_ok_and(|entry| {
-        entry.starts_with("enabled") && entry.contains("flags: ") && entry.contains('F')
-    })
+    let entry = fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/qemu-{qemu}"));
+    entry.is_ok_and(|entry| is_for_everybody(&entry))
+}
+
+/// Whether an entry of `binfmt_misc` holds in containers, too: the kernel has opened the emulator.
+pub(crate) fn is_for_everybody(entry: &str) -> bool {
+    let flags = entry.lines().find_map(|line| line.strip_prefix("flags: "));
+    entry.starts_with("enabled") && flags.is_some_and(|flags| flags.contains('F'))
+}
+
+/// The emulators below `root` that containers can register, by their names for QEMU.
+pub(crate) fn installed(root: &Path) -> Vec<String> {
+    let is_there = |qemu: &str| {
+        let mut names = [format!("qemu-{qemu}-static"), format!("qemu-{qemu}")].into_iter();
+        names.any(|name| {
+            let mut places = DIRECTORIES
+                .iter()
+                .map(|place| place.trim_start_matches('/'));
+            places.any(|place| root.join(place).join(&name).exists())
+        })
+    };
+    let names = EMULATED.iter().map(|emulated| emulated.qemu);
+    names
+        .filter(|qemu| is_there(qemu))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// `:name:M:offset:magic:mask:interpreter:flags`, Documentation/admin-guide/binfmt-misc.rst.

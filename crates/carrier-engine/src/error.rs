@@ -129,7 +129,7 @@ pub enum Error {
         /// Why not.
         reason: String,
         /// What to do about it.
-        hint: Option<&'static str>,
+        hint: Option<String>,
     },
     /// A limit makes no sense.
     #[error(transparent)]
@@ -420,7 +420,7 @@ impl Error {
         }
     }
 
-    pub(crate) fn limit(option: &str, reason: String, hint: Option<&'static str>) -> Self {
+    pub(crate) fn limit(option: &str, reason: String, hint: Option<String>) -> Self {
         Self::Limit {
             option: option.to_owned(),
             reason,

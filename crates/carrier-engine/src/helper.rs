@@ -25,6 +25,13 @@ pub(crate) fn find_also_in_path(program: &str) -> Result<PathBuf, String> {
     find_in(TRUSTED.iter().map(PathBuf::from).chain(own), program)
 }
 
+/// The same in a directory that stands for a host.
+pub(crate) fn find_below(root: &Path, program: &str) -> Result<PathBuf, String> {
+    let directories = TRUSTED.iter();
+    let directories = directories.map(|path| root.join(path.trim_start_matches('/')));
+    find_in(directories, program)
+}
+
 fn find_in(directories: impl Iterator<Item = PathBuf>, program: &str) -> Result<PathBuf, String> {
     let mut replaceable = None;
     for directory in directories {

@@ -12,7 +12,7 @@ use crate::shared_ids::{Files, SharedIds};
 use crate::subordinate::{Caller, id_maps};
 
 /// Set to 1, it lets containers have ids that somebody else has too.
-const ALLOW_SHARED_IDS: &str = "CARRIER_ALLOW_SHARED_IDS";
+pub(crate) const ALLOW_SHARED_IDS: &str = "CARRIER_ALLOW_SHARED_IDS";
 
 /// Facts of the host.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ fn covers(ranges: &[carrier_runtime::IdRange], id: u32) -> bool {
         .any(|range| id >= range.inside && id - range.inside < range.count)
 }
 
-fn caller(passwd: &str) -> Caller {
+pub(crate) fn caller(passwd: &str) -> Caller {
     let uid = rustix::process::geteuid().as_raw();
     let gid = rustix::process::getegid().as_raw();
     // Never getpwuid(3): in a static binary it loads modules that may crash. Users of a directory
@@ -121,13 +121,6 @@ pub(crate) fn home_directory() -> Option<PathBuf> {
             (fields.next()?.parse() == Ok(uid)).then(|| fields.nth(2))?
         })
         .map(PathBuf::from)
-}
-
-/// The caller's name, or his number where he has none.
-pub(crate) fn user_name() -> String {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let caller = caller(&passwd);
-    caller.name.unwrap_or_else(|| caller.uid.to_string())
 }
 
 fn thermal_throttle() -> Vec<PathBuf> {

@@ -13,6 +13,7 @@ use carrier_sys::process::SingleThreaded;
 use oci_spec::runtime::{LinuxSeccomp, Mount, Spec};
 
 use crate::bridge::Membership;
+use crate::doctor::{self, Check};
 use crate::emulator;
 use crate::engine::{Engine, open_directory};
 use crate::error::Error;
@@ -180,10 +181,10 @@ impl Engine {
 
     /// The last way is a loud one.
     fn copy_warning(&self, bytes: u64, refused: &str, missing: &str) -> String {
+        let fix = doctor::explain(&[Check::Fuse]).unwrap_or_else(|| missing.to_owned());
         format!(
-            "overlay cannot be mounted on {} ({refused}) and {missing}: all {bytes} bytes of the \
-             image were copied for this container; install fuse-overlayfs, or set XDG_DATA_HOME to \
-             a directory on a local disk",
+            "overlay cannot be mounted on {} ({refused}): all {bytes} bytes of the image were copied for \
+             this container; {fix}",
             self.store.root().display(),
         )
     }

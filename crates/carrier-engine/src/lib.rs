@@ -10,6 +10,7 @@ mod bridge;
 mod control;
 mod create;
 mod detach_keys;
+mod doctor;
 mod embedded;
 mod emulator;
 mod engine;
@@ -69,6 +70,7 @@ pub use bridge::{
     NetworkFilter, NetworkSubnet, NetworkUser, ParseSubnetError, Subnet,
 };
 pub use detach_keys::{DetachKeys, Detector, Fed, UnknownKey};
+pub use doctor::{Check, Finding, OwnFix, Remedy, State, examine, explain, lingering, root_script};
 pub use embedded::HELLO;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind};

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::doctor::quoted;
 use crate::subordinate::{Caller, owned_ranges};
 
 /// The files that say whose ids are whose.
@@ -39,7 +40,7 @@ enum With {
 
 /// Ids from the first to the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
+pub(crate) struct Range {
     first: u32,
     last: u32,
 }
@@ -101,8 +102,8 @@ impl SharedIds {
         })
     }
 
-    /// What the user can do about it.
-    pub(crate) fn hint(&self) -> String {
+    /// What root can do about it.
+    pub(crate) fn command(&self) -> String {
         let Self { owner, range, .. } = self;
         let ids = match self.kind {
             Kind::User => "subuids",
@@ -112,10 +113,8 @@ impl SharedIds {
             Some(free) => format!(" --add-{ids} {free}"),
             None => String::new(),
         };
-        format!(
-            "`sudo usermod --del-{ids} {range}{instead} {owner}` gives others, and images have to be \
-             pulled again; CARRIER_ALLOW_SHARED_IDS=1 trusts whoever has the same ids"
-        )
+        let owner = quoted(owner.as_ref());
+        format!("usermod --del-{ids} {range}{instead} {owner}")
     }
 }
 
@@ -150,7 +149,7 @@ fn entries(file: &str) -> impl Iterator<Item = (&str, u32)> {
 }
 
 /// As many ids as useradd(8) gives, the first that nobody has, neither as users nor as groups.
-fn free_range(files: &Files) -> Option<Range> {
+pub(crate) fn free_range(files: &Files) -> Option<Range> {
     const FIRST: u32 = 100_000;
     const COUNT: u32 = 65_536;
     let ranges = [&files.subuid, &files.subgid].into_iter();
@@ -243,15 +242,11 @@ mod tests {
     }
 
     #[test]
-    fn the_hint_gives_ids_that_are_nobodys() {
+    fn the_command_gives_ids_that_are_nobodys() {
         let found = find("ann:100000:65536\nbob:100000:65536", "bob:165536:65536").unwrap();
-        let command = "`sudo usermod --del-subuids 100000-165535 --add-subuids 231072-296607 ann`";
-        assert!(found.hint().starts_with(command), "{}", found.hint());
+        let command = "usermod --del-subuids 100000-165535 --add-subuids 231072-296607 ann";
+        assert_eq!(found.command(), command);
         let found = find("ann:1:9\nbob:1:4294967295", "").unwrap();
-        assert!(
-            found
-                .hint()
-                .starts_with("`sudo usermod --del-subuids 1-9 ann`")
-        );
+        assert_eq!(found.command(), "usermod --del-subuids 1-9 ann");
     }
 }

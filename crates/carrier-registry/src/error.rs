@@ -240,6 +240,19 @@ pub enum Error {
     Store(#[from] carrier_store::Error),
 }
 
+/// What can be wrong with a host so that an image cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostFault {
+    /// The user has no ids for the owners of its files.
+    Ids,
+    /// The disk is full.
+    Space,
+    /// The file system of the store cannot hold it.
+    Home,
+    /// The time is before that of certificates.
+    Clock,
+}
+
 impl Error {
     /// A blob that is not what was promised, in words about what it is.
     pub(crate) fn about_blob(what: &'static str, error: carrier_store::Error) -> Self {
@@ -267,6 +280,26 @@ impl Error {
             Self::Status { status, .. } => is_transient_status(*status),
             _ => false,
         }
+    }
+
+    /// What of the host may be behind it.
+    #[must_use]
+    pub fn host_fault(&self) -> Option<HostFault> {
+        Some(match self {
+            // A certificate that is not valid yet is one, too.
+            Self::Unreachable { .. } => HostFault::Clock,
+            Self::Unpack { reason, .. } if reason.contains("not mapped") => HostFault::Ids,
+            Self::Unpack { reason, .. } if is_full(reason) => HostFault::Space,
+            Self::Unpack { reason, .. } if is_unfit(reason) => HostFault::Home,
+            Self::Store(carrier_store::Error::Io { source, .. }) => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => HostFault::Space,
+                io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                    HostFault::Home
+                }
+                _ => return None,
+            },
+            _ => return None,
+        })
     }
 
     /// What the user can do about it.

@@ -42,7 +42,7 @@ use carrier_spec::{Compression, Digest, Platform};
 use carrier_store::ImageRecord;
 
 pub use credentials::{Credentials, Kept, ParseRegistryError, RegistryName, docker_config_file};
-pub use error::Error;
+pub use error::{Error, HostFault};
 pub use login::{LoginOptions, check, known, login, logout, logout_all};
 pub use pull::pull;
 pub use push::{PushEvent, PushOptions, PushProgress, Pushed, Recompress, push};

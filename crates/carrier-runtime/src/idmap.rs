@@ -10,7 +10,7 @@ use crate::error::IdMapError;
 
 /// Where the set-user-ID helpers are looked for: never in the caller's `PATH`, which may hold
 /// directories that others can write.
-const HELPER_DIRECTORIES: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin"];
+pub const HELPER_DIRECTORIES: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/usr/local/bin"];
 
 /// A range of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

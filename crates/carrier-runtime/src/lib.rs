@@ -34,7 +34,7 @@ pub use compile::{
 pub use config::OCI_VERSION;
 pub use error::{Error, IdMapError};
 pub use features::features;
-pub use idmap::{IdMaps, IdRange};
+pub use idmap::{HELPER_DIRECTORIES, IdMaps, IdRange};
 pub use launch::{Prepared, Ready, Spawned, Started};
 pub use members::{is_member, members_of, process_is_stopped};
 pub use outer::{OuterIds, enclosing};

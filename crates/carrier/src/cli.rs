@@ -6,6 +6,7 @@ mod container;
 mod containers;
 #[cfg(test)]
 mod docs;
+pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod files;
 pub(crate) mod global;
@@ -171,6 +172,8 @@ pub(crate) enum Verb {
     Boot(boot::BootArgs),
     /// Ask a container whether it is well
     Healthcheck(health::HealthcheckArgs),
+    /// Look for what is wrong with this host, and tell what helps
+    Doctor(doctor::DoctorArgs),
     /// Show facts of the engine and the host
     Info(InfoArgs),
     /// Show the versions of Carrier and of the host's kernel

@@ -5,6 +5,7 @@ mod completion;
 mod container;
 mod containers;
 mod detach_keys;
+mod doctor;
 mod events;
 mod exec;
 mod files;
@@ -74,6 +75,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Diff(args) => files::diff(&args),
         Verb::Volume(args) => one(volume::volume(args)),
         Verb::Boot(args) => boot::boot(&args),
+        Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Info(args) if !args.words.is_empty() => one(containers::info(&args)),
         Verb::Healthcheck(args) => health::healthcheck(&args),
         Verb::Commit(args) => files::commit(&args),

@@ -5,7 +5,8 @@ mod mistake;
 use std::error::Error;
 use std::process::ExitCode;
 
-use carrier_engine::ErrorKind;
+use carrier_engine::{Check, ErrorKind, explain};
+use carrier_registry::HostFault;
 use carrier_spec::ParseReferenceError;
 
 use mistake::Mistake;
@@ -68,7 +69,12 @@ impl Failure {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Engine(error) => error.hint(),
-            Self::Registry(error) => error.hint(),
+            Self::Registry(error) => {
+                let host = error
+                    .host_fault()
+                    .and_then(|fault| explain(&[check_of(fault)]));
+                host.or_else(|| error.hint())
+            }
             Self::Usage { hint, .. } => hint.clone(),
             Self::File {
                 action: "read",
@@ -90,6 +96,16 @@ impl Failure {
             },
             _ => ENGINE_FAILED,
         }
+    }
+}
+
+/// What of the host is to be looked at when a registry's image could not be had.
+fn check_of(fault: HostFault) -> Check {
+    match fault {
+        HostFault::Ids => Check::SubordinateIds,
+        HostFault::Space => Check::Disk,
+        HostFault::Home => Check::Home,
+        HostFault::Clock => Check::Clock,
     }
 }
 

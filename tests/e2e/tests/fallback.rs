@@ -103,7 +103,7 @@ fn a_home_that_cannot_hold_an_image_is_named() {
     assert!(
         outcome
             .errors()
-            .contains("set XDG_DATA_HOME to a directory on a local disk")
+            .contains("`export XDG_DATA_HOME=DIRECTORY`, with a directory on a local disk")
     );
 }
 

@@ -254,11 +254,11 @@ fn without_a_program_that_carries_packets_the_container_runs_alone_with_a_warnin
     run(&format!("{image} echo runs"))
         .succeeds()
         .prints("runs")
-        .warns("install the package slirp4netns");
+        .warns("uplink: slirp4netns is not installed");
     run(&format!("--network slirp4netns {image} true"))
         .exits_with(125)
-        .hints("install the package slirp4netns");
+        .hints("uplink: slirp4netns is not installed");
     run(&format!("-p 80 {image} true"))
         .exits_with(125)
-        .hints("install the package slirp4netns");
+        .hints("uplink: slirp4netns is not installed");
 }

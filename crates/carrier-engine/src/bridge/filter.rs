@@ -91,6 +91,11 @@ pub(super) fn install(uplink: &str) -> io::Result<()> {
     }
 }
 
+/// Makes the table where it does nothing: in a network namespace that ends with the caller.
+pub(crate) fn try_install() -> io::Result<()> {
+    install("lo")
+}
+
 /// All messages, and the number of the one that the kernel answers last.
 fn batch(uplink: &str) -> (Vec<u8>, u32) {
     let mut batch = Batch::default();

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use carrier_runtime::IdMapError;
+use rustix::io::Errno;
 
 use super::Error;
+use crate::doctor::{self, Check};
 
 impl Error {
     /// What the user can do about it.
@@ -42,7 +43,7 @@ impl Error {
             ),
             Self::NotStopped(name) => format!("`carrier sh {name}` enters it"),
             Self::Paused(name) => format!("`carrier unpause {name}` lets it go on"),
-            Self::Limit { hint, .. } => return hint.map(str::to_owned),
+            Self::Limit { hint, .. } => return hint.clone(),
             Self::BadResource(error) => error.hint().to_owned(),
             Self::NoDisk(_) => "name a whole disk: `lsblk` lists them".to_owned(),
             Self::RunsWithoutCgroup(name) => format!(
@@ -62,22 +63,25 @@ impl Error {
             Self::UnknownUser { .. } | Self::UnknownGroup { .. } => {
                 "use a number, which needs no entry".to_owned()
             }
-            Self::UnmappedId { .. } => SUBORDINATE_IDS.to_owned(),
-            Self::SharedIds(shared) => shared.hint(),
+            Self::UnmappedId { .. } => doctor::explain(&[Check::SubordinateIds])
+                .unwrap_or_else(|| SUBORDINATE_IDS.to_owned()),
+            Self::SharedIds(shared) => doctor::shared_ids(shared).line(),
             Self::LayerMissing(_) => "`carrier pull` of the image brings it back".to_owned(),
             Self::NoEmulator {
-                program: Some(_), ..
-            } => "install the package qemu-user-static (or qemu-user)".to_owned(),
+                program: Some(program),
+                ..
+            } => doctor::no_emulator(program),
             Self::ForeignRuntimeDirectory { path } => {
                 format!(
                     "remove {} or set XDG_RUNTIME_DIR to a directory of your own",
                     path.display()
                 )
             }
-            Self::RuntimeDirectory { .. } => {
-                "set XDG_RUNTIME_DIR to a directory of your own that can be written".to_owned()
-            }
-            Self::NoHome => "set HOME, or XDG_DATA_HOME, to a directory of your own".to_owned(),
+            Self::RuntimeDirectory { .. } => doctor::explain(&[Check::RuntimeDirectory])
+                .unwrap_or_else(|| {
+                    "set XDG_RUNTIME_DIR to a directory of your own that can be written".to_owned()
+                }),
+            Self::NoHome => return doctor::explain(&[Check::Home]),
             Self::Write { source, .. } | Self::Unpacker { source, .. } => return io_hint(source),
             Self::Terminal { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 return io_hint(source);
@@ -156,6 +160,9 @@ impl Error {
     }
 }
 
+/// Where no check tells the reason.
+const DOCTOR: &str = "`carrier doctor` tells what is wrong with this host";
+
 const UNFIT_HOME: &str = "the file system of the store may not be able to hold images (NFS, FUSE, \
     overlay): set XDG_DATA_HOME to a directory on a local disk";
 
@@ -187,21 +194,22 @@ fn store_hint(error: &carrier_store::Error) -> Option<String> {
 fn runtime_hint(error: &carrier_runtime::Error) -> Option<String> {
     use carrier_runtime::Error as Runtime;
     Some(match error {
-        Runtime::IdMap(IdMapError::HelperMissing { .. }) => {
-            "install the package uidmap (shadow-utils on Fedora, shadow on Arch)".to_owned()
-        }
-        Runtime::IdMap(IdMapError::Refused { .. }) => {
-            "look for your user in /etc/subuid and /etc/subgid, and whether newuidmap has its \
-             set-user-ID bit or capability"
-                .to_owned()
-        }
-        Runtime::Clone(_) => {
-            "unprivileged user namespaces may be off: look at the sysctls user.max_user_namespaces, \
-             kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns"
-                .to_owned()
-        }
+        Runtime::IdMap(_) => doctor::explain(&[
+            Check::IdHelpers,
+            Check::SubordinateIds,
+            Check::UserNamespaces,
+            Check::Apparmor,
+        ])
+        .unwrap_or_else(|| DOCTOR.to_owned()),
+        Runtime::Clone(_) => doctor::explain(&[
+            Check::UserNamespaces,
+            Check::Apparmor,
+            Check::Namespaces,
+            Check::Processes,
+        ])
+        .unwrap_or_else(|| DOCTOR.to_owned()),
         Runtime::Keyring(_) => {
-            "the user's keys are used up: raise the sysctl kernel.keys.maxkeys".to_owned()
+            doctor::explain(&[Check::Keys]).unwrap_or_else(|| DOCTOR.to_owned())
         }
         Runtime::ProgramNotFound { .. } => {
             "arguments behind the image or the container are the command: check its spelling and the \
@@ -215,6 +223,14 @@ fn runtime_hint(error: &carrier_runtime::Error) -> Option<String> {
             "check that the file is executable and made for this architecture (`--platform`)"
                 .to_owned()
         }
+        Runtime::Step { action, .. } if action.contains("binfmt_misc") => {
+            return doctor::explain(&[Check::Emulators]);
+        }
+        Runtime::Step { source: Errno::ACCESS | Errno::PERM, .. }
+            if doctor::explain(&[Check::Apparmor]).is_some() =>
+        {
+            return doctor::explain(&[Check::Apparmor]);
+        }
         Runtime::Step { action, source, .. } if action.starts_with("mount ") => {
             return mount_hint(*source);
         }
@@ -224,8 +240,7 @@ fn runtime_hint(error: &carrier_runtime::Error) -> Option<String> {
 }
 
 /// What to do about a mount that the kernel refused.
-fn mount_hint(errno: rustix::io::Errno) -> Option<String> {
-    use rustix::io::Errno;
+fn mount_hint(errno: Errno) -> Option<String> {
     Some(match errno {
         Errno::NOTDIR => {
             "a directory can be mounted on a directory only, and a file on a file: look at what is there \
@@ -259,15 +274,19 @@ pub(crate) fn io_hint_of(error: &(dyn std::error::Error + 'static)) -> Option<St
 }
 
 fn io_hint(error: &io::Error) -> Option<String> {
-    let hint = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space: `carrier rm` removes containers and images"
+    let (check, words) = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+            Check::Disk,
+            "free some space: `carrier rm` removes containers and images",
+        ),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => (
+            Check::Home,
+            "set XDG_DATA_HOME to a directory that you can write",
+        ),
+        io::ErrorKind::Unsupported | io::ErrorKind::StaleNetworkFileHandle => {
+            (Check::Home, UNFIT_HOME)
         }
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-            "set XDG_DATA_HOME to a directory that you can write"
-        }
-        io::ErrorKind::Unsupported | io::ErrorKind::StaleNetworkFileHandle => UNFIT_HOME,
         _ => return None,
     };
-    Some(hint.to_owned())
+    Some(doctor::explain(&[check]).unwrap_or_else(|| words.to_owned()))
 }

@@ -11,7 +11,7 @@ use carrier_spec::ContainerId;
 use carrier_sys::process::SingleThreaded;
 
 use super::check::{check, warning};
-use super::error::{NetworkError, no_helper_hint};
+use super::error::NetworkError;
 use super::follow::Follower;
 use super::forward::Forwarder;
 use super::hosts::Names;
@@ -21,6 +21,7 @@ use super::namespaces::NetworkNamespace;
 use super::resolv::Resolvers;
 use super::state::{Endpoint, NetworkState};
 use super::uplink::{Choice, Uplink, UplinkPlan, choose};
+use crate::doctor;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::record::{ContainerRecord, RunOptions};
@@ -97,7 +98,7 @@ impl ConnectionPlan {
                 },
                 warning: Some(format!(
                     "the container reaches only itself: {reason}; {}",
-                    no_helper_hint("slirp4netns")
+                    doctor::no_uplink("slirp4netns")
                 )),
                 ..Self::default()
             }),

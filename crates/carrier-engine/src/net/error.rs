@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use crate::doctor;
+
 /// An error of a container's network.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
@@ -69,7 +71,7 @@ impl NetworkError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoHelper { program, .. } => no_helper_hint(package(program)),
+            Self::NoHelper { program, .. } => doctor::no_uplink(program),
             Self::Helper { program, .. } | Self::StartHelper { program, .. } => format!(
                 "--network none runs without it; `{program} --version` tells whether the program \
                  itself works"
@@ -98,10 +100,7 @@ fn port_hint(port: u16, protocol: &str, source: &io::Error) -> Option<String> {
                  which): stop it, or publish another port"
             )
         }
-        io::ErrorKind::PermissionDenied => format!(
-            "ports below 1024 are root's: choose a higher one, or let everybody have them from \
-             {port} on, as root: sysctl net.ipv4.ip_unprivileged_port_start={port}"
-        ),
+        io::ErrorKind::PermissionDenied => doctor::low_port(port),
         io::ErrorKind::AddrNotAvailable => {
             "the host has no such address: `ip address` lists those that it has".to_owned()
         }
@@ -110,20 +109,4 @@ fn port_hint(port: u16, protocol: &str, source: &io::Error) -> Option<String> {
         }
         _ => return None,
     })
-}
-
-/// The Debian package of a program.
-fn package(program: &str) -> &'static str {
-    match program {
-        "pasta" => "passt",
-        _ => "slirp4netns",
-    }
-}
-
-/// The way out when no program carries packets.
-pub(crate) fn no_helper_hint(package: &str) -> String {
-    format!(
-        "install the package {package} and make sure that /dev/net/tun can be opened by users; \
-         --network none or --network host need neither"
-    )
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use carrier_runtime::{Place, Subtree, has_controller};
 
 use super::Resources;
+use crate::doctor;
 use crate::error::Error;
 use crate::record::ContainerRecord;
 
@@ -27,16 +28,6 @@ const OPTIONS: [(&str, &str); 16] = [
     ("unified", "--cgroup-conf"),
     ("", "--cgroups enabled"),
 ];
-
-const DELEGATE: &str = "as root, write `[Service]` and `Delegate=cpu cpuset io memory pids` on two lines to \
-     /etc/systemd/system/user@.service.d/delegate.conf, run `systemctl daemon-reload`, and log in again";
-
-const NO_MANAGER: &str = "log in anew (ssh, `machinectl shell USER@`), or have root run `loginctl \
-     enable-linger USER`, so that there is a systemd of the user; or start carrier in a unit with \
-     Delegate=yes";
-
-const OLD_HIERARCHY: &str = "this host has it on cgroup version 1: boot with the kernel parameter \
-     systemd.unified_cgroup_hierarchy=1; until then only containers without limits run";
 
 /// Finds the place of a container's cgroup.
 pub(crate) fn open(record: &ContainerRecord) -> Result<Subtree, Error> {
@@ -63,27 +54,27 @@ pub(crate) fn refused(resources: &Resources, error: carrier_runtime::Error) -> E
     match error {
         Runtime::NoCgroup { reason } => {
             let (option, controller) = resources.first_need();
-            let hint = if controller.is_empty() || has_controller(controller) {
-                NO_MANAGER
+            let finding = if controller.is_empty() || has_controller(controller) {
+                doctor::no_manager(&reason)
             } else {
-                OLD_HIERARCHY
+                doctor::old_hierarchy(controller)
             };
             let reason = match controller {
                 "" => format!("no cgroup can be made: {reason}"),
                 name => format!("no cgroup with the controller {name} can be made: {reason}"),
             };
-            Error::limit(option, reason, Some(hint))
+            Error::limit(option, reason, Some(finding.line()))
         }
         Runtime::Controller {
             field, controller, ..
         } => {
-            let hint = if has_controller(&controller) {
-                DELEGATE
+            let finding = if has_controller(&controller) {
+                doctor::not_delegated(&controller)
             } else {
-                OLD_HIERARCHY
+                doctor::old_hierarchy(&controller)
             };
             let reason = format!("the controller {controller} is not delegated to the user");
-            Error::limit(option_of(&field), reason, Some(hint))
+            Error::limit(option_of(&field), reason, Some(finding.line()))
         }
         Runtime::Limit { field, reason } => Error::limit(option_of(&field), reason, None),
         other => other.into(),

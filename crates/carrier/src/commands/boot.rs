@@ -1,6 +1,6 @@
 //! `carrier boot`
 
-use carrier_engine::{Boot, BootError, BootStarter, Engine};
+use carrier_engine::{Boot, BootError, BootStarter, Engine, Finding, lingering};
 
 use super::print;
 use crate::cli::boot::{BootArgs, BootVerb};
@@ -42,7 +42,7 @@ fn enable(boot: &Boot) -> Result<u8, Failure> {
         "enabled by {}: containers with a restart policy come back after a reboot\n",
         starter(boot)
     ))?;
-    warn_of_logout(boot);
+    warn_of_logout();
     Ok(0)
 }
 
@@ -52,7 +52,7 @@ fn status(boot: &Boot) -> Result<u8, Failure> {
         return Ok(1);
     }
     print(&format!("enabled by {}\n", starter(boot)))?;
-    warn_of_logout(boot);
+    warn_of_logout();
     Ok(0)
 }
 
@@ -65,14 +65,21 @@ fn starter(boot: &Boot) -> String {
 
 /// Without lingering, systemd starts what is a user's when he logs in, and ends it when he logs out.
 #[allow(clippy::print_stderr, reason = "what is read is on standard output")]
-fn warn_of_logout(boot: &Boot) {
-    if boot.lingers() == Some(false) {
-        let user = report::printable(boot.user());
+fn warn_of_logout() {
+    if let Some(finding) = lingering() {
+        let Finding {
+            found,
+            consequence,
+            remedy,
+            ..
+        } = &finding;
         eprintln!(
-            "carrier: {user} does not linger: containers come back when {user} logs in, and end when \
-             {user} logs out"
+            "carrier: {}",
+            report::printable(&format!("{found}: {consequence}"))
         );
-        eprintln!("hint: `loginctl enable-linger {user}` lets them start with the host and stay");
+        if let Some(remedy) = remedy {
+            eprintln!("hint: {}", report::printable(&remedy.to_string()));
+        }
     }
 }
 
