@@ -24,6 +24,7 @@ pub use follow::EventReader;
 use crate::engine::Engine;
 use crate::net::{Attachment, NetworkMode};
 use crate::record::ContainerRecord;
+use crate::volumes::ReadOnly;
 
 const FILE: &str = "events.jsonl";
 const OLDER: &str = "events.jsonl.1";
@@ -181,8 +182,38 @@ impl Engine {
         }
     }
 
-    /// [`Engine::emit`], about the networks that a container comes to or leaves.
-    pub(crate) fn emit_connections(&self, action: &str, record: &ContainerRecord) {
+    /// [`Engine::emit`], about what a container that begins has: its networks and volumes.
+    pub(crate) fn emit_begin(&self, record: &ContainerRecord) {
+        self.emit_volumes("mount", record);
+        self.emit_connections("connect", record);
+    }
+
+    /// The same of one that has ended.
+    pub(crate) fn emit_end(&self, record: &ContainerRecord) {
+        self.emit_connections("disconnect", record);
+        self.emit_volumes("unmount", record);
+    }
+
+    fn emit_volumes(&self, action: &str, record: &ContainerRecord) {
+        for mount in &record.storage.mounts {
+            let Some(name) = mount.volume() else { continue };
+            let mut event = Event::volume(action, name.as_str());
+            event = event.with("container", record.id.as_str());
+            if action == "mount" {
+                let is_writable = mount.read_only == ReadOnly::No;
+                event = event
+                    .with("destination", mount.target.as_str())
+                    .with("read/write", is_writable.to_string())
+                    .with(
+                        "propagation",
+                        mount.propagation.as_deref().unwrap_or_default(),
+                    );
+            }
+            self.emit(&event);
+        }
+    }
+
+    fn emit_connections(&self, action: &str, record: &ContainerRecord) {
         if let NetworkMode::Bridge(attachments) = &record.network {
             for attachment in attachments {
                 self.emit_connection(action, record, attachment);
@@ -190,7 +221,7 @@ impl Engine {
         }
     }
 
-    /// The same, about one of them.
+    /// [`Engine::emit`], about a network that a container comes to or leaves.
     pub(crate) fn emit_connection(
         &self,
         action: &str,

@@ -294,7 +294,7 @@ impl<'a> Monitor<'a> {
         self.begin_checks();
         self.write_pid(started.pid())?;
         self.write()?;
-        self.engine.emit_connections("connect", &self.record);
+        self.engine.emit_begin(&self.record);
         self.engine.emit(&Event::container("start", &self.record));
         if let Some(seconds) = self.record.timeout {
             self.stop
@@ -338,7 +338,7 @@ impl<'a> Monitor<'a> {
         self.life.stopped |= self.stop.was_asked_for();
         let event = Event::container("die", &self.record);
         self.engine.emit(&event.with("exitCode", code.to_string()));
-        self.engine.emit_connections("disconnect", &self.record);
+        self.engine.emit_end(&self.record);
     }
 
     /// Waits before the next start, and tells those who are attached that this was the end.

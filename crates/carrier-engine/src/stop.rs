@@ -237,7 +237,7 @@ impl Engine {
         self.remove_etc(&record.id);
         let event = Event::container("die", record);
         self.emit(&event.with("exitCode", life.code.to_string()));
-        self.emit_connections("disconnect", record);
+        self.emit_end(record);
         if record.remove {
             self.remove_files(record)?;
         }

@@ -102,6 +102,27 @@ fn networks_are_told_of_and_who_comes_to_them() {
 }
 
 #[test]
+fn volumes_are_told_of_and_who_mounts_them() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let script = format!(
+        "carrier run --rm -v data:/x:ro {image} true; carrier volume rm data > /dev/null
+         carrier events --since 1h --until 0s -f volume=data"
+    );
+    let outcome = cx.script(&script).succeeds();
+    let told: Vec<&str> = outcome.text().lines().collect();
+    for (line, words) in told.iter().zip([
+        "volume create data (driver=local)",
+        "destination=/x, driver=local, propagation=, read/write=false)",
+        "volume unmount data (container=",
+        "volume destroy data (driver=local)",
+    ]) {
+        assert!(line.contains(words), "{words}: {line}");
+    }
+    assert_eq!(told.len(), 4, "{told:?}");
+}
+
+#[test]
 fn a_line_looks_as_in_docker() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
