@@ -14,7 +14,7 @@ F ?= tar
 SKIPS := $(CURDIR)/target/skipped-tests
 LOG := target/test-summaries
 
-.PHONY: build demo test check docs unit e2e fuzz nightly test-vm bench bench-pull bench-exec bench-logs bench-net man install clean help
+.PHONY: build demo test check docs unit e2e fuzz nightly test-vm bench bench-scale bench-lives bench-pull bench-exec bench-logs bench-net man install clean help
 
 build: ## the release binary
 	cargo build --release --locked -p carrier
@@ -68,9 +68,17 @@ nightly: ## races against the release binary, 2,000 rounds each, and 100,000 mut
 	CARRIER_RACE_ROUNDS=2000 CARRIER_BIN=$(CURDIR)/$(RELEASE) \
 		cargo nextest run --locked -p carrier-e2e --profile nightly --no-capture --test oci_races
 
-bench: build ## start-up time beside podman, crun, bubblewrap and bare system calls
+bench: build ## starts and the rest of a container's life beside podman, crun, runc, bubblewrap and bare system calls
 	scripts/setup.sh --test-host --bench
-	CARRIER_BIN=$(CURDIR)/$(RELEASE) bench/run.sh
+	CARRIER_BIN=$(CURDIR)/$(RELEASE) python3 bench/start.py
+
+bench-scale: build ## a thousand containers at once
+	scripts/setup.sh --test-host --bench
+	CARRIER_BIN=$(CURDIR)/$(RELEASE) python3 bench/scale.py thousand
+
+bench-lives: build ## 20,000 containers one after the other, and what is left of them: minutes
+	scripts/setup.sh --test-host --bench
+	CARRIER_BIN=$(CURDIR)/$(RELEASE) python3 bench/scale.py lives
 
 bench-pull: build ## pulls beside podman, skopeo with umoci, and containerd; as root
 	scripts/setup.sh --test-host --bench

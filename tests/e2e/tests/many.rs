@@ -81,3 +81,28 @@ fn of_many_that_want_a_name_one_gets_it() {
     assert_eq!(won, 1);
     cx.carrier(["rm", "-f", "it"]).succeeds();
 }
+
+#[test]
+fn of_lives_one_after_the_other_nothing_is_left() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let mounts = || {
+        std::fs::read_to_string("/proc/self/mountinfo")
+            .unwrap()
+            .lines()
+            .count()
+    };
+    let before = mounts();
+    let lives = rounds_or(100);
+    cx.script(&format!(
+        "for i in $(seq {lives}); do
+             carrier run --rm --network none {image} true || exit 1
+             test $((i % 20)) = 0 || continue
+             carrier run -d --name life {image} sleep 2006 && carrier exec life true &&
+                 carrier stop -t 0 life && carrier rm life || exit 2
+         done",
+    ))
+    .succeeds();
+    // Of processes and files, `Cx` makes sure at the end of each test.
+    assert_eq!(mounts(), before);
+}
