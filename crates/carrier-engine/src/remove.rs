@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::events::Event;
 use crate::images::{ImageChange, RemoveImageOptions};
 use crate::life::Life;
+use crate::monitor::Peer;
 use crate::record::ContainerRecord;
 use crate::stop::try_to_remove;
 use crate::system::in_namespace;
@@ -69,11 +70,23 @@ impl Engine {
     /// # Errors
     /// As [`Engine::remove`], for the first that cannot be removed.
     pub fn remove_all_containers(&self, force: bool, volumes: bool) -> Result<Vec<Removed>, Error> {
-        let remove = |record: ContainerRecord| {
-            self.remove_container(&record, force, volumes)?;
-            Ok(Removed::Container(record.name.to_string()))
-        };
-        self.records()?.into_iter().map(remove).collect()
+        /// So many end at once: their connections are open files.
+        const BATCH: usize = 64;
+        let mut removed = Vec::new();
+        for batch in self.records()?.chunks(BATCH) {
+            let asked: Result<Vec<_>, Error> = batch
+                .iter()
+                .map(|record| match force && self.runs(&record.id)? {
+                    true => self.ask_to_end(record, Signal::KILL.as_raw(), Some(Duration::ZERO)),
+                    false => Ok(None),
+                })
+                .collect();
+            for (record, asked) in batch.iter().zip(asked?) {
+                self.remove_asked(record, (force, volumes), asked)?;
+                removed.push(Removed::Container(record.name.to_string()));
+            }
+        }
+        Ok(removed)
     }
 
     /// Brings everything into the state that it would be in without crashes: containers whose monitor
@@ -159,13 +172,33 @@ impl Engine {
         force: bool,
         volumes: bool,
     ) -> Result<(), Error> {
+        self.remove_asked(record, (force, volumes), None)
+    }
+
+    /// Removes a container whose monitor may have been asked to end it.
+    fn remove_asked(
+        &self,
+        record: &ContainerRecord,
+        (force, volumes): (bool, bool),
+        asked: Option<Peer>,
+    ) -> Result<(), Error> {
         let container = self.store.container(&record.id);
-        let lock = match container.try_lock()? {
+        let lock = match container.try_lock() {
+            // Its monitor has removed it.
+            Err(_) if asked.is_some() && !container.path().exists() => return Ok(()),
+            other => other?,
+        };
+        let lock = match lock {
             Some(lock) => lock,
             None if !force => return Err(Error::ContainerRuns(record.name.to_string())),
             None => {
                 let life = self.settled_life(record)?;
-                self.end(record, &life, Signal::KILL.as_raw(), Some(Duration::ZERO))?;
+                let (signal, patience) = (Signal::KILL.as_raw(), Some(Duration::ZERO));
+                let asked = match asked {
+                    None => self.ask_to_end(record, signal, patience)?,
+                    asked => asked,
+                };
+                self.await_end(record, &life, asked, patience)?;
                 if !container.path().exists() {
                     // Its monitor has removed it.
                     return Ok(());

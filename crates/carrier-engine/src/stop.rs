@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::events::Event;
 use crate::life::{Life, Status};
-use crate::monitor::request;
+use crate::monitor::{Peer, request};
 use crate::record::ContainerRecord;
 use crate::signals::signal_number;
 
@@ -75,15 +75,36 @@ impl Engine {
         signal: i32,
         patience: Option<Duration>,
     ) -> Result<(), Error> {
+        let asked = self.ask_to_end(record, signal, patience)?;
+        self.await_end(record, life, asked, patience)
+    }
+
+    /// Asks the monitor to end the program; nothing where nobody hears it.
+    pub(crate) fn ask_to_end(
+        &self,
+        record: &ContainerRecord,
+        signal: i32,
+        patience: Option<Duration>,
+    ) -> Result<Option<Peer>, Error> {
         let mut words = vec![u8::try_from(signal).unwrap_or_default()];
         let milliseconds = patience.map_or(u64::MAX, |patience| {
             u64::try_from(patience.as_millis()).unwrap_or(u64::MAX - 1)
         });
         words.extend(milliseconds.to_ne_bytes());
-        let asked = match self.connect(record)? {
+        Ok(match self.connect(record)? {
             Some(peer) => peer.send(request::STOP, &words).is_ok().then_some(peer),
             None => None,
-        };
+        })
+    }
+
+    /// Waits for what was asked for.
+    pub(crate) fn await_end(
+        &self,
+        record: &ContainerRecord,
+        life: &Life,
+        asked: Option<Peer>,
+        patience: Option<Duration>,
+    ) -> Result<(), Error> {
         let answer = match asked {
             Some(peer) => peer.answer(deadline(patience))?,
             None => Answer::Gone,
