@@ -32,7 +32,7 @@ use crate::health::HealthMonitor;
 use crate::life::{Life, Status};
 use crate::log::{Log, Origin};
 use crate::moment::Moment;
-use crate::net::{Connection, NetworkState, Publication};
+use crate::net::{Connection, Follower, NetworkState, Publication};
 use crate::record::ContainerRecord;
 use crate::restart::BackOff;
 use cgroup::Confinement;
@@ -158,6 +158,8 @@ struct Monitor<'a> {
     publication: Publication,
     /// The program is ended because it is not well, to be started again.
     unwell: bool,
+    /// Of the last program.
+    follower: Option<Follower>,
 }
 
 /// A program that runs.
@@ -213,6 +215,7 @@ impl<'a> Monitor<'a> {
                     confinement: Confinement::default(),
                     publication: Publication::default(),
                     unwell: false,
+                    follower: None,
                 })
             }
             Err(error) => {
@@ -353,6 +356,7 @@ impl<'a> Monitor<'a> {
             }
         }
         self.clients.forget_the_gone();
+        self.follower = None;
         self.wait_until(Instant::now() + wait)
     }
 
@@ -383,7 +387,7 @@ impl<'a> Monitor<'a> {
             }
         }
         self.tell_exit();
-        taken?.map_or(Ok(()), |taken| self.engine.delete(&taken))
+        taken?.map_or(Ok(()), |taken| self.engine.delete(&self.record, &taken))
     }
 
     fn tell_exit(&mut self) {

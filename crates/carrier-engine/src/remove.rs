@@ -207,7 +207,7 @@ impl Engine {
             }
         };
         let taken = self.take_files_and(record, volumes || record.remove);
-        let removed = taken.and_then(|taken| self.delete(&taken));
+        let removed = taken.and_then(|taken| self.delete(record, &taken));
         drop(lock);
         removed
     }
@@ -216,7 +216,7 @@ impl Engine {
     /// when it ends. One whose cgroup cannot be removed yet is left to whoever comes next.
     pub(crate) fn remove_files(&self, record: &ContainerRecord) -> Result<(), Error> {
         match self.take_files(record)? {
-            Some(taken) => self.delete(&taken),
+            Some(taken) => self.delete(record, &taken),
             None => Ok(()),
         }
     }
@@ -235,7 +235,12 @@ impl Engine {
     }
 
     /// The second half.
-    pub(crate) fn delete(&self, taken: &TakenContainer) -> Result<(), Error> {
+    pub(crate) fn delete(
+        &self,
+        record: &ContainerRecord,
+        taken: &TakenContainer,
+    ) -> Result<(), Error> {
+        self.remove_etc(&record.id);
         if taken.delete()? {
             return Ok(());
         }
@@ -256,7 +261,6 @@ impl Engine {
     ) -> Result<TakenContainer, Error> {
         self.remove_cgroup(&record.id)?;
         self.release_volumes(record, !volumes)?;
-        self.remove_etc(&record.id);
         let taken = self.store.take_container(&record.id, &record.name)?;
         self.emit(&Event::container("destroy", record));
         if volumes {

@@ -243,6 +243,7 @@ impl Monitor<'_> {
             }
         }
         self.log.end_of_program();
+        self.follower = program.connection.take_follower();
         Ok(status.code())
     }
 

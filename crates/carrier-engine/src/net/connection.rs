@@ -301,6 +301,12 @@ impl Connection {
         self.follower = follower.unwrap_or_default();
     }
 
+    /// Takes what follows the host's name servers: the kernel takes its time to forget an inotify
+    /// instance, and nobody has to wait for that.
+    pub(crate) fn take_follower(&mut self) -> Option<Follower> {
+        self.follower.take()
+    }
+
     /// Waits until the container is connected.
     ///
     /// # Errors
