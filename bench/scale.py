@@ -28,12 +28,15 @@ def meminfo():
 
 
 def own_processes():
-    """Processes of this user but for this one, with their names."""
+    """Processes of this user but for this one, with their names; those that have ended and wait for the
+    host's first process are none."""
     found = {}
     for entry in os.listdir("/proc"):
         try:
             if entry.isdigit() and os.stat(f"/proc/{entry}").st_uid >= os.getuid() > 0:
-                found[int(entry)] = open(f"/proc/{entry}/comm").read().strip()
+                name, _, fields = open(f"/proc/{entry}/stat").read().rpartition(")")
+                if fields.split()[0] != "Z":
+                    found[int(entry)] = name.partition("(")[2]
         except OSError:
             pass
     found.pop(os.getpid(), None)
