@@ -153,6 +153,7 @@ mod tests {
         let me = ProcessIdentity::of(std::process::id()).unwrap();
         assert_eq!(running(me.clone()).now().status, Status::Running);
         let recycled = ProcessIdentity {
+            inode: None,
             start_time: me.start_time + 1,
             ..me.clone()
         };
