@@ -59,6 +59,7 @@ mod top;
 mod unpacker;
 mod userns;
 mod volumes;
+mod written_maps;
 
 pub use archive::{
     ArchiveFormat, BadArchive, BadChange, ImportOptions, LoadOptions, Loaded, SaveOptions,

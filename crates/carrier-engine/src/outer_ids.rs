@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::net::NetworkMode;
+use crate::written_maps::WrittenMaps;
 
 /// In the runtime directory: a container whose user namespace is inside of one with the caller's ids.
 const FILE: &str = "outer-ids.json";
@@ -20,8 +21,8 @@ const FILE: &str = "outer-ids.json";
 #[derive(Serialize, Deserialize)]
 struct Remembered {
     process: ProcessIdentity,
-    /// Inside, outside and how many, for users and groups: who has other ids now needs another one.
-    maps: [Vec<[u32; 3]>; 2],
+    /// Who has other ids now needs another one.
+    maps: WrittenMaps,
 }
 
 impl Engine {
@@ -65,7 +66,7 @@ impl Engine {
         if held.is_some_and(|held| held.is_new()) {
             let remembered = Remembered {
                 process: process.clone(),
-                maps: numbers(&self.host.maps),
+                maps: (&self.host.maps).into(),
             };
             // Whoever cannot read it makes one himself.
             let _ = serde_json::to_vec(&remembered)
@@ -76,7 +77,7 @@ impl Engine {
     fn find_outer_ids(&self, maps: &IdMaps) -> Option<OuterIds> {
         let bytes = fs::read(self.outer_ids_file()).ok()?;
         let remembered: Remembered = serde_json::from_slice(&bytes).ok()?;
-        let is_same = remembered.maps == numbers(maps);
+        let is_same = remembered.maps == maps.into();
         is_same.then(|| OuterIds::of_container(&remembered.process))?
     }
 
@@ -89,11 +90,4 @@ impl Engine {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn numbers(maps: &IdMaps) -> [Vec<[u32; 3]>; 2] {
-    [&maps.users, &maps.groups].map(|ranges| {
-        let numbers = ranges.iter().map(|it| [it.inside, it.outside, it.count]);
-        numbers.collect()
-    })
 }

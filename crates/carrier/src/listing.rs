@@ -35,6 +35,23 @@ impl Format {
         }
     }
 
+    /// One object as text: by the user's format, else as `plain` has it.
+    pub(crate) fn print_one(
+        &self,
+        facts: Value,
+        plain: impl FnOnce(&Value) -> String,
+    ) -> Result<String, Failure> {
+        match self {
+            Self::Table(None) => Ok(plain(&facts)),
+            format => Listing {
+                headers: &[],
+                columns: &[],
+                rows: vec![facts],
+            }
+            .print(format),
+        }
+    }
+
     /// Reads the value of `--format`; without one, a table.
     pub(crate) fn parse(text: Option<&str>) -> Result<Self, Failure> {
         // A shell leaves these to the program, and Docker does this.

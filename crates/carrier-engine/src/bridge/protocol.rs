@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use carrier_runtime::{IdMaps, IdRange};
 use carrier_spec::ContainerId;
 use rustix::io::Errno;
 use rustix::net::{
@@ -20,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::network::Network;
 use crate::net::{Attachment, Endpoint};
+use crate::written_maps::WrittenMaps;
 
 /// The keeper's directory in that of the networks.
 pub(super) const DIRECTORY: &str = "keeper";
@@ -81,7 +81,7 @@ pub(super) enum Answer {
     /// The user namespace of the shared network comes with this.
     Welcome {
         /// Its ids.
-        maps: Maps,
+        maps: WrittenMaps,
         /// What the user should know.
         warning: Option<String>,
     },
@@ -96,43 +96,6 @@ pub(super) enum Answer {
         /// What the user can do about it.
         hint: Option<String>,
     },
-}
-
-/// Ranges of ids: inside, outside, how many.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Maps {
-    users: Vec<(u32, u32, u32)>,
-    groups: Vec<(u32, u32, u32)>,
-}
-
-impl From<&IdMaps> for Maps {
-    fn from(maps: &IdMaps) -> Self {
-        let triples = |ranges: &[IdRange]| {
-            let triple = |range: &IdRange| (range.inside, range.outside, range.count);
-            ranges.iter().map(triple).collect()
-        };
-        Self {
-            users: triples(&maps.users),
-            groups: triples(&maps.groups),
-        }
-    }
-}
-
-impl From<Maps> for IdMaps {
-    fn from(maps: Maps) -> Self {
-        let ranges = |triples: Vec<(u32, u32, u32)>| {
-            let range = |(inside, outside, count)| IdRange {
-                inside,
-                outside,
-                count,
-            };
-            triples.into_iter().map(range).collect()
-        };
-        Self {
-            users: ranges(maps.users),
-            groups: ranges(maps.groups),
-        }
-    }
 }
 
 /// One end of a conversation.

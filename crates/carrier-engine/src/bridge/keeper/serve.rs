@@ -21,13 +21,14 @@ use super::{failed, refusal};
 use crate::bridge::devices;
 use crate::bridge::error::BridgeError;
 use crate::bridge::network::Network;
-use crate::bridge::protocol::{Answer, Join, Maps, Request, Wanted, Wire};
+use crate::bridge::protocol::{Answer, Join, Request, Wanted, Wire};
 use crate::error::Error;
 use crate::foreground::wait;
 use crate::net::Endpoint;
 use crate::net::names::{NameServer, Tables, Zone};
 use crate::net::namespaces::NetworkNamespace;
 use crate::net::netlink::Netlink;
+use crate::written_maps::WrittenMaps;
 
 /// How long it waits for the next container when the last one is gone: who starts one after the other
 /// need not make everything anew.
@@ -49,7 +50,7 @@ enum Source {
 pub(super) struct Keeper {
     listener: OwnedFd,
     users: OwnedFd,
-    maps: Maps,
+    maps: WrittenMaps,
     /// The shared network namespace.
     pub(super) home: OwnedFd,
     pub(super) netlink: Netlink,

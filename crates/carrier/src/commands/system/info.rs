@@ -8,23 +8,13 @@ use serde_json::{Value, json};
 
 use super::super::print;
 use crate::cli::system::InfoArgs;
-use crate::listing::{Format, Listing};
+use crate::listing::Format;
 use crate::report::Failure;
 
 pub(crate) fn info(args: &InfoArgs) -> Result<u8, Failure> {
     let format = Format::parse(args.format.as_deref())?;
     let engine = Engine::open()?;
-    let facts = facts(&engine)?;
-    let text = match format {
-        Format::Table(None) => plain(&facts),
-        format => Listing {
-            headers: &[],
-            columns: &[],
-            rows: vec![facts],
-        }
-        .print(&format)?,
-    };
-    print(&text)?;
+    print(&format.print_one(facts(&engine)?, plain)?)?;
     Ok(0)
 }
 

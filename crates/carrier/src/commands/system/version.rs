@@ -5,23 +5,13 @@ use serde_json::{Value, json};
 
 use super::super::print;
 use crate::cli::system::VersionArgs;
-use crate::listing::{Format, Listing};
+use crate::listing::Format;
 use crate::report::Failure;
 
 /// Makes nothing, and needs no store.
 pub(crate) fn version(args: &VersionArgs) -> Result<u8, Failure> {
     let format = Format::parse(args.format.as_deref())?;
-    let facts = facts();
-    let text = match format {
-        Format::Table(None) => plain(&facts["Server"]),
-        format => Listing {
-            headers: &[],
-            columns: &[],
-            rows: vec![facts],
-        }
-        .print(&format)?,
-    };
-    print(&text)?;
+    print(&format.print_one(facts(), |facts| plain(&facts["Server"]))?)?;
     Ok(0)
 }
 
