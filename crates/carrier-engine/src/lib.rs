@@ -52,6 +52,7 @@ mod spec;
 mod stats;
 mod stop;
 mod subordinate;
+mod survey;
 mod system;
 mod terminal;
 mod time;

@@ -69,6 +69,9 @@ impl Status {
 pub struct Life {
     /// What was true when the file was written; [`Engine::life`] tells what is.
     pub status: Status,
+    /// When it was made, as its record has it: lists need not read that of a container that runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) created: Option<Moment>,
     /// Who takes care of it.
     pub monitor: Option<ProcessIdentity>,
     /// Its first process.

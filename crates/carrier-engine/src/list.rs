@@ -14,8 +14,9 @@ use crate::images::ImageFilter;
 use crate::life::Life;
 use crate::moment::Moment;
 use crate::net::PortSpec;
-use crate::record::ContainerRecord;
+use crate::record::image_name;
 use crate::restart::RestartPolicy;
+use crate::survey::{ListedRecord, RecordHead};
 use crate::volumes;
 
 pub use filter::ContainerFilter;
@@ -90,12 +91,22 @@ impl Engine {
     /// # Errors
     /// When the store cannot be read or changed.
     pub fn containers(&self, all: bool) -> Result<Vec<ContainerSummary>, Error> {
-        let mut found = self.survey()?;
+        let mut found = self.survey::<ListedRecord>()?;
         found.retain(|(_, life)| all || life.status.is_alive());
         let summaries = found.into_iter();
         Ok(summaries
             .map(|(record, life)| summary(record, life))
             .collect())
+    }
+
+    /// The ids of [`Engine::containers`], for whoever needs no more.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn container_ids(&self, all: bool) -> Result<Vec<ContainerId>, Error> {
+        let found = self.survey::<RecordHead>()?.into_iter();
+        let found = found.filter(|(_, life)| all || life.status.is_alive());
+        Ok(found.map(|(record, _)| record.id).collect())
     }
 
     /// The images that `filter` lets pass, the youngest first.
@@ -128,12 +139,16 @@ impl Engine {
     }
 }
 
-pub(crate) fn summary(record: ContainerRecord, life: Life) -> ContainerSummary {
+pub(crate) fn summary(record: ListedRecord, life: Life) -> ContainerSummary {
     ContainerSummary {
-        mounts: volumes::names(&record),
+        mounts: volumes::names(&record.storage),
         volumes: record.storage.volumes().count(),
-        mount_targets: volumes::targets(&record),
-        image: record.image_name(),
+        mount_targets: volumes::targets(&record.storage),
+        image: image_name(
+            record.image_word.as_deref(),
+            record.image.as_ref(),
+            &record.image_id,
+        ),
         id: record.id,
         name: record.name,
         image_id: record.image_id,
@@ -143,7 +158,7 @@ pub(crate) fn summary(record: ContainerRecord, life: Life) -> ContainerSummary {
         life,
         labels: record.labels,
         network: record.network.name(),
-        exposed: record.networking.exposed.clone(),
+        exposed: record.networking.exposed,
         restart: record.restart,
     }
 }

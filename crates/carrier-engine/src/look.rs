@@ -34,7 +34,7 @@ impl Engine {
     pub fn seen_containers(&self) -> Result<Vec<ContainerSummary>, Error> {
         let summaries = self.records()?.into_iter().map(|record| {
             let life = self.life_of(&record.id)?;
-            Ok(summary(record, life))
+            Ok(summary(record.into(), life))
         });
         summaries.collect()
     }

@@ -200,6 +200,7 @@ impl<'a> Monitor<'a> {
                     record: start.record.clone(),
                     lock: Some(start.lock),
                     life: Life {
+                        created: Some(start.record.created),
                         monitor: Some(monitor),
                         stopped: false,
                         restarts: 0,

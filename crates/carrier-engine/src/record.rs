@@ -268,12 +268,19 @@ impl ContainerRecord {
     /// The name of the image as the user wrote it, else its own or the beginning of its id.
     #[must_use]
     pub fn image_name(&self) -> String {
-        if let Some(word) = &self.image_word {
-            return word.clone();
-        }
-        let name = self.image.as_ref().map(Reference::familiar);
-        name.unwrap_or_else(|| self.image_id.0.short().to_owned())
+        image_name(
+            self.image_word.as_deref(),
+            self.image.as_ref(),
+            &self.image_id,
+        )
     }
+}
+
+/// [`ContainerRecord::image_name`], of its parts.
+pub(crate) fn image_name(word: Option<&str>, image: Option<&Reference>, id: &ImageId) -> String {
+    let word = word.map(ToOwned::to_owned);
+    word.or_else(|| image.map(Reference::familiar))
+        .unwrap_or_else(|| id.0.short().to_owned())
 }
 
 /// The words that a container executes, and how many of them are the entry point's: Docker's rule of

@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::events::Event;
 use crate::images::{ImageChange, RemoveImageOptions};
-use crate::life::Life;
+use crate::moment::Moment;
 use crate::monitor::Peer;
 use crate::record::ContainerRecord;
 use crate::stop::try_to_remove;
@@ -89,77 +89,14 @@ impl Engine {
         Ok(removed)
     }
 
-    /// Brings everything into the state that it would be in without crashes: containers whose monitor
-    /// was killed have ended, those that were to be removed then are, and so is what was half made.
-    ///
-    /// # Errors
-    /// When the store cannot be read or changed.
-    pub fn repair(&self) -> Result<(), Error> {
-        self.survey().map(drop)
-    }
-
-    /// Does what [`Engine::repair`] does, and tells what there is, the youngest first: each file is
-    /// read once, for there may be a thousand containers.
-    pub(crate) fn survey(&self) -> Result<Vec<(ContainerRecord, Life)>, Error> {
-        let mut found = Vec::new();
-        let reader = self.store.container_reader()?;
-        for record in self.records_by(&reader)? {
-            let written = reader.state::<Life>(&record.id)?;
-            let is_abandoned = record.remove
-                && written
-                    .as_ref()
-                    .map_or_else(|| !self.is_young(&record), |life| !life.status.is_alive());
-            if is_abandoned {
-                self.remove_abandoned(&record)?;
-            }
-            let written = written.unwrap_or_default();
-            let status = written.status;
-            let mut life = written.now();
-            if life.status != status {
-                self.bury(&record)?;
-                life = self.life(&record)?;
-            }
-            if life.cgroup.is_some() && !life.status.is_alive() {
-                life = self.leave_cgroup(&record, life)?;
-            }
-            let may_be_gone = is_abandoned || life.status != status;
-            if !may_be_gone || self.store.container(&record.id).path().exists() {
-                found.push((record, life));
-            }
-        }
-        self.repair_volumes()?;
-        self.sweep()?;
-        Ok(found)
-    }
-
-    /// Removes the control group of a container whose monitor was killed before the program ran.
-    fn leave_cgroup(&self, record: &ContainerRecord, life: Life) -> Result<Life, Error> {
-        let Some(_lock) = self.take(record)? else {
-            return Ok(life);
-        };
-        // Nobody changes it any more.
-        let life = self.life(record)?;
-        if life.status.is_alive() {
-            return Ok(life);
-        }
-        let had = life.cgroup.is_some();
-        let cgroup = life.cgroup.and_then(try_to_remove);
-        let is_gone = had && cgroup.is_none();
-        let life = Life { cgroup, ..life };
-        if is_gone {
-            self.store.container(&record.id).write_state(&life)?;
-        }
-        Ok(life)
-    }
-
     /// A container that was made in these seconds may belong to a command that is just starting it.
-    pub(crate) fn is_young(&self, record: &ContainerRecord) -> bool {
+    pub(crate) fn is_young(&self, created: Moment) -> bool {
         const GRACE: Duration = Duration::from_secs(5);
-        record.created.elapsed() < GRACE
+        created.elapsed() < GRACE
     }
 
     /// Removes a container unless somebody has it in his hands.
-    fn remove_abandoned(&self, record: &ContainerRecord) -> Result<(), Error> {
+    pub(crate) fn remove_abandoned(&self, record: &ContainerRecord) -> Result<(), Error> {
         match self.take(record)? {
             Some(_lock) => self.remove_files(record),
             None => Ok(()),

@@ -5,113 +5,7 @@
     reason = "a test explains itself by its name"
 )]
 
-use std::fs;
-use std::process::Command;
-use std::time::{Duration, Instant};
-
-use carrier_e2e::Cx;
-
-/// Waits for what takes its time on a busy machine.
-#[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Containers of busybox on networks.
-struct World {
-    cx: Cx,
-    image: String,
-}
-
-impl World {
-    fn with(networks: &[&[&str]]) -> Self {
-        let cx = Cx::with_registry();
-        let image = cx.pulled("busybox");
-        for words in networks {
-            let create = ["network", "create"].into_iter();
-            cx.carrier(create.chain(words.iter().copied())).succeeds();
-        }
-        Self { cx, image }
-    }
-
-    /// A container in the background that serves its name on port 80.
-    fn serve(&self, name: &str, options: &[&str]) {
-        let program = format!("echo from-{name} > /tmp/index.html; exec httpd -f -p 80 -h /tmp");
-        let words = ["run", "-d", "--name", name].into_iter();
-        let words = words.chain(options.iter().copied());
-        let words = words.chain([self.image.as_str(), "sh", "-c", &program]);
-        self.cx.carrier(words).succeeds();
-    }
-
-    /// What a container gets from this address; nothing where it is refused.
-    fn fetched(&self, container: &str, address: &str) -> String {
-        let url = format!("http://{address}/index.html");
-        let words = [
-            "exec", container, "timeout", "3", "wget", "-q", "-O", "-", &url,
-        ];
-        self.cx.carrier(words).text().to_owned()
-    }
-
-    #[track_caller]
-    fn reaches(&self, container: &str, address: &str, expected: &str) {
-        until(&format!("an answer of {address} to {container}"), || {
-            self.fetched(container, address) == expected
-        });
-    }
-
-    #[track_caller]
-    fn is_refused(&self, container: &str, address: &str) {
-        assert_eq!(
-            self.fetched(container, address),
-            "",
-            "{container} reaches {address}"
-        );
-    }
-
-    fn inspected(&self, container: &str, template: &str) -> String {
-        let words = ["inspect", "-f", template, container];
-        self.cx.carrier(words).succeeds().text().to_owned()
-    }
-
-    fn ip(&self, container: &str) -> String {
-        let template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-        self.inspected(container, template)
-    }
-
-    fn gateway(&self, network: &str) -> String {
-        let template = "{{(index .IPAM.Config 0).Gateway}}";
-        let words = ["network", "inspect", "-f", template, network];
-        self.cx.carrier(words).succeeds().text().to_owned()
-    }
-
-    /// What a name means in a container.
-    fn looked_up(&self, container: &str, name: &str) -> String {
-        let words = ["exec", container, "timeout", "5", "nslookup", name];
-        self.cx.carrier(words).text().to_owned()
-    }
-
-    /// The keeper of the networks.
-    fn keepers(&self) -> Vec<String> {
-        let find = "for d in /proc/[0-9]*; do [ \"$(cat $d/comm 2>/dev/null)\" = carrier-network ] \
-                    && tr '\\0' '\\n' < $d/environ 2>/dev/null | grep -qx \"CARRIER_E2E=$CARRIER_E2E\" \
-                    && echo ${d#/proc/}; done; true";
-        let found = self.cx.plain_command(&["sh", "-c", find]).output().unwrap();
-        let found = String::from_utf8_lossy(&found.stdout).into_owned();
-        found.lines().map(ToOwned::to_owned).collect()
-    }
-
-    fn end(&self) {
-        self.cx.carrier(["rm", "-c", "--force"]).succeeds();
-    }
-}
-
-fn kill(pid: &str) {
-    let _ = Command::new("kill").args(["-KILL", pid]).status();
-}
+use carrier_e2e::{World, until};
 
 #[test]
 fn containers_of_one_network_reach_each_other_and_nobody_else_does() {
@@ -382,96 +276,6 @@ fn networks_are_listed_inspected_and_removed_as_in_docker() {
 }
 
 #[test]
-fn twenty_containers_at_once_share_one_keeper_and_no_address() {
-    let world = World::with(&[&["front"]]);
-    let words = [
-        "run",
-        "-d",
-        "--network",
-        "front",
-        &world.image,
-        "sleep",
-        "999",
-    ];
-    let mut starts: Vec<_> = (0..20).map(|_| world.cx.start(words)).collect();
-    for start in &mut starts {
-        assert!(start.wait().unwrap().success());
-    }
-    assert_eq!(world.keepers().len(), 1);
-    let template = "{{range .Containers}}{{.IPv4Address}}\n{{end}}";
-    let listed = world
-        .cx
-        .carrier(["network", "inspect", "-f", template, "front"])
-        .succeeds();
-    let mut addresses: Vec<&str> = listed.text().lines().collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    assert_eq!(addresses.len(), 20, "{addresses:?}");
-    world.end();
-    until("the end of the keeper", || world.keepers().is_empty());
-}
-
-#[test]
-fn containers_come_back_when_the_keeper_was_killed() {
-    let world = World::with(&[&["front"]]);
-    world.serve("web", &["--network", "front"]);
-    world.serve("near", &["--network", "front"]);
-    let before = world.ip("web");
-    world.reaches("near", &before, "from-web");
-    for keeper in world.keepers() {
-        kill(&keeper);
-    }
-    until("another keeper", || world.keepers().len() == 1);
-    world.reaches("near", &before, "from-web");
-    assert_eq!(world.ip("web"), before);
-    // New ones are on the same network.
-    world.serve("late", &["--network", "front"]);
-    world.reaches("late", &before, "from-web");
-    world.end();
-}
-
-#[test]
-fn killed_monitors_leave_their_addresses_to_others() {
-    let world = World::with(&[&["--subnet", "10.77.7.0/29", "small"]]);
-    let run = |name: &str| {
-        let words = [
-            "run",
-            "-d",
-            "--name",
-            name,
-            "--network",
-            "small",
-            &world.image,
-            "sleep",
-            "999",
-        ];
-        world.cx.carrier(words)
-    };
-    let names = ["c1", "c2", "c3", "c4", "c5"];
-    for name in names {
-        run(name).succeeds();
-    }
-    run("c6").exits_with(125).complains("no free address left");
-    for id in fs::read_dir(world.cx.store().join("containers")).unwrap() {
-        let state = fs::read(id.unwrap().path().join("state.json")).unwrap_or_default();
-        let state: serde_json::Value = serde_json::from_slice(&state).unwrap_or_default();
-        if let Some(pid) = state["monitor"]["pid"].as_u64() {
-            kill(&pid.to_string());
-        }
-    }
-    for name in ["d1", "d2", "d3", "d4", "d5"] {
-        until(&format!("an address for {name}"), || {
-            let started = run(name).is_success();
-            if !started {
-                world.cx.carrier(["rm", "-c", "--force", name]);
-            }
-            started
-        });
-    }
-    world.end();
-}
-
-#[test]
 fn a_published_port_leads_to_a_container_on_a_network() {
     let world = World::with(&[&["front"]]);
     world.serve("web", &["--network", "front", "-p", "127.0.0.1::80"]);
@@ -490,22 +294,6 @@ fn a_published_port_leads_to_a_container_on_a_network() {
     };
     until("the port", || fetch().trim() == "from-web");
     world.end();
-}
-
-#[test]
-fn the_last_container_may_end_while_the_next_one_begins() {
-    let world = World::with(&[&["front"]]);
-    let words = ["run", "--rm", "--network", "front", &world.image, "true"];
-    // Each of them ends about when the keeper would, and the other begins then.
-    for pause in [0, 900, 950, 1000, 1050, 1100] {
-        world.cx.carrier(words).succeeds();
-        std::thread::sleep(Duration::from_millis(pause));
-        let mut starts: Vec<_> = (0..3).map(|_| world.cx.start(words)).collect();
-        for start in &mut starts {
-            assert!(start.wait().unwrap().success(), "after {pause} ms");
-        }
-    }
-    until("the end of the keeper", || world.keepers().is_empty());
 }
 
 #[test]
@@ -567,28 +355,5 @@ fn of_two_who_connect_at_once_one_is_told_that_it_was_done() {
         .complains("by web");
     let template = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
     assert_eq!(world.inspected("other", template), "front");
-    world.end();
-}
-
-#[test]
-fn the_keeper_has_only_the_powers_that_it_needs() {
-    let world = World::with(&[&["front"]]);
-    world.serve("web", &["--network", "front"]);
-    for keeper in world.keepers() {
-        let status = fs::read_to_string(format!("/proc/{keeper}/status")).unwrap();
-        // CAP_NET_BIND_SERVICE, CAP_NET_ADMIN and CAP_SYS_ADMIN.
-        for expected in [
-            "CapPrm:\t0000000000201400",
-            "CapEff:\t0000000000201400",
-            "NoNewPrivs:\t1",
-        ] {
-            assert!(status.contains(expected), "{expected} is not in {status}");
-        }
-    }
-    // They are enough for one more network.
-    let words = ["network", "create", "back"];
-    world.cx.carrier(words).succeeds();
-    world.serve("far", &["--network", "back"]);
-    world.reaches("far", &world.ip("far"), "from-far");
     world.end();
 }

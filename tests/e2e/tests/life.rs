@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use carrier_e2e::Cx;
+use carrier_e2e::{Cx, until};
 
 /// The status of a container, as `ps` has it.
 fn status(cx: &Cx, name: &str) -> String {
@@ -20,14 +20,6 @@ fn status(cx: &Cx, name: &str) -> String {
         .iter()
         .find_map(|word| words.find(&format!(" {word}")));
     start.map_or_else(String::new, |start| words[start + 1..].to_owned())
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

@@ -5,17 +5,7 @@
     reason = "a test explains itself by its name"
 )]
 
-use std::time::{Duration, Instant};
-
-use carrier_e2e::Cx;
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
+use carrier_e2e::{Cx, until};
 
 /// The images, by the names that the examples have.
 fn with_images(cx: &Cx) {

@@ -6,6 +6,7 @@
 //! namespaces. It decides who has which address: what it knows dies with it, and is never on a disk.
 
 mod confine;
+mod departed;
 mod ports;
 mod serve;
 mod shared;

@@ -5,6 +5,7 @@ use oci_spec::runtime::{BoxBuilder, Process, Spec};
 
 use super::ExecOptions;
 use crate::error::Error;
+use crate::net::NetworkMode;
 use crate::record::{ContainerRecord, EnvironmentSetting};
 use crate::terminal;
 
@@ -16,6 +17,10 @@ pub(super) fn record(record: &ContainerRecord, options: &ExecOptions) -> Contain
         options.streams.terminal,
         &options.environment,
     );
+    if let NetworkMode::Container(_) = record.network {
+        // The namespaces are those of the container's first process; whose they were first may be gone.
+        record.network = NetworkMode::None;
+    }
     record.arguments.clone_from(&options.command);
     record.streams = options.streams;
     if let Some(directory) = &options.working_directory {

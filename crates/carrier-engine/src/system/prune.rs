@@ -45,7 +45,7 @@ impl Engine {
                 kept = Err(error);
                 false
             });
-            is_idle && filter.accepts(&summary(record.clone(), Life::default()))
+            is_idle && filter.accepts(&summary(record.clone().into(), Life::default()))
         });
         kept?;
         let mut pruned = PrunedContainers::default();
@@ -68,7 +68,7 @@ impl Engine {
     fn is_idle(&self, record: &ContainerRecord) -> Result<bool, Error> {
         Ok(match self.life(record)?.status {
             Status::Exited => true,
-            Status::Created => !self.is_young(record),
+            Status::Created => !self.is_young(record.created),
             _ => false,
         })
     }

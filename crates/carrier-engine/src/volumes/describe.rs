@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::mount_point::{MountPoint, MountSource, Origin, ReadOnly};
+use super::mount_point::{MountPoint, MountSource, Origin, ReadOnly, Storage};
 use crate::record::ContainerRecord;
 use crate::resources::size;
 
@@ -196,17 +196,17 @@ pub(crate) fn declared(record: &ContainerRecord) -> Value {
 }
 
 /// What `ps` calls the mounts: names of volumes, and paths.
-pub(crate) fn names(record: &ContainerRecord) -> Vec<String> {
+pub(crate) fn names(storage: &Storage) -> Vec<String> {
     let name = |mount: &MountPoint| match &mount.source {
         MountSource::Bind { path, .. } => Some(path.display().to_string()),
         MountSource::Volume { name, .. } => name.as_ref().map(ToString::to_string),
         _ => None,
     };
-    record.storage.mounts.iter().filter_map(name).collect()
+    storage.mounts.iter().filter_map(name).collect()
 }
 
 /// Where something is mounted.
-pub(crate) fn targets(record: &ContainerRecord) -> Vec<String> {
-    let mounts = record.storage.mounts.iter();
+pub(crate) fn targets(storage: &Storage) -> Vec<String> {
+    let mounts = storage.mounts.iter();
     mounts.map(|mount| mount.target.clone()).collect()
 }

@@ -45,6 +45,6 @@ fn targets(engine: &Engine, args: &TargetsArgs) -> Result<Vec<String>, Failure> 
     if !args.all {
         return Ok(args.containers.clone());
     }
-    let running = engine.containers(false)?;
-    Ok(running.into_iter().map(|one| one.id.to_string()).collect())
+    let running = engine.container_ids(false)?;
+    Ok(running.iter().map(ToString::to_string).collect())
 }

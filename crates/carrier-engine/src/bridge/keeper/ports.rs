@@ -49,7 +49,15 @@ impl Keeper {
     pub(super) fn plug(&mut self, who: &Who<'_>, wanted: &Wanted) -> Result<Port, BridgeError> {
         let network = &wanted.network;
         self.check(who, wanted)?;
-        let addresses = self.choose_addresses(network, &wanted.attachment)?;
+        self.departed.forget_gone_ones(&mut self.netlink);
+        let attachment = &wanted.attachment;
+        let addresses = match self.choose_addresses(network, attachment) {
+            Err(BridgeError::AddressInUse { .. } | BridgeError::NoFreeAddress(_)) => {
+                self.departed.pull(&mut self.netlink, |_| true);
+                self.choose_addresses(network, attachment)?
+            }
+            other => other?,
+        };
         let bridge = self.bridge(network)?;
         let interface = interface(&wanted.attachment, who.ports);
         let cable = cable(who);
@@ -125,6 +133,10 @@ impl Keeper {
     pub(super) fn unplug(&mut self, port: &Port) {
         // It goes with the container's namespace anyway.
         let _ = devices::remove(&mut self.netlink, &port.cable);
+        self.close_openings(port);
+    }
+
+    pub(super) fn close_openings(&mut self, port: &Port) {
         for rule in &port.openings {
             // The next one with this address is asked for its own.
             let _ = self.netlink.remove_rule(rule);
@@ -206,11 +218,12 @@ impl Keeper {
     ) -> Result<Addresses, BridgeError> {
         let owner = |address: IpAddr| {
             let mut members = self.members();
-            members.find_map(|member| {
+            let owner = members.find_map(|member| {
                 member
                     .has(&network.id, address)
                     .then(|| member.name.clone())
-            })
+            });
+            owner.or_else(|| self.departed.owner(&network.id, address))
         };
         let name = network.name.as_str();
         let pick = |subnet: Option<NetworkSubnet>, wanted: Option<IpAddr>, version| match subnet {
@@ -266,12 +279,16 @@ impl Keeper {
 impl Member {
     /// Whether the container has this address on a network.
     fn has(&self, network: &str, address: IpAddr) -> bool {
-        let mut ports = self.ports.iter();
-        ports.any(|port| port.endpoint.id == network && port.addresses().any(|it| it == address))
+        self.ports.iter().any(|port| port.has(network, address))
     }
 }
 
 impl Port {
+    /// Whether this is an address of it on a network.
+    pub(super) fn has(&self, network: &str, address: IpAddr) -> bool {
+        self.endpoint.id == network && self.addresses().any(|it| it == address)
+    }
+
     /// Its addresses.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let Endpoint { ip, ip6, .. } = &self.endpoint;

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
+use super::departed::Departed;
 use super::ports::{Port, Who, is_written};
 use super::shared::{self, Holder};
 use super::wayout::{DEVICE, WayOut};
@@ -61,6 +62,7 @@ pub(super) struct Keeper {
     wayout: WayOut,
     pub(super) names: NameServer,
     tables: Tables,
+    pub(super) departed: Departed,
     /// How many clients have come so far.
     count: u64,
     /// Until then the next ones wait.
@@ -126,6 +128,7 @@ impl Keeper {
             wayout,
             names,
             tables: Tables::default(),
+            departed: Departed::default(),
             listener,
             users,
             maps: maps.into(),
@@ -152,6 +155,7 @@ impl Keeper {
                 break;
             }
             self.obey(&ready);
+            self.departed.pull_late_ones(&mut self.netlink);
             if !self.clients.is_empty() {
                 idle_since = None;
             } else if idle_since.is_none() {
@@ -205,7 +209,12 @@ impl Keeper {
         let (sources, mut fds): (Vec<Source>, Vec<PollFd<'_>>) = all
             .map(|(source, fd)| (source, PollFd::from_borrowed_fd(fd, PollFlags::IN)))
             .unzip();
-        let deadlines = [deadline, deaf_until, self.names.deadline()];
+        let deadlines = [
+            deadline,
+            deaf_until,
+            self.names.deadline(),
+            self.departed.deadline(),
+        ];
         let deadline = deadlines.into_iter().flatten().min();
         wait(&mut fds, deadline)?;
         let ready = sources.into_iter().zip(&fds);
@@ -230,13 +239,17 @@ impl Keeper {
         }
     }
 
-    /// Takes a client's cables out, and gives its addresses and names to others.
+    /// Gives the names of a client's container to others, and its addresses when its cables are out.
     fn forget(&mut self, place: usize) {
         let client = self.clients.swap_remove(place);
         let is_its = |member: &&Member| member.client == client.number;
         let id = self.members().find(is_its).map(|member| member.id.clone());
-        if let Some(id) = id {
-            self.leave(&id);
+        let Some(member) = id.and_then(|id| self.members.remove(&id)) else {
+            return;
+        };
+        for port in member.ports {
+            self.close_openings(&port);
+            self.departed.add(port);
         }
     }
 
@@ -295,8 +308,10 @@ impl Keeper {
         namespace: Option<OwnedFd>,
     ) -> Result<Vec<Endpoint>, BridgeError> {
         let namespace = namespace.ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
-        // It was started again before its end was noticed.
+        // It was started again before its end was noticed, or right after.
         self.leave(&join.id);
+        let is_its = |port: &Port| port.cable.starts_with(join.id.short());
+        self.departed.pull(&mut self.netlink, is_its);
         let client = self.clients.get(place).map_or(0, |client| client.number);
         let mut member = Member {
             client,

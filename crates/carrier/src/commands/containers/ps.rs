@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use carrier_engine::{ContainerSize, ContainerSummary, Engine, Moment, Status};
+use carrier_spec::ContainerId;
 use serde_json::{Value, json};
 
 use super::super::print;
@@ -56,15 +57,14 @@ pub(crate) fn ps(args: &PsArgs) -> Result<u8, Failure> {
 /// The list as text.
 pub(crate) fn table(engine: &Engine, args: &PsArgs) -> Result<String, Failure> {
     let format = Format::parse(args.format.as_deref())?;
-    let mut containers = chosen(engine, args)?;
     if args.quiet {
         if args.format.is_some() {
             note("WARNING: Ignoring custom format, because both --format and --quiet are set.");
         }
-        let line = |one: &ContainerSummary| format!("{}\n", id(one, args.no_trunc));
-        sort(&mut containers, &[], args.list.sort);
-        return Ok(containers.iter().map(line).collect());
+        let line = |id: &ContainerId| format!("{}\n", shown(id, args.no_trunc));
+        return Ok(ids(engine, args)?.iter().map(line).collect());
     }
+    let mut containers = chosen(engine, args)?;
     let with_size = args.list.size || format.names("Size") || args.list.sort == Some(SortBy::Size);
     let sizes = if with_size {
         engine.container_sizes(&containers)?
@@ -75,7 +75,12 @@ pub(crate) fn table(engine: &Engine, args: &PsArgs) -> Result<String, Failure> {
     let row = |one: &ContainerSummary| {
         let taken = sizes.iter().find(|taken| taken.id == one.id);
         let taken = taken.map_or((0, 0), |taken| (taken.written, taken.image));
-        row(one, args.no_trunc, taken)
+        let mut row = row(one, args.no_trunc, taken);
+        if format != Format::Table(None) {
+            // To find the time zone takes a walk through all of them.
+            row["CreatedAt"] = clock::local_seconds(one.created).unwrap_or_default().into();
+        }
+        row
     };
     let columns = COLUMNS.len() - usize::from(!args.list.size);
     let listing = Listing {
@@ -88,6 +93,17 @@ pub(crate) fn table(engine: &Engine, args: &PsArgs) -> Result<String, Failure> {
         (true, Format::Table(_)) => text.split_once('\n').unwrap_or_default().1.to_owned(),
         _ => text,
     })
+}
+
+/// The ids of the containers that were asked for: no more is read of them where no more counts.
+fn ids(engine: &Engine, args: &PsArgs) -> Result<Vec<ContainerId>, Failure> {
+    let list = &args.list;
+    if args.filter.is_empty() && list.sort.is_none() && list.last.is_none() && !list.latest {
+        return Ok(engine.container_ids(args.all)?);
+    }
+    let mut containers = chosen(engine, args)?;
+    sort(&mut containers, &[], list.sort);
+    Ok(containers.into_iter().map(|one| one.id).collect())
 }
 
 /// The containers that were asked for, the youngest first.
@@ -126,12 +142,8 @@ fn sort(containers: &mut [ContainerSummary], sizes: &[ContainerSize], by: Option
     containers.sort_by(order);
 }
 
-fn id(container: &ContainerSummary, whole: bool) -> String {
-    if whole {
-        container.id.to_string()
-    } else {
-        container.id.short().to_owned()
-    }
+fn shown(id: &ContainerId, whole: bool) -> &str {
+    if whole { id.as_str() } else { id.short() }
 }
 
 fn row(one: &ContainerSummary, whole: bool, (written, image): (u64, u64)) -> Value {
@@ -158,10 +170,9 @@ fn row(one: &ContainerSummary, whole: bool, (written, image): (u64, u64)) -> Val
         size(written)
     };
     json!({
-        "ID": id(one, whole),
+        "ID": shown(&one.id, whole),
         "Image": one.image,
         "Command": quoted(&cut(&one.command.join(" "), COMMAND_WIDTH)),
-        "CreatedAt": clock::local_seconds(one.created).unwrap_or_default(),
         "RunningFor": created(one),
         "Ports": ports::column(one),
         "State": one.life.status.word(),

@@ -75,7 +75,14 @@ pub(crate) fn table(
     } else {
         &COLUMNS
     };
-    let rows = images.iter().map(|image| row(image, options.no_trunc));
+    let rows = images.iter().map(|image| {
+        let mut row = row(image, options.no_trunc);
+        if format != Format::Table(None) {
+            let created = image.created.as_deref().and_then(clock::local);
+            row["CreatedAt"] = created.unwrap_or_else(|| "N/A".to_owned()).into();
+        }
+        row
+    });
     let listing = Listing {
         headers: &HEADERS,
         columns,
@@ -106,7 +113,6 @@ fn row(image: &ImageSummary, whole_id: bool) -> Value {
         "Digest": digest.map_or_else(none, ToString::to_string),
         "Platform": image.platform.to_string(),
         "CreatedSince": created.and_then(clock::since).unwrap_or_else(|| "N/A".to_owned()),
-        "CreatedAt": created.and_then(clock::local).unwrap_or_else(|| "N/A".to_owned()),
         "Size": size,
         "VirtualSize": size,
         "SharedSize": "N/A",
