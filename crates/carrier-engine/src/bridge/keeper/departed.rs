@@ -1,6 +1,5 @@
 //! Cables of containers that have ended.
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::ports::Port;
@@ -30,11 +29,9 @@ impl Departed {
         self.ports.first().map(|(_, since)| *since + GRACE)
     }
 
-    /// Whose an address of a network still is.
-    pub(super) fn owner(&self, network: &str, address: IpAddr) -> Option<String> {
-        let mut ports = self.ports.iter().map(|(port, _)| port);
-        let owner = ports.find(|port| port.has(network, address))?;
-        owner.names.first().cloned()
+    /// The cables that may still be there.
+    pub(super) fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.ports.iter().map(|(port, _)| port)
     }
 
     /// Forgets the cables that are out.

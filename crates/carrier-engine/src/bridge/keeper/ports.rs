@@ -1,5 +1,6 @@
 //! Plugging containers into bridges.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -7,7 +8,7 @@ use std::path::Path;
 
 use carrier_spec::ContainerId;
 
-use super::serve::{Bridge, Keeper, Member};
+use super::serve::{Bridge, Keeper};
 use super::shared::{inside, set};
 use crate::bridge::addresses::{choose, mac_of};
 use crate::bridge::devices::{self, Cable};
@@ -27,7 +28,7 @@ pub(super) struct Port {
     pub(super) endpoint: Endpoint,
     /// The end of its cable in the shared namespace.
     pub(super) cable: String,
-    /// What it is called on this network.
+    /// What it is called on this network: the container's own name first.
     pub(super) names: Vec<String>,
     /// Rules of the shared namespace that let it reach the host.
     openings: Vec<Rule>,
@@ -216,15 +217,8 @@ impl Keeper {
         network: &Network,
         attachment: &Attachment,
     ) -> Result<Addresses, BridgeError> {
-        let owner = |address: IpAddr| {
-            let mut members = self.members();
-            let owner = members.find_map(|member| {
-                member
-                    .has(&network.id, address)
-                    .then(|| member.name.clone())
-            });
-            owner.or_else(|| self.departed.owner(&network.id, address))
-        };
+        let taken = self.taken(&network.id);
+        let owner = |address: IpAddr| taken.get(&address).map(|&owner| owner.to_owned());
         let name = network.name.as_str();
         let pick = |subnet: Option<NetworkSubnet>, wanted: Option<IpAddr>, version| match subnet {
             Some(subnet) => choose(name, &subnet, wanted, owner).map(Some),
@@ -246,6 +240,16 @@ impl Keeper {
                 IpAddr::V4(_) => None,
             }),
         })
+    }
+
+    /// The addresses of a network that are somebody's, and whose.
+    fn taken(&self, network: &str) -> HashMap<IpAddr, &str> {
+        let ports = self.members().flat_map(|member| &member.ports);
+        let ports = ports.chain(self.departed.ports());
+        ports
+            .filter(|port| port.endpoint.id == network)
+            .flat_map(|port| port.addresses().map(|address| (address, port.owner())))
+            .collect()
     }
 
     /// Addresses and routes on the container's side.
@@ -276,17 +280,10 @@ impl Keeper {
     }
 }
 
-impl Member {
-    /// Whether the container has this address on a network.
-    fn has(&self, network: &str, address: IpAddr) -> bool {
-        self.ports.iter().any(|port| port.has(network, address))
-    }
-}
-
 impl Port {
-    /// Whether this is an address of it on a network.
-    pub(super) fn has(&self, network: &str, address: IpAddr) -> bool {
-        self.endpoint.id == network && self.addresses().any(|it| it == address)
+    /// The name of its container.
+    fn owner(&self) -> &str {
+        self.names.first().map_or("", String::as_str)
     }
 
     /// Its addresses.
