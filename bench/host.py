@@ -4,6 +4,7 @@ Started as root they measure as the user carrier-test, in a cgroup that podman a
 user measures what his host allows.
 """
 
+import json
 import os
 import platform
 import pwd
@@ -68,8 +69,9 @@ def main(script, measure, settings=(), results=()):
 
 def quiet(words, **options):
     """Runs a command that has to succeed, and returns what it says."""
-    options = {"stdin": subprocess.DEVNULL, "text": True, "timeout": 300} | options
-    ended = subprocess.run([str(word) for word in words], capture_output=True, **options)
+    pipe, no = subprocess.PIPE, subprocess.DEVNULL
+    options = {"stdin": no, "stdout": pipe, "stderr": pipe, "text": True, "timeout": 300} | options
+    ended = subprocess.run([str(word) for word in words], **options)
     if ended.returncode:
         raise RuntimeError(f"{words}: {ended.returncode}: {ended.stderr.strip()}")
     return ended.stdout
@@ -97,3 +99,25 @@ def busybox_root(work):
         os.symlink("busybox", f"{root}/bin/{name}")
     quiet(["tar", "-C", root, "-cf", f"{work}/root.tar", "."])
     return root
+
+
+def podman(work):
+    """Podman with a store of its own."""
+    words = ["podman", "--cgroup-manager=cgroupfs", "--log-level=error"]
+    return [*words, "--root", f"{work}/podman", "--runroot", f"{work}/run/podman"]
+
+
+def make_bundle(work, root, command):
+    """A bundle for runtimes without an engine; a network namespace is part of every sandbox here."""
+    os.makedirs(f"{work}/bundle")
+    quiet(["crun", "spec", "--rootless"], cwd=f"{work}/bundle")
+    path = f"{work}/bundle/config.json"
+    spec = json.load(open(path))
+    spec["root"]["path"] = root
+    spec["process"].update(args=command, terminal=False)
+    namespaces = spec["linux"]["namespaces"]
+    if {"type": "network"} not in namespaces:
+        namespaces.append({"type": "network"})
+    for kind, number in (("uid", os.getuid()), ("gid", os.getgid())):
+        spec["linux"][kind + "Mappings"] = [{"containerID": 0, "hostID": number, "size": 1}]
+    json.dump(spec, open(path, "w"))

@@ -1,23 +1,18 @@
 #!/usr/bin/env python3
-"""Throughput and start-up cost of each kind of network, beside podman's with the same helper.
-
-As root it measures as the user carrier-test; an ordinary user measures what his host allows.
-The table goes to target/bench/net.md.
-"""
+"""Throughput and start-up cost of each kind of network, beside podman's with the same helper."""
 
 import json
 import os
 import pathlib
-import platform
 import re
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
-USER = "carrier-test"
+from host import facts, main, milliseconds, podman
+
 SECONDS = os.environ.get("SECONDS_EACH", "3")
 ROUNDS = int(os.environ.get("ROUNDS", "15"))
 # How long a server may take until it answers, and any command.
@@ -28,31 +23,6 @@ CARRIER = os.environ.get("CARRIER_BIN", "carrier")
 
 def run(words, **options):
     return subprocess.run(words, text=True, capture_output=True, timeout=LIMIT, **options)
-
-
-def as_user():
-    """Starts this script again as the ordinary user, in a cgroup that podman can use."""
-    work = tempfile.mkdtemp(prefix="carrier-bench-", dir="/var/tmp")
-    shutil.copy(CARRIER, f"{work}/carrier")
-    shutil.copy(__file__, f"{work}/net.py")
-    os.chmod(work, 0o755)
-    run(["chown", "-R", f"{USER}:", work])
-    script = f"""
-        mkdir -p /run/bench-hugetlb /run/bench-perf
-        mount -t cgroup -o hugetlb none /run/bench-hugetlb 2>/dev/null
-        mount -t cgroup -o perf_event none /run/bench-perf 2>/dev/null
-        umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
-        mkdir -p /sys/fs/cgroup/bench && chown -R {USER}: /sys/fs/cgroup/bench
-        echo $$ > /sys/fs/cgroup/bench/cgroup.procs
-        cd {work} && exec setpriv --reuid {USER} --regid {USER} --init-groups env -i \
-            PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME={work} CARRIER_BIN={work}/carrier \
-            SECONDS_EACH={SECONDS} ROUNDS={ROUNDS} python3 {work}/net.py measure"""
-    subprocess.run(["unshare", "-m", "sh", "-c", script], check=True)
-    out = pathlib.Path(__file__).resolve().parent.parent / "target/bench"
-    out.mkdir(parents=True, exist_ok=True)
-    shutil.copy(f"{work}/net.md", out)
-    print((out / "net.md").read_text())
-    shutil.rmtree(work)
 
 
 def root_file_system(work):
@@ -98,13 +68,8 @@ class Engine:
 
     def start_up(self, mode):
         words = [*self.words, "run", "--rm", "--network", mode, "localhost/bench:latest", "true"]
-        run(words, check=True)
-        times = []
-        for _ in range(ROUNDS):
-            begin = time.monotonic()
-            run(words, check=True)
-            times.append((time.monotonic() - begin) * 1000)
-        return statistics.median(times)
+        milliseconds(words)
+        return statistics.median(milliseconds(words) for _ in range(ROUNDS))
 
 
 def gigabits(words):
@@ -163,23 +128,17 @@ def attempt(work, *arguments):
         return "–"
 
 
-def measure():
-    work = pathlib.Path(os.environ["HOME"])
-    runtime = work / "run"
-    runtime.mkdir(mode=0o700, exist_ok=True)
-    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-    archive = root_file_system(work)
-    podman = ["podman", "--cgroup-manager=cgroupfs", "--root", f"{work}/podman"]
-    podman += ["--runroot", f"{runtime}/podman", "--log-level=error"]
+def measure(work):
+    archive = root_file_system(pathlib.Path(work))
     engines = [Engine("carrier", [CARRIER], archive)]
     try:
-        engines.append(Engine("podman", podman, archive))
+        engines.append(Engine("podman", podman(work), archive))
     except (OSError, subprocess.SubprocessError) as error:
         print(f"bench: podman does not run here: {error}", file=sys.stderr)
     for engine in engines:
         run([*engine.words, "network", "create", "benchnet"])
     lines = [
-        f"Linux {platform.release()}, {os.cpu_count()} processors; Gbit/s by iperf3 for {SECONDS} s, "
+        f"{facts()}; Gbit/s by iperf3 for {SECONDS} s, "
         f"start-up of `true` as the median of {ROUNDS}",
         "",
         "| engine | network | host to container | container to host | between two | start-up, ms |",
@@ -202,12 +161,8 @@ def measure():
     for engine in engines:
         run([*engine.words, "network", "rm", "benchnet"])
         run([*engine.words, "rmi", "-f", "localhost/bench:latest"])
-    (work / "net.md").write_text("\n".join(lines) + "\n")
+    pathlib.Path("net.md").write_text("\n".join(lines) + "\n")
 
 
-if os.getuid() == 0 and sys.argv[1:] != ["measure"]:
-    as_user()
-else:
-    if sys.argv[1:] != ["measure"]:
-        os.environ["HOME"] = tempfile.mkdtemp(prefix="carrier-bench-", dir="/var/tmp")
-    measure()
+if __name__ == "__main__":
+    main(__file__, measure, ["SECONDS_EACH", "ROUNDS"], ["net.md"])

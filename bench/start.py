@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from host import busybox_root, facts, main, milliseconds, quiet
+from host import busybox_root, facts, main, make_bundle, milliseconds, podman, quiet
 
 ROUNDS = int(os.environ.get("ROUNDS", "40"))
 # A command has so many turns at a time, and one before them that does not count.
@@ -25,28 +25,12 @@ class Bench:
     def __init__(self, work):
         self.work, self.rows = work, []
         self.carrier = [os.environ["CARRIER_BIN"]]
-        self.podman = ["podman", "--cgroup-manager=cgroupfs", "--log-level=error"]
-        self.podman += ["--root", f"{work}/podman", "--runroot", f"{work}/run/podman"]
+        self.podman = podman(work)
         self.root = busybox_root(work)
         for engine in (self.carrier, self.podman):
             self.attempt("import", engine, [*engine, "import", f"{work}/root.tar", IMAGE])
-        self.bundle()
+        make_bundle(work, self.root, ["/bin/true"])
         quiet(["cc", "-O2", "-w", "-static", "-o", f"{work}/floor", f"{work}/floor.c"])
-
-    def bundle(self):
-        """For runtimes without an engine; a network namespace is part of every sandbox here."""
-        os.makedirs(f"{self.work}/bundle")
-        os.symlink(self.root, f"{self.work}/bundle/rootfs")
-        quiet(["crun", "spec", "--rootless"], cwd=f"{self.work}/bundle")
-        path = f"{self.work}/bundle/config.json"
-        spec = json.load(open(path))
-        spec["process"].update(args=["/bin/true"], terminal=False)
-        namespaces = spec["linux"]["namespaces"]
-        if {"type": "network"} not in namespaces:
-            namespaces.append({"type": "network"})
-        for kind, number in (("uid", os.getuid()), ("gid", os.getgid())):
-            spec["linux"][kind + "Mappings"] = [{"containerID": 0, "hostID": number, "size": 1}]
-        json.dump(spec, open(path, "w"))
 
     def attempt(self, what, who, words):
         try:
