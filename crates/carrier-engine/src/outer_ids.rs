@@ -68,9 +68,11 @@ impl Engine {
                 process: process.clone(),
                 maps: (&self.host.maps).into(),
             };
+            let file = self.outer_ids_file();
+            // On a disk, a file that is written over another goes there at once, which takes milliseconds.
+            let _ = fs::remove_file(&file);
             // Whoever cannot read it makes one himself.
-            let _ = serde_json::to_vec(&remembered)
-                .map(|bytes| fs::write(self.outer_ids_file(), bytes));
+            let _ = serde_json::to_vec(&remembered).map(|bytes| fs::write(file, bytes));
         }
     }
 

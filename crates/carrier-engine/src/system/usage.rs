@@ -9,6 +9,7 @@ use carrier_store::{ImageRecord, SpaceTaken, count};
 use super::in_namespace;
 use crate::engine::{Engine, open_directory};
 use crate::error::Error;
+use crate::list::ContainerSummary;
 use crate::record::ContainerRecord;
 use crate::volumes::{VolumeFilter, VolumeSummary};
 
@@ -55,7 +56,7 @@ pub struct VolumeUsage {
 #[derive(Clone, Debug)]
 pub struct ContainerUsage {
     /// The container.
-    pub summary: crate::list::ContainerSummary,
+    pub summary: ContainerSummary,
     /// Bytes that it wrote.
     pub bytes: u64,
     /// Whether it runs.
@@ -84,7 +85,7 @@ impl Engine {
         let kept: u64 = kept.map(|part| part.bytes).sum();
         Ok(Usage {
             images: image_usage(images, &taken, &records),
-            containers: self.container_usage(&records)?,
+            containers: self.container_usage()?,
             volumes: self.volume_usage()?,
             image_bytes: total,
             reclaimable_image_bytes: total - kept,
@@ -104,29 +105,27 @@ impl Engine {
             .collect())
     }
 
-    fn container_usage(&self, records: &[ContainerRecord]) -> Result<Vec<ContainerUsage>, Error> {
-        if records.is_empty() {
+    fn container_usage(&self) -> Result<Vec<ContainerUsage>, Error> {
+        let summaries = self.containers(true)?;
+        if summaries.is_empty() {
             return Ok(Vec::new());
         }
         let sizes: Vec<u64> = in_namespace(&self.host.maps, || {
-            let size = |record: &ContainerRecord| {
-                let upper = open_directory(self.store.container(&record.id).upper()).ok()?;
+            let size = |summary: &ContainerSummary| {
+                let upper = open_directory(self.store.container(&summary.id).upper()).ok()?;
                 Some(count(upper.handle.as_fd()).ok()?.bytes)
             };
-            records
-                .iter()
-                .map(|record| size(record).unwrap_or(0))
-                .collect()
+            let sizes = summaries.iter();
+            sizes.map(|summary| size(summary).unwrap_or(0)).collect()
         })?;
-        let mut found = Vec::new();
-        for (summary, bytes) in self.containers(true)?.into_iter().zip(sizes) {
-            found.push(ContainerUsage {
+        let pairs = summaries.into_iter().zip(sizes);
+        Ok(pairs
+            .map(|(summary, bytes)| ContainerUsage {
                 running: summary.life.status.is_alive(),
                 summary,
                 bytes,
-            });
-        }
-        Ok(found)
+            })
+            .collect())
     }
 }
 
