@@ -98,7 +98,9 @@ static void sandbox(const char *lower, const char *base, char **program) {
     const unsigned long quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC;
     snprintf(root, sizeof root, "%s/root", base);
     snprintf(overlay, sizeof overlay,
-             "lowerdir=%s,upperdir=%s/upper,workdir=%s/work,userxattr,volatile", lower, base, base);
+             "lowerdir=%s,upperdir=%s/upper,workdir=%s/work,userxattr", lower, base, base);
+    must("group", setresgid(0, 0, 0));
+    must("user", setresuid(0, 0, 0));
     must("propagation", mount("", "/", NULL, MS_REC | MS_SLAVE, NULL));
     must("overlay", mount("overlay", root, "overlay", 0, overlay));
     must("chdir", chdir(root));
@@ -164,9 +166,7 @@ int main(int argc, char **argv) {
     if (failed || write(gate[1], "g", 1) != 1)
         return 98;
     waitpid(child, &status, 0);
-    const char *made[] = {"/upper/proc", "/upper/dev", "/upper/sys", "/upper",
-                          "/work/work/incompat/volatile", "/work/work/incompat", "/work/work",
-                          "/work", "/root", ""};
+    const char *made[] = {"/upper/proc", "/upper/dev", "/upper/sys", "/upper", "/work/work", "/work", "/root", ""};
     for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
         snprintf(path, sizeof path, "%s%s", base, made[i]);
         rmdir(path);

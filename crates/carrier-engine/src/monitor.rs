@@ -73,6 +73,9 @@ impl Start<'_> {
         let proof = SingleThreaded::check().map_err(failed)?;
         let (mine, theirs) = Peer::pair().map_err(failed)?;
         let engine = self.engine;
+        if let Some(outer) = &mut *engine.lock_outer_ids() {
+            outer.go_on();
+        }
         let run = |token| {
             if let Some(outer) = &mut *self.engine.lock_outer_ids() {
                 outer.inherit();
@@ -288,16 +291,16 @@ impl<'a> Monitor<'a> {
         };
         // While it waits: once it runs, it may be gone at any time.
         let process = ProcessIdentity::of(launched.ready.pid()).map_err(wait)?;
-        self.engine.leave_outer_ids(&process);
         let started = launched.ready.start()?;
         let since = Instant::now();
         self.life.status = Status::Running;
-        self.life.process = Some(process);
+        self.life.process = Some(process.clone());
         self.life.started = Some(Moment::now());
         self.life.network = launched.connection.state(&self.publication);
         self.begin_checks();
         self.write_pid(started.pid())?;
         self.write()?;
+        self.engine.leave_outer_ids(&process);
         self.engine.emit_begin(&self.record);
         self.engine.emit(&Event::container("start", &self.record));
         if let Some(seconds) = self.record.timeout {

@@ -116,20 +116,23 @@ impl IdMaps {
         groups?.finish()
     }
 
-    /// Begins to write the maps of process `pid`; what the helpers complain of goes to `complaints`.
-    pub(crate) fn start_helpers(
+    /// Begins to write the map of users of process `pid`; what the helper complains of goes to
+    /// `complaints`.
+    pub(crate) fn begin_users(
         &self,
         pid: u32,
         complaints: &PipeWriter,
-    ) -> Result<[Helper; 2], IdMapError> {
-        let stderr = || {
-            complaints
-                .try_clone()
-                .map_or_else(|_| Stdio::null(), Stdio::from)
-        };
-        let users = Helper::start("newuidmap", pid, &self.users, &stderr)?;
-        let groups = Helper::start("newgidmap", pid, &self.groups, &stderr)?;
-        Ok([users, groups])
+    ) -> Result<Helper, IdMapError> {
+        Helper::start("newuidmap", pid, &self.users, &|| copy_of(complaints))
+    }
+
+    /// The same for groups.
+    pub(crate) fn begin_groups(
+        &self,
+        pid: u32,
+        complaints: &PipeWriter,
+    ) -> Result<Helper, IdMapError> {
+        Helper::start("newgidmap", pid, &self.groups, &|| copy_of(complaints))
     }
 
     /// These maps, written down within the namespace that `outer` is the map of; nothing where it
@@ -151,6 +154,11 @@ impl IdMaps {
     }
 }
 
+fn copy_of(complaints: &PipeWriter) -> Stdio {
+    let copy = complaints.try_clone();
+    copy.map_or_else(|_| Stdio::null(), Stdio::from)
+}
+
 /// What is written into `uid_map` or `gid_map`.
 pub(crate) fn lines(ranges: &[IdRange]) -> String {
     ranges.iter().fold(String::new(), |mut text, range| {
@@ -170,7 +178,7 @@ fn write_proc(pid: u32, file: &'static str, content: &str) -> Result<(), IdMapEr
     write().map_err(|source| IdMapError::Write { file, source })
 }
 
-/// A running `newuidmap` or `newgidmap`; both run at once.
+/// A running `newuidmap` or `newgidmap`.
 #[derive(Debug)]
 pub(crate) struct Helper {
     name: &'static str,

@@ -6,7 +6,7 @@
 //! container's, and needs no helper: within it, maps can be written by hand.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{PipeWriter, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use carrier_sys::process::{Child, Namespaces, SingleThreaded, clone_into};
@@ -30,22 +30,24 @@ pub struct OuterIds {
 struct Coming {
     /// Where the helpers complain: it ends when both have ended.
     complaints: File,
+    /// The other end, and the maps, for the second helper.
+    next: Option<(PipeWriter, IdMaps)>,
     /// The process that holds the namespace meanwhile.
     holder: u32,
-    /// Nothing in a copy of the process that has begun it.
-    begun: Option<Begun>,
+    begun: Begun,
 }
 
-/// What has to be waited for.
-#[derive(Debug)]
+/// Children of this process, which have to be waited for.
+#[derive(Debug, Default)]
 struct Begun {
-    helpers: [Helper; 2],
+    helpers: Vec<Helper>,
     /// It ends with the last copy of the other end.
-    _holder: (Child, ParentEnd),
+    _holder: Option<(Child, ParentEnd)>,
 }
 
 impl OuterIds {
-    /// Has a user namespace made that has these maps. They are not waited for.
+    /// Has a user namespace made that has these maps; the first helper is at work then, and not waited
+    /// for.
     ///
     /// # Errors
     /// [`Error::Clone`] when user namespaces are forbidden or used up, [`Error::IdMap`] without the
@@ -64,20 +66,33 @@ impl OuterIds {
         let holder = holder.map_err(Error::Clone)?;
         let mine = mine.ok_or(Error::ChildDied)?;
         let (complaints, said) = std::io::pipe().map_err(Error::Prepare)?;
-        let helpers = maps.start_helpers(holder.pid(), &said)?;
+        let helpers = vec![maps.begin_users(holder.pid(), &said)?];
         let users = File::open(format!("/proc/{}/ns/user", holder.pid()));
         Ok(Self {
             users: users.map_err(Error::Prepare)?.into(),
             coming: Some(Coming {
                 complaints: OwnedFd::from(complaints).into(),
+                next: Some((said, maps.clone())),
                 holder: holder.pid(),
-                begun: Some(Begun {
+                begun: Begun {
                     helpers,
-                    _holder: (holder, mine),
-                }),
+                    _holder: Some((holder, mine)),
+                },
             }),
             is_new: true,
         })
+    }
+
+    /// Has the second helper begin. Of two processors, the first helper has had one until now, and the
+    /// caller the other.
+    pub fn go_on(&mut self) {
+        if let Some(coming) = &mut self.coming
+            && let Some((said, maps)) = coming.next.take()
+        {
+            // Whoever waits sees that a map is missing.
+            let groups = maps.begin_groups(coming.holder, &said);
+            coming.begun.helpers.extend(groups);
+        }
     }
 
     /// The one in which the container of `process` was made; nothing where that has ended, or has left
@@ -98,7 +113,7 @@ impl OuterIds {
     /// In a copy of the process that has begun it: it is not this one's to wait for.
     pub fn inherit(&mut self) {
         if let Some(coming) = &mut self.coming {
-            std::mem::forget(coming.begun.take());
+            std::mem::forget(std::mem::take(&mut coming.begun));
         }
     }
 
@@ -111,6 +126,7 @@ impl OuterIds {
     /// Waits for the namespace's maps; nothing where it has none. Whoever then has the container's own
     /// maps written learns why.
     pub fn wait(&mut self) -> Option<BorrowedFd<'_>> {
+        self.go_on();
         if let Some(coming) = &mut self.coming {
             coming.complaints.read_to_end(&mut Vec::new()).ok()?;
             let has = |file| {
