@@ -40,6 +40,51 @@ fn containers_that_ended_are_listed_and_removed_by_name_and_id() {
 }
 
 #[test]
+fn both_lists_take_what_means_the_same_in_them_and_refuse_the_rest() {
+    let cx = Cx::new();
+    cx.carrier(["run", "--name", "one", "hello"]).succeeds();
+    let plain = cx.carrier(["ls", "-a"]).succeeds().text().to_owned();
+    cx.carrier(["ls", "-a", "--format", "table"])
+        .succeeds()
+        .prints(&plain);
+    let json = cx.carrier(["ls", "-a", "--format", "json"]).succeeds();
+    let rows: Vec<serde_json::Value> = json
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert_eq!(rows[0]["Repository"], "hello");
+    assert_eq!(rows[1]["Names"], "one");
+    let ids = cx.carrier(["ls", "-aq", "--no-trunc"]).succeeds();
+    let lengths: Vec<usize> = ids.text().lines().map(str::len).collect();
+    assert_eq!(lengths, ["sha256:".len() + 64, 64]);
+
+    for (options, complaint) in [
+        (
+            &["--format", "{{.ID}}"][..],
+            "a template is for one of the lists",
+        ),
+        (&["--filter", "label=a"], "--filter is for one of the lists"),
+        (&["-q", "--format", "json"], "--quiet with a format is for"),
+    ] {
+        for all in [&[][..], &["-a"]] {
+            cx.carrier([&["ls"], all, options].concat())
+                .exits_with(125)
+                .complains(complaint)
+                .hints("add -i for images or -c for containers");
+        }
+    }
+    cx.carrier(["ls", "-ac", "--format", "{{.Names}}"])
+        .succeeds()
+        .prints("one");
+    cx.carrier(["ls", "-i", "--format", "{{.Repository}}"])
+        .succeeds()
+        .prints("hello");
+    cx.carrier(["rm", "one"]).succeeds();
+}
+
+#[test]
 fn an_image_in_use_is_refused_with_the_names_of_its_users() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");

@@ -5,12 +5,14 @@ use carrier_engine::Engine;
 use super::{containers, images, print};
 use crate::cli::ListArgs;
 use crate::cli::observe::{ContainerListOptions, PsArgs};
+use crate::listing::Format;
 use crate::report::Failure;
 
 pub(crate) fn ls(args: &ListArgs) -> Result<u8, Failure> {
     let with_images = args.images || !args.containers;
     let with_containers = args.containers || !args.images;
-    check(args, with_images, with_containers)?;
+    let format = Format::parse(args.list.format.as_deref())?;
+    check(args, with_images, with_containers, &format)?;
     let engine = Engine::open()?;
     let mut parts = Vec::new();
     // Whoever lists containers has put in order what a crash has left; so they come first.
@@ -22,12 +24,18 @@ pub(crate) fn ls(args: &ListArgs) -> Result<u8, Failure> {
     if with_images {
         parts.insert(0, images::table(&engine, &args.list, None, args.quiet)?);
     }
-    print(&parts.join(if args.quiet { "" } else { "\n" }))?;
+    let are_tables = !args.quiet && matches!(format, Format::Table(_));
+    print(&parts.join(if are_tables { "\n" } else { "" }))?;
     Ok(0)
 }
 
 /// Refuses what would mean something for one of two tables only.
-fn check(args: &ListArgs, with_images: bool, with_containers: bool) -> Result<(), Failure> {
+fn check(
+    args: &ListArgs,
+    with_images: bool,
+    with_containers: bool,
+    format: &Format,
+) -> Result<(), Failure> {
     let ContainerListOptions {
         last,
         latest,
@@ -48,14 +56,19 @@ fn check(args: &ListArgs, with_images: bool, with_containers: bool) -> Result<()
             "add -i, or use `carrier images`",
         ));
     }
-    let of_one = !args.list.filter.is_empty() || args.list.format.is_some();
-    if with_images && with_containers && of_one {
-        return Err(Failure::with_hint(
-            "--filter and --format are for one table",
-            "add -i for images or -c for containers",
-        ));
+    if !(with_images && with_containers) {
+        return Ok(());
     }
-    Ok(())
+    let of_one = match format {
+        _ if !args.list.filter.is_empty() => "--filter is",
+        Format::Table(Some(_)) | Format::Template(_) => "a template is",
+        Format::Json if args.quiet => "--quiet with a format is",
+        Format::Table(None) | Format::Json => return Ok(()),
+    };
+    Err(Failure::with_hint(
+        format!("{of_one} for one of the lists"),
+        "add -i for images or -c for containers",
+    ))
 }
 
 fn of_containers(args: &ListArgs) -> PsArgs {
