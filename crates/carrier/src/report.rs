@@ -1,13 +1,14 @@
 //! What the user reads when something went wrong, and the exit code that goes with it.
 
 mod mistake;
+mod similar;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use carrier_engine::{Check, ErrorKind, explain};
 use carrier_registry::HostFault;
-use carrier_spec::ParseReferenceError;
+use carrier_spec::{ParseReferenceError, Reference};
 
 use mistake::Mistake;
 
@@ -23,6 +24,14 @@ pub(crate) enum Failure {
     /// A registry failed, or sent what cannot be used.
     #[error(transparent)]
     Registry(#[from] carrier_registry::Error),
+    /// An image that was to be used is not here, and a registry failed to give it.
+    #[error("{source}")]
+    Fetch {
+        /// What it was called.
+        reference: Reference,
+        /// The cause.
+        source: Box<carrier_registry::Error>,
+    },
     /// An option or argument makes no sense.
     #[error("{message}")]
     Usage {
@@ -67,14 +76,23 @@ impl Failure {
     }
 
     fn hint(&self) -> Option<String> {
+        let hint = self.plain_hint();
+        let Some(name) = similar::meant(self) else {
+            return hint;
+        };
+        Some(match (self, hint) {
+            (Self::Fetch { .. }, Some(hint)) => {
+                format!("did you mean {name}, which is here? Else: {hint}")
+            }
+            _ => format!("did you mean {name}?"),
+        })
+    }
+
+    fn plain_hint(&self) -> Option<String> {
         match self {
             Self::Engine(error) => error.hint(),
-            Self::Registry(error) => {
-                let host = error
-                    .host_fault()
-                    .and_then(|fault| explain(&[check_of(fault)]));
-                host.or_else(|| error.hint())
-            }
+            Self::Registry(error) => registry_hint(error),
+            Self::Fetch { source, .. } => registry_hint(source),
             Self::Usage { hint, .. } => hint.clone(),
             Self::File {
                 action: "read",
@@ -97,6 +115,13 @@ impl Failure {
             _ => ENGINE_FAILED,
         }
     }
+}
+
+fn registry_hint(error: &carrier_registry::Error) -> Option<String> {
+    let host = error
+        .host_fault()
+        .and_then(|fault| explain(&[check_of(fault)]));
+    host.or_else(|| error.hint())
 }
 
 /// What of the host is to be looked at when a registry's image could not be had.

@@ -69,3 +69,60 @@ fn what_is_written_wrongly_has_no_power_over_the_terminal() {
         .exits_with(1)
         .complains("unknown verb");
 }
+
+#[test]
+fn a_misspelt_name_is_answered_by_the_one_that_is_like_it() {
+    let cx = Cx::new();
+    cx.carrier(["create", "--name", "nginx", "hello"])
+        .succeeds();
+    cx.carrier(["tag", "hello", "caddy:2"]).succeeds();
+    cx.carrier(["volume", "create", "database"]).succeeds();
+    cx.carrier(["network", "create", "backend"]).succeeds();
+    for (words, code, complaint, meant) in [
+        ("stop ngnix", 1, "no such container: ngnix", "nginx"),
+        ("exec Nginx true", 125, "no such container: Nginx", "nginx"),
+        ("rm ngnx", 1, "no such container or image: ngnx", "nginx"),
+        ("rmi caddy", 1, "no such image: caddy", "caddy:2"),
+        (
+            "run --pull never helo",
+            125,
+            "no such image: helo:latest",
+            "hello",
+        ),
+        (
+            "volume rm databse",
+            1,
+            "no such volume: databse",
+            "database",
+        ),
+        (
+            "run --network bakend hello",
+            125,
+            "no such network: bakend",
+            "backend",
+        ),
+    ] {
+        cx.carrier(words.split(' '))
+            .exits_with(code)
+            .complains(complaint)
+            .hints(&format!("did you mean {meant}?"));
+    }
+    // Nobody listens at this port of the loopback.
+    cx.carrier(["tag", "hello", "localhost:1/web"]).succeeds();
+    cx.carrier(["run", "-q", "localhost:1/wbe"])
+        .exits_with(125)
+        .complains("cannot connect to registry")
+        .hints("did you mean localhost:1/web, which is here? Else: check the registry");
+    cx.carrier(["stop", "redis"])
+        .exits_with(1)
+        .hints("lists what there is");
+    for words in [
+        "rm nginx",
+        "rmi caddy:2 localhost:1/web hello",
+        "volume rm database",
+        "network rm backend",
+    ] {
+        cx.carrier(words.split(' ')).succeeds();
+    }
+    cx.assert_nothing_is_left();
+}

@@ -222,7 +222,14 @@ fn image(engine: &Engine, args: &ContainerArgs, word: &str) -> Result<ImageRecor
         tls_verify: args.tls.verify(),
         retries: None,
     };
-    Ok(fetch(engine, &request, args.quiet)?.record)
+    match fetch(engine, &request, args.quiet) {
+        Ok(pulled) => Ok(pulled.record),
+        Err(Failure::Registry(source)) => Err(Failure::Fetch {
+            reference: request.reference,
+            source: Box::new(source),
+        }),
+        Err(other) => Err(other),
+    }
 }
 
 /// Turns the command line into what the engine wants.
