@@ -13,6 +13,7 @@ use carrier_sys::process::SingleThreaded;
 use oci_spec::runtime::{LinuxSeccomp, Mount, Spec};
 
 use crate::bridge::Membership;
+use crate::decisions::decided;
 use crate::doctor::{self, Check};
 use crate::emulator;
 use crate::engine::{Engine, open_directory};
@@ -80,8 +81,14 @@ impl Engine {
                 Some(errno) => errno,
                 None => return Err(Error::Runtime(error)),
             },
-            other => return other,
+            Err(error) => return Err(error),
+            Ok(launched) => {
+                decided(|| "the root is the kernel's overlay: it mounts the layers".to_owned());
+                return Ok(launched);
+            }
         };
+        let refused = fallback::words(refused);
+        decided(|| format!("the root is not the kernel's overlay: {refused}"));
         let copied = container.path().join(COPIED);
         if !copied.exists() {
             let mounted = if record.network.is_shared() {
@@ -96,6 +103,7 @@ impl Engine {
             };
             match mounted {
                 Ok(mount) => {
+                    decided(|| "the root is served by fuse-overlayfs".to_owned());
                     let launched = attempt(self, &spec, record, network, mount.root(), subtree)?;
                     let mount = Some(mount);
                     return Ok(Launched { mount, ..launched });
@@ -103,7 +111,8 @@ impl Engine {
                 Err(missing) => {
                     let overlay = self.overlay(record, &container)?;
                     let bytes = fallback::copy_layers(&maps, &overlay)?;
-                    warn(&self.copy_warning(bytes, &fallback::words(refused), &missing));
+                    decided(|| format!("the root is not served by fuse-overlayfs: {missing}"));
+                    warn(&self.copy_warning(bytes, &refused, &missing));
                 }
             }
             // The container's own changes are in the copy from now on.
@@ -112,6 +121,7 @@ impl Engine {
                 source,
             })?;
         }
+        decided(|| "the root is a copy of the layers".to_owned());
         let copy = RootSource::Directory(container.upper());
         attempt(self, &spec, record, network, copy, subtree)
     }

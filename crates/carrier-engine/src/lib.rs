@@ -9,6 +9,7 @@ mod boot;
 mod bridge;
 mod control;
 mod create;
+mod decisions;
 mod detach_keys;
 mod doctor;
 mod embedded;
@@ -71,6 +72,7 @@ pub use bridge::{
     BridgeError, ConnectOptions, CreateNetworkOptions, DEFAULT_NETWORK, Driver, Network,
     NetworkFilter, NetworkSubnet, NetworkUser, ParseSubnetError, Subnet,
 };
+pub use decisions::tell_decisions;
 pub use detach_keys::{DetachKeys, Detector, Fed, UnknownKey};
 pub use doctor::{Check, Finding, OwnFix, Remedy, State, examine, explain, lingering, root_script};
 pub use embedded::HELLO;

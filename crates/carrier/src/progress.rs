@@ -42,6 +42,9 @@ static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
 /// Says more or less from now on.
 pub(crate) fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);
+    if level == Level::Debug {
+        carrier_engine::tell_decisions(|words| debug(|| words.to_owned()));
+    }
 }
 
 /// Says that something is odd, and that Carrier goes on.

@@ -43,7 +43,7 @@ fn fuse_overlayfs_serves_the_root_where_the_kernel_cannot() {
     let image = cx.image("busybox");
     let script = format!(
         "carrier pull -q {image} >/dev/null && carrier run --rm {image} sh -c \"{WORK}\" && \
-         carrier run --rm {image} sh -c \"grep -c fuse.fuse-overlayfs /proc/self/mounts; exit 7\"; \
+         carrier -D run --rm {image} sh -c \"grep -c fuse.fuse-overlayfs /proc/self/mounts; exit 7\"; \
          code=$?; carrier rmi {image} >/dev/null; exit $code"
     );
     let Some(outcome) = on_an_overlay(
@@ -54,7 +54,16 @@ fn fuse_overlayfs_serves_the_root_where_the_kernel_cannot() {
     ) else {
         return;
     };
-    outcome.exits_with(7).prints(&format!("{RESULT}\n1"));
+    let outcome = outcome.exits_with(7).prints(&format!("{RESULT}\n1"));
+    let said = outcome.errors();
+    assert!(
+        said.contains("debug: the root is not the kernel's overlay: "),
+        "{said}"
+    );
+    assert!(
+        said.contains("debug: the root is served by fuse-overlayfs"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -62,7 +71,7 @@ fn a_copy_is_the_last_way_and_a_loud_one() {
     let cx = Cx::with_registry();
     let image = cx.image("busybox");
     let script = format!(
-        "carrier pull -q {image} >/dev/null && carrier run --rm {image} sh -c \"{WORK}\"; \
+        "carrier pull -q {image} >/dev/null && carrier -D run --rm {image} sh -c \"{WORK}\"; \
          code=$?; carrier rmi {image} >/dev/null; exit $code"
     );
     // Nobody has the program in this namespace.
@@ -84,6 +93,10 @@ fn a_copy_is_the_last_way_and_a_loud_one() {
     assert!(!warning.contains("os error"), "{warning}");
     assert!(
         warning.contains("were copied for this container"),
+        "{warning}"
+    );
+    assert!(
+        warning.contains("debug: the root is a copy of the layers"),
         "{warning}"
     );
     println!("{warning}");

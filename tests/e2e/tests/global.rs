@@ -87,6 +87,19 @@ fn the_level_says_how_much_is_said() {
     let chatty = format!("{:?}", with(&["-l", "debug"]));
     assert!(chatty.contains("debug: the store is /"), "{chatty}");
     assert!(chatty.contains("debug: container "), "{chatty}");
+    for decision in [
+        "debug: the root is the kernel's overlay",
+        "debug: the uplink is /usr/bin/slirp4netns, the first that can be used",
+    ] {
+        assert!(chatty.contains(decision), "{decision}: {chatty}");
+    }
+    assert!(!format!("{:?}", with(&[])).contains("debug: "));
+    cx.carrier(["network", "create", "shared"]).succeeds();
+    let shared = cx.carrier(["-D", "run", "--rm", "--network", "shared", "hello"]);
+    let shared = shared.succeeds().errors().to_owned();
+    let decision = "debug: the uplink is that of all networks, slirp4netns";
+    assert!(shared.contains(decision), "{shared}");
+    cx.carrier(["network", "rm", "shared"]).succeeds();
     cx.carrier(["-D", "ps"]).succeeds().hides("debug");
     cx.carrier(["--log-level", "loud", "ps"])
         .exits_with(125)

@@ -19,6 +19,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket
 use super::error::BridgeError;
 use super::keeper;
 use super::protocol::{Answer, DIRECTORY, Join, Request, SOCKET, Wanted, Wire};
+use crate::decisions::decided;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::foreground::wait;
@@ -68,12 +69,22 @@ impl Engine {
         let welcome = receive(&wire)?;
         match welcome {
             None => Ok(None),
-            Some((Answer::Welcome { maps, warning }, Some(users))) => Ok(Some(Membership {
-                wire,
-                users,
-                maps: maps.into(),
-                warning,
-            })),
+            Some((
+                Answer::Welcome {
+                    maps,
+                    warning,
+                    way_out,
+                },
+                Some(users),
+            )) => {
+                decided(|| format!("the uplink is that of all networks, {way_out}"));
+                Ok(Some(Membership {
+                    wire,
+                    users,
+                    maps: maps.into(),
+                    warning,
+                }))
+            }
             Some(_) => Err(shared("understand")(Errno::PROTO.into()).into()),
         }
     }

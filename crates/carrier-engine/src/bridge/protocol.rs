@@ -84,6 +84,9 @@ pub(super) enum Answer {
         maps: WrittenMaps,
         /// What the user should know.
         warning: Option<String>,
+        /// What carries packets out, in words.
+        #[serde(default)]
+        way_out: String,
     },
     /// So the container is connected.
     Endpoints(Vec<Endpoint>),

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::error::NetworkError;
 use super::hosts::Names;
 use super::{Endpoint, NetworkMode, NetworkOptions};
+use crate::decisions::decided;
 use crate::helper;
 
 /// The container's device.
@@ -133,13 +134,25 @@ pub(crate) fn choose(
             let path = find("pasta").map_err(|reason| missing("pasta", reason))?;
             pasta(options, path)
         }
-        NetworkMode::Private => match (find("slirp4netns"), find("pasta")) {
-            (Ok(path), _) => slirp(&SlirpOptions::default(), path),
-            (_, Ok(path)) => pasta(&PastaOptions::default(), path),
-            (Err(reason), _) => return Ok(Some(Choice::Nothing(reason))),
+        NetworkMode::Private => match find("slirp4netns") {
+            Ok(path) => slirp(&SlirpOptions::default(), path),
+            Err(reason) => match find("pasta") {
+                Ok(path) => {
+                    decided(|| format!("the uplink is not slirp4netns: {reason}"));
+                    pasta(&PastaOptions::default(), path)
+                }
+                Err(_) => return Ok(Some(Choice::Nothing(reason))),
+            },
         },
         _ => return Ok(None),
     };
+    decided(|| {
+        let why = match mode {
+            NetworkMode::Private => "the first that can be used",
+            _ => "asked for",
+        };
+        format!("the uplink is {}, {why}", plan.path.display())
+    });
     Ok(Some(Choice::Uplink(plan)))
 }
 

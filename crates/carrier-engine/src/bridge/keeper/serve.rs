@@ -272,6 +272,7 @@ impl Keeper {
             Request::Hello => Ok(Answer::Welcome {
                 maps: self.maps.clone(),
                 warning: self.wayout.warning(),
+                way_out: self.wayout.words().to_owned(),
             }),
             Request::Join(join) => self.join(place, join, descriptor).map(Answer::Endpoints),
             Request::Connect(id, wanted) => self.connect(&id, &wanted).map(Answer::Endpoints),

@@ -63,6 +63,14 @@ impl WayOut {
         }
     }
 
+    /// What it is, or why it is none.
+    pub(super) fn words(&self) -> &str {
+        match self {
+            Self::Open(open) => open.plan.program.name(),
+            Self::Closed(reason) => reason,
+        }
+    }
+
     /// Who answers for the host's name servers.
     pub(super) fn name_server(&self) -> Option<IpAddr> {
         match self {
