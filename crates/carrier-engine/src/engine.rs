@@ -166,10 +166,13 @@ pub(crate) fn data_dir() -> Result<PathBuf, Error> {
     if let Some(root) = places::root() {
         return Ok(root.to_owned());
     }
-    let data = absolute("XDG_DATA_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
-        .ok_or(Error::NoHome)?;
-    Ok(data.join("carrier"))
+    let data = absolute("XDG_DATA_HOME").map(|data| data.join("carrier"));
+    data.or_else(usual_data_dir).ok_or(Error::NoHome)
+}
+
+/// Where the store is of a user who says nothing about it.
+pub(crate) fn usual_data_dir() -> Option<PathBuf> {
+    absolute("HOME").map(|home| home.join(".local/share/carrier"))
 }
 
 /// A variable that holds an absolute path; others mean nothing, XDG Base Directory Specification.

@@ -8,6 +8,7 @@ use carrier_runtime::IdMaps;
 use crate::engine::absolute;
 use crate::error::Error;
 use crate::net::resolv;
+use crate::places;
 use crate::shared_ids::{Files, SharedIds};
 use crate::subordinate::{Caller, id_maps};
 
@@ -142,7 +143,7 @@ fn thermal_throttle() -> Vec<PathBuf> {
 }
 
 /// The directory that dies with a boot: `$XDG_RUNTIME_DIR/carrier`, else one in `/tmp` that nobody
-/// else could have made.
+/// else could have made. Each store of a user has its own.
 ///
 /// # Errors
 /// When it cannot be made, or belongs to somebody else.
@@ -163,15 +164,16 @@ pub(crate) fn runtime_dir() -> Result<PathBuf, Error> {
 /// Where the directory that dies with a boot is or will be.
 pub(crate) fn runtime_dir_path() -> PathBuf {
     let uid = rustix::process::geteuid().as_raw();
-    let chosen = crate::places::runroot().map(Path::to_owned);
+    let of_store = places::key().map_or_else(String::new, |key| format!("-{key}"));
+    let chosen = places::runroot().map(Path::to_owned);
     if let Some(base) = chosen.or_else(|| absolute("XDG_RUNTIME_DIR")) {
-        return base.join("carrier");
+        return base.join(format!("carrier{of_store}"));
     }
     let login = PathBuf::from(format!("/run/user/{uid}"));
     if private_to(&login, uid) {
-        login.join("carrier")
+        login.join(format!("carrier{of_store}"))
     } else {
-        PathBuf::from(format!("/tmp/carrier-{uid}"))
+        PathBuf::from(format!("/tmp/carrier-{uid}{of_store}"))
     }
 }
 

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::engine::data_dir;
+use carrier_spec::Digest;
+use sha2::{Digest as _, Sha256};
+
+use crate::engine::{data_dir, usual_data_dir};
 use crate::error::Error;
 use crate::host::runtime_dir_path;
 
@@ -44,6 +47,30 @@ pub(crate) fn runroot() -> Option<&'static Path> {
     CHOSEN.get()?.runroot.as_deref()
 }
 
+/// What tells a store from others that the user has, in a few digits; nothing for the one in its usual
+/// place.
+pub(crate) fn key() -> Option<String> {
+    let root = data_dir().ok()?;
+    let usual = usual_data_dir();
+    if usual.as_ref() == Some(&root) {
+        return None;
+    }
+    let root = resolved(&root);
+    if usual.is_some_and(|usual| resolved(&usual) == root) {
+        return None;
+    }
+    let hash = Sha256::digest(root.as_os_str().as_encoded_bytes());
+    Some(Digest::from_sha256(hash.into()).short().to_owned())
+}
+
+/// A path without links, of which the end need not be there yet.
+fn resolved(path: &Path) -> PathBuf {
+    match (path.canonicalize(), path.parent(), path.file_name()) {
+        (Err(_), Some(parent), Some(name)) => resolved(parent).join(name),
+        (found, ..) => found.unwrap_or_else(|_| path.to_owned()),
+    }
+}
+
 /// Where the store and the runtime directory are or will be.
 ///
 /// # Errors
@@ -59,4 +86,24 @@ pub(crate) fn options() -> Vec<String> {
     given
         .flat_map(|(name, path)| [name.to_owned(), path.display().to_string()])
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_resolved_as_far_as_it_is_there() {
+        let place = tempfile::tempdir().unwrap();
+        let place = place.path().canonicalize().unwrap();
+        std::fs::create_dir(place.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", place.join("link")).unwrap();
+        for (path, expected) in [
+            ("real/store", "real/store"),
+            ("link/store/of mine", "real/store/of mine"),
+            ("link", "real"),
+        ] {
+            assert_eq!(resolved(&place.join(path)), place.join(expected), "{path}");
+        }
+    }
 }

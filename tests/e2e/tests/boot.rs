@@ -45,6 +45,32 @@ fn a_unit_of_the_users_systemd_is_written_and_removed() {
     assert!(outcome.text().starts_with("disabled\nenabled by systemd, "));
     outcome.shows(&format!("ExecStart=\"{}\" boot start", cx.program()));
     assert!(unit.exists());
+    // Another store has a unit of its own.
+    let home = cx.home().display().to_string();
+    let other = format!("carrier --root {home}/other boot");
+    let enable =
+        format!("{other} enable; {other} status; cat ~/.config/systemd/user/carrier-boot-*");
+    with_systemd(
+        &cx,
+        test,
+        "touch /var/lib/systemd/linger/carrier-test",
+        &enable,
+    )
+    .unwrap()
+    .succeeds()
+    .shows(&format!(
+        "ExecStart=\"{}\" \"--root\" \"{home}/other\" boot start",
+        cx.program()
+    ));
+    with_systemd(
+        &cx,
+        test,
+        "true",
+        &format!("{other} disable; {other} status"),
+    )
+    .unwrap()
+    .exits_with(1);
+    assert!(unit.exists());
     let disable = "carrier boot disable; carrier boot disable; carrier boot status";
     with_systemd(&cx, test, "true", disable)
         .unwrap()
@@ -90,7 +116,28 @@ fn a_line_for_cron_comes_and_goes_and_the_others_stay() {
     let line = format!("@reboot '{}' boot start # carrier boot", cx.program());
     cx.script("crontab -l")
         .prints(&format!("0 4 * * * backup\n{line}"));
+    // Another store has a line of its own.
+    let home = cx.home().display().to_string();
+    let places = format!("--root {home}/other --runroot {home}/run");
+    let there = |verb: &str| {
+        let words = format!("{places} boot {verb}");
+        cx.carrier(words.split(' '))
+    };
+    there("status").exits_with(1).prints("disabled");
+    there("enable").succeeds().shows("enabled by cron");
+    let other = format!(
+        "@reboot '{}' '--root' '{home}/other' '--runroot' '{home}/run' boot start # carrier boot ",
+        cx.program()
+    );
+    let table = cx.script("crontab -l").succeeds().shows(&other);
+    assert!(
+        table
+            .text()
+            .starts_with(&format!("0 4 * * * backup\n{line}\n"))
+    );
     cx.carrier(["boot", "disable"]).succeeds();
+    there("status").succeeds();
+    there("disable").succeeds();
     cx.script("crontab -l").prints("0 4 * * * backup");
 }
 

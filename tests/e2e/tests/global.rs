@@ -52,12 +52,56 @@ fn containers_live_in_the_root_that_is_named() {
     .succeeds()
     .shows("box\t");
     cx.carrier(["ps", "-aq"]).succeeds().prints("");
-    cx.script("ls $XDG_RUNTIME_DIR/carrier | grep -v events; test -d ~/otherrun/carrier")
+    cx.script("ls $XDG_RUNTIME_DIR/carrier | grep -v events; ls ~/otherrun/carrier-*/events.jsonl")
         .succeeds()
-        .prints("");
+        .shows("/otherrun/carrier-");
     there(&["rm", "-f", "box"]).succeeds();
     there(&["network", "rm", "lan"]).succeeds();
     there(&["system", "reset", "-f"]).succeeds();
+    cx.assert_nothing_is_left();
+}
+
+#[test]
+fn two_roots_do_not_disturb_each_other() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let root = cx.home().join("other").display().to_string();
+    // By way of a link it is the same one.
+    cx.script("ln -s . ~/here").succeeds();
+    let link = cx.home().join("here/other").display().to_string();
+    let there =
+        |words: &[&str]| cx.carrier(["--root", &link].into_iter().chain(words.iter().copied()));
+    let at = |root: &str, words: &[&str]| {
+        cx.carrier(["--root", root].into_iter().chain(words.iter().copied()))
+    };
+    at(&root, &["pull", "-q", &image]).succeeds();
+    let box_of = |words: &str| format!("run -d --name box {image} sh -c {words}");
+    for (carrier, said) in [("carrier", "here"), ("carrier --root ~/other", "there")] {
+        let run = box_of(&format!("'echo {said} >/etc/hosts; sleep 612'"));
+        cx.script(&format!("{carrier} {run}")).succeeds();
+    }
+    let hosts = ["exec", "box", "cat", "/etc/hosts"];
+    cx.carrier(hosts).succeeds().prints("here");
+    at(&root, &hosts).succeeds().prints("there");
+    let seen = [
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "--filter",
+        "event=start",
+    ];
+    assert_eq!(there(&seen).succeeds().text().lines().count(), 1);
+    assert_eq!(cx.carrier(seen).succeeds().text().lines().count(), 1);
+    // Everything of one goes, and nothing of the other.
+    there(&["system", "reset", "-f"]).succeeds();
+    cx.carrier(hosts).succeeds().prints("here");
+    assert_eq!(cx.carrier(seen).succeeds().text().lines().count(), 1);
+    cx.script("ls $XDG_RUNTIME_DIR")
+        .succeeds()
+        .shows("carrier-");
+    cx.carrier(["rm", "-f", "box"]).succeeds();
     cx.assert_nothing_is_left();
 }
 

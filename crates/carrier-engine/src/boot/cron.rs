@@ -5,9 +5,13 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::BootError;
+use crate::places;
 
-/// What our line is known by.
-const MARK: &str = "# carrier boot";
+/// What the line of this store is known by.
+fn mark() -> String {
+    let of_store = places::key().map_or_else(String::new, |key| format!(" {key}"));
+    format!("# carrier boot{of_store}")
+}
 
 pub(super) fn is_there() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -15,38 +19,40 @@ pub(super) fn is_there() -> bool {
 }
 
 pub(super) fn is_enabled() -> Result<bool, BootError> {
-    Ok(read()?.lines().any(is_ours))
+    let mark = mark();
+    Ok(read()?.lines().any(|line| is_ours(line, &mark)))
 }
 
 pub(super) fn enable(words: &[String], data: Option<&Path>) -> Result<(), BootError> {
-    let mut table = without_ours(&read()?);
-    table.push_str(&line(words, data));
+    let mark = mark();
+    let mut table = without_ours(&read()?, &mark);
+    table.push_str(&line(words, data, &mark));
     write(&table)
 }
 
 pub(super) fn disable() -> Result<(), BootError> {
-    let table = read()?;
-    if table.lines().any(is_ours) {
-        write(&without_ours(&table))?;
+    let (table, mark) = (read()?, mark());
+    if table.lines().any(|line| is_ours(line, &mark)) {
+        write(&without_ours(&table, &mark))?;
     }
     Ok(())
 }
 
-fn is_ours(line: &str) -> bool {
-    line.trim_end().ends_with(MARK)
+fn is_ours(line: &str, mark: &str) -> bool {
+    line.trim_end().ends_with(mark)
 }
 
-fn without_ours(table: &str) -> String {
-    let others = table.lines().filter(|line| !is_ours(line));
+fn without_ours(table: &str, mark: &str) -> String {
+    let others = table.lines().filter(|line| !is_ours(line, mark));
     others.flat_map(|line| [line, "\n"]).collect()
 }
 
-fn line(words: &[String], data: Option<&Path>) -> String {
+fn line(words: &[String], data: Option<&Path>, mark: &str) -> String {
     let data = data.map_or_else(String::new, |data| {
         format!("XDG_DATA_HOME={} ", quoted(&data.display().to_string()))
     });
     let program = command(words);
-    format!("@reboot {data}{program} boot start {MARK}\n")
+    format!("@reboot {data}{program} boot start {mark}\n")
 }
 
 fn command(words: &[String]) -> String {
@@ -105,14 +111,17 @@ mod tests {
     #[test]
     fn our_line_comes_and_goes_and_the_others_stay() {
         let table = "# mine\n0 4 * * * backup";
-        let ours = line(&["/usr/bin/carrier".to_owned()], None);
+        let mark = "# carrier boot";
+        let ours = line(&["/usr/bin/carrier".to_owned()], None, mark);
         assert_eq!(
             ours,
             "@reboot '/usr/bin/carrier' boot start # carrier boot\n"
         );
-        let both = without_ours(table) + &ours;
-        assert!(both.lines().any(is_ours));
-        assert_eq!(without_ours(&both), "# mine\n0 4 * * * backup\n");
+        let both = without_ours(table, mark) + &ours;
+        assert!(both.lines().any(|line| is_ours(line, mark)));
+        assert_eq!(without_ours(&both, mark), "# mine\n0 4 * * * backup\n");
+        // That of another store is another line.
+        assert_eq!(without_ours(&both, "# carrier boot 0123456789ab"), both);
     }
 
     #[test]
@@ -120,6 +129,7 @@ mod tests {
         let line = line(
             &["/a b/it's 100%/carrier".to_owned()],
             Some(Path::new("/data")),
+            "# carrier boot",
         );
         assert_eq!(
             line,

@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 
 use super::BootError;
 use crate::engine::absolute;
+use crate::places;
 
-const NAME: &str = "carrier-boot.service";
 const WANTS: &str = "default.target.wants";
 
 /// Where the unit is or will be.
@@ -17,12 +17,19 @@ pub(super) fn path() -> Result<PathBuf, BootError> {
     let config = absolute("XDG_CONFIG_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".config")))
         .ok_or(BootError::NoHome)?;
-    Ok(config.join("systemd/user").join(NAME))
+    Ok(config.join("systemd/user").join(name(places::key())))
+}
+
+/// Each store has a unit of its own.
+fn name(key: Option<String>) -> String {
+    let of_store = key.map_or_else(String::new, |key| format!("-{key}"));
+    format!("carrier-boot{of_store}.service")
 }
 
 /// Enabled is what the target wants, as for `systemctl is-enabled`.
 fn link(unit: &Path) -> PathBuf {
-    unit.with_file_name(WANTS).join(NAME)
+    let name = unit.file_name().unwrap_or_default();
+    unit.with_file_name(WANTS).join(name)
 }
 
 pub(super) fn is_enabled(unit: &Path) -> bool {
@@ -40,7 +47,8 @@ pub(super) fn enable(unit: &Path, words: &[String], data: Option<&Path>) -> Resu
         let _ = fs::remove_file(&temporary);
     }
     written.map_err(file("write", unit))?;
-    match symlink(Path::new("..").join(NAME), &link) {
+    let name = unit.file_name().unwrap_or_default();
+    match symlink(Path::new("..").join(name), &link) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         other => other.map_err(file("make", &link))?,
     }
@@ -127,7 +135,7 @@ mod tests {
     #[test]
     fn a_unit_is_enabled_and_disabled_by_its_files() {
         let place = tempfile::tempdir().unwrap();
-        let unit = place.path().join("systemd/user").join(NAME);
+        let unit = place.path().join("systemd/user").join(name(None));
         assert!(!is_enabled(&unit));
         for _ in 0..2 {
             enable(&unit, &["/usr/bin/carrier".to_owned()], None).unwrap();
@@ -135,8 +143,9 @@ mod tests {
         }
         let text = fs::read_to_string(&unit).unwrap();
         assert!(text.contains("ExecStart=\"/usr/bin/carrier\" boot start\n"));
-        let wants = unit.with_file_name(WANTS).join(NAME);
-        assert_eq!(fs::read_to_string(wants).unwrap(), text);
+        assert_eq!(fs::read_to_string(link(&unit)).unwrap(), text);
+        let other = unit.with_file_name(name(Some("0123456789ab".to_owned())));
+        assert!(!is_enabled(&other));
         for _ in 0..2 {
             disable(&unit).unwrap();
             assert!(!is_enabled(&unit) && !unit.exists());
