@@ -13,6 +13,7 @@ use carrier_runtime::{Entry, Launch, Output, Ready, Running, Started, Stdin};
 use carrier_sys::process::{ExitStatus, SingleThreaded};
 use carrier_sys::trampoline::SealedProgram;
 
+use crate::core_dumps;
 use crate::detach_keys::DetachKeys;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -191,6 +192,7 @@ impl Engine {
             filter: filter(&record)?,
             launch: Launch {
                 sealed: options.own_program.then(own_program).transpose()?,
+                core: core_dumps::limit_of_programs(),
                 ..launch
             },
         };

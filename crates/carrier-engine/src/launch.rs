@@ -13,6 +13,7 @@ use carrier_sys::process::SingleThreaded;
 use oci_spec::runtime::{LinuxSeccomp, Mount, Spec};
 
 use crate::bridge::Membership;
+use crate::core_dumps;
 use crate::decisions::decided;
 use crate::doctor::{self, Check};
 use crate::emulator;
@@ -274,6 +275,7 @@ fn attempt(
             init: record.init,
             has_cgroup: subtree.is_some(),
             is_looked_into: member.is_some() || plan.is_connected(),
+            core: core_dumps::limit_of_programs(),
             ..Launch::default()
         },
     };

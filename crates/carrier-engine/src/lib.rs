@@ -8,6 +8,7 @@ mod attach;
 mod boot;
 mod bridge;
 mod control;
+mod core_dumps;
 mod create;
 mod decisions;
 mod detach_keys;

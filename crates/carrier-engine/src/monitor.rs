@@ -24,6 +24,7 @@ use carrier_sys::signal::SignalStream;
 use rustix::process::Signal;
 
 use crate::bridge::Membership;
+use crate::core_dumps;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::events::Event;
@@ -180,6 +181,7 @@ impl<'a> Monitor<'a> {
     fn begin(start: Start<'a>, mut first: Client) -> Option<Self> {
         let log = open_log(start.engine, start.record);
         let made = || {
+            core_dumps::give_up()?;
             rustix::process::setsid().map_err(io::Error::from)?;
             rustix::process::chdir("/")?;
             let path = start.engine.store.container(&start.record.id);

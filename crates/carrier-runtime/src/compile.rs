@@ -25,6 +25,7 @@ use carrier_sys::process::Namespaces;
 use carrier_sys::seccomp::Instruction;
 use carrier_sys::trampoline::SealedProgram;
 use oci_spec::runtime::{Linux, LinuxIdMapping, Spec};
+use rustix::process::Rlimit;
 
 use crate::error::Error;
 use crate::idmap::{IdMaps, IdRange};
@@ -72,6 +73,8 @@ pub struct Launch {
     /// Whether a process of Carrier's is the first one, which passes signals on to the program and
     /// buries what that leaves behind.
     pub init: bool,
+    /// What the program's limit of core dumps is, where its maker has none and it is not said otherwise.
+    pub core: Option<Rlimit>,
 }
 
 /// A user namespace of the caller's in which those of containers are made.
@@ -96,6 +99,7 @@ impl Default for Launch {
             has_cgroup: false,
             sealed: None,
             init: false,
+            core: None,
         }
     }
 }

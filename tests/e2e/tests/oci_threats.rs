@@ -160,6 +160,25 @@ fn p11_limits_of_the_caller_are_not_raised() {
 }
 
 #[test]
+fn p11_what_is_before_the_program_dumps_no_core() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "ulimit -Sc; ulimit -Hc");
+    bundle.config["process"]["rlimits"] =
+        json!([{"type": "RLIMIT_CORE", "soft": 512 * 7, "hard": 512 * 9}]);
+    bundle.create().succeeds();
+    let state = bundle.oci(&["state", "box"]).succeeds();
+    let state: serde_json::Value = serde_json::from_str(state.text()).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", state["pid"])).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core"));
+    let soft = core.unwrap().split_whitespace().nth(4);
+    assert_eq!(soft, Some("0"), "{limits}");
+    bundle.oci(&["start", "box"]).succeeds();
+    bundle.wait_for("stopped");
+    assert_eq!(bundle.output(), "7\n9\n");
+    bundle.oci(&["delete", "box"]).succeeds();
+}
+
+#[test]
 fn n04_no_cgroup_can_be_changed() {
     let cx = Cx::new();
     let script = "mkdir /sys/fs/cgroup/x 2>/dev/null || echo closed; \

@@ -120,6 +120,55 @@ fn p11_nobody_exceeds_the_callers_limits() {
 }
 
 #[test]
+fn p11_nothing_of_carriers_own_dumps_core_and_the_program_as_the_caller_may() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    cx.carrier(["network", "create", "lan"]).succeeds();
+    let run = "ulimit -Sc 77; carrier run -d --network lan";
+    // One that ends at once, and is started again by its monitor.
+    let again = "--restart on-failure:1 --name again";
+    for (options, program) in [
+        ("--name plain", "sleep 1013"),
+        ("--name asked --ulimit core=2560:5120", "sleep 1013"),
+        (again, "ulimit -Sc; exit 1"),
+    ] {
+        cx.script(&format!("{run} {options} {image} sh -c '{program}'"))
+            .succeeds();
+    }
+    let of_exec = |name: &str| {
+        let exec = format!("ulimit -Sc 66; carrier exec {name} sh -c 'ulimit -Sc; ulimit -Hc'");
+        cx.script(&exec).succeeds().text().to_owned()
+    };
+    assert_eq!(of_exec("plain"), "66\nunlimited");
+    assert_eq!(of_exec("asked"), "5\n10");
+    let limit = ["grep", "Max core", "/proc/1/limits"];
+    let of_program = |name| {
+        let line = cx
+            .carrier(["exec", name].into_iter().chain(limit))
+            .succeeds();
+        let words = line.text().split_whitespace().skip(4);
+        words.take(2).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(of_program("plain"), format!("{} unlimited", 77 * 512));
+    assert_eq!(of_program("asked"), "2560 5120");
+    cx.carrier(["wait", "again"]).succeeds();
+    cx.carrier(["logs", "again"]).succeeds().prints("77\n77");
+
+    // Two monitors and the keeper.
+    let own = format!(
+        "for p in /proc/[0-9]*; do [ \"$(readlink $p/exe)\" = {} ] && \
+         sed -n 's/^Max core file size *\\([^ ]*\\) .*/\\1/p' $p/limits; done; true",
+        cx.program()
+    );
+    if is_root() {
+        cx.host_script(&own).succeeds().prints("0\n0\n0");
+    }
+    cx.carrier(["rm", "-fc"]).succeeds();
+    cx.carrier(["network", "rm", "lan"]).succeeds();
+    cx.assert_nothing_is_left();
+}
+
+#[test]
 fn the_program_is_killed_before_who_takes_care_of_it() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");

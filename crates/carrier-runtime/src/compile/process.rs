@@ -97,7 +97,8 @@ pub(super) fn compile(
     launch: Launch,
     traceable: bool,
 ) -> Result<(), Error> {
-    compile_limits(plan, process)?;
+    let core =
+        compile_limits(plan, process)?.or_else(|| Some(("process".to_owned(), launch.core?)));
     schedule::compile(plan, process)?;
     let user = process.user();
     if user.uid() != 0 && process.terminal() != Some(true) {
@@ -146,6 +147,9 @@ pub(super) fn compile(
         );
     }
     plan.push("process", Step::AwaitStart { gate: launch.gate });
+    if let Some((field, limit)) = core.filter(|(_, limit)| limit.current != Some(0)) {
+        plan.push(field, Step::SetResourceLimit(Resource::Core, limit));
+    }
     if let Some(filter) = late {
         // As late as can be: the filter need not allow what the set-up does.
         plan.push("linux.seccomp", filter);
@@ -302,8 +306,14 @@ impl Sets {
     }
 }
 
-fn compile_limits(plan: &mut InitPlan, process: &Process) -> Result<(), Error> {
+/// Compiles the limits, and returns that of core dumps, which the program gets last: what Carrier does
+/// before it is not to be dumped.
+fn compile_limits(
+    plan: &mut InitPlan,
+    process: &Process,
+) -> Result<Option<(String, Rlimit)>, Error> {
     let limits = process.rlimits().as_deref().unwrap_or_default();
+    let mut core = None;
     for (index, limit) in limits.iter().enumerate() {
         let field = format!("process.rlimits[{index}]");
         let mut before = limits.iter().take(index);
@@ -315,13 +325,17 @@ fn compile_limits(plan: &mut InitPlan, process: &Process) -> Result<(), Error> {
             return Err(invalid(field, "the soft limit is above the hard one"));
         }
         let value = |number: u64| (number != u64::MAX).then_some(number);
-        let limit = Rlimit {
+        let mut limit = Rlimit {
             current: value(limit.soft()),
             maximum: value(limit.hard()),
         };
+        if resource == Resource::Core {
+            core = Some((field.clone(), limit));
+            limit.current = Some(0);
+        }
         plan.push(field, Step::SetResourceLimit(resource, limit));
     }
-    Ok(())
+    Ok(core)
 }
 
 fn resource(kind: PosixRlimitType) -> Resource {
