@@ -157,17 +157,18 @@ fn parse_id(text: &str) -> Result<Option<u32>, ()> {
     }
 }
 
-struct Account<'a> {
-    name: &'a str,
-    uid: u32,
+pub(crate) struct Account<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) uid: u32,
     gid: u32,
-    home: &'a str,
+    pub(crate) comment: &'a str,
+    pub(crate) home: &'a str,
     shell: &'a str,
 }
 
-struct Group<'a> {
-    name: &'a str,
-    gid: u32,
+pub(crate) struct Group<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) gid: u32,
     members: &'a str,
 }
 
@@ -176,7 +177,7 @@ fn lines(file: &[u8]) -> impl Iterator<Item = &str> {
         .filter_map(|line| std::str::from_utf8(line).ok())
 }
 
-fn accounts(file: &[u8]) -> impl Iterator<Item = Account<'_>> {
+pub(crate) fn accounts(file: &[u8]) -> impl Iterator<Item = Account<'_>> {
     lines(file).filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;
@@ -186,13 +187,14 @@ fn accounts(file: &[u8]) -> impl Iterator<Item = Account<'_>> {
             name,
             uid,
             gid,
-            home: fields.nth(1).unwrap_or(""),
+            comment: fields.next().unwrap_or(""),
+            home: fields.next().unwrap_or(""),
             shell: fields.next().unwrap_or(""),
         })
     })
 }
 
-fn groups(file: &[u8]) -> impl Iterator<Item = Group<'_>> {
+pub(crate) fn groups(file: &[u8]) -> impl Iterator<Item = Group<'_>> {
     lines(file).filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;

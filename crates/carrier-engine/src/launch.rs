@@ -25,9 +25,11 @@ use crate::identity::{self, ResolvedUser};
 use crate::log::LogDriver;
 use crate::monitor::{Ends, streams};
 use crate::net::{Connection, ConnectionPlan, HostsFile, NetworkMode, Publication};
+use crate::own_user::{Existing, OwnUser};
 use crate::record::{ContainerRecord, SeccompChoice};
 use crate::resources;
 use crate::spec::{self, Facts};
+use crate::userns::UserMode;
 
 /// No real image has a larger one.
 pub(crate) const MAX_PASSWD: u64 = 1 << 20;
@@ -113,6 +115,9 @@ impl Engine {
                     let overlay = self.overlay(record, &container)?;
                     let bytes = fallback::copy_layers(&maps, &overlay)?;
                     decided(|| format!("the root is not served by fuse-overlayfs: {missing}"));
+                    if record.userns != UserMode::Host {
+                        self.own_upper(record, Existing::Replace)?;
+                    }
                     warn(&self.copy_warning(bytes, &refused, &missing));
                 }
             }
@@ -221,8 +226,11 @@ impl Engine {
     /// Looks the user up in the image, as the container will see it.
     fn user(&self, record: &ContainerRecord) -> Result<ResolvedUser, Error> {
         let view = self.view(record)?;
-        let passwd = image_file(&view, "/etc/passwd")?;
+        let mut passwd = image_file(&view, "/etc/passwd")?;
         let group = image_file(&view, "/etc/group")?;
+        if let Some(with_own) = OwnUser::of(record).and_then(|own| own.passwd(&passwd)) {
+            passwd = with_own;
+        }
         let mut user = identity::resolve(&record.user, &passwd, &group)?;
         user.join(&record.group_add, &group)?;
         user.on(&self.host)

@@ -39,6 +39,7 @@ mod monitor;
 mod names;
 mod net;
 mod outer_ids;
+mod own_user;
 mod places;
 mod processes;
 mod readiness;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Engine, open_directory};
 use crate::error::Error;
 use crate::net::NetworkMode;
+use crate::own_user::Existing;
 use crate::record::ContainerRecord;
 use crate::system::in_namespace;
 use crate::volumes::VolumeError;
@@ -282,10 +283,7 @@ impl Engine {
         if !owner.is_ok_and(|uid| uid == rustix::process::geteuid().as_raw()) {
             return Ok(());
         }
-        let given: Result<(), String> = in_namespace(&self.maps_of(record), || {
-            std::os::unix::fs::chown(&upper, Some(0), Some(0)).map_err(|error| error.to_string())
-        })?;
-        given.map_err(Error::CopyRoot)
+        self.own_upper(record, Existing::Keep)
     }
 }
 

@@ -59,7 +59,7 @@ pub use images::{ImageRecord, ImageUser, LastName, RemovedImages, Transit};
 pub use ingest::Ingest;
 pub use inventory::{Fingerprint, TreeSize, count, fingerprints, first_difference};
 pub use layers::StagedLayer;
-pub use merge::copy_layer;
+pub use merge::{copy_layer, dress};
 pub use merged::{MergedDirectory, MergedEntry, is_opaque, is_whiteout};
 pub use networks::NetworksLock;
 pub use put::{Destination, Owner, PutError, PutOptions, PutSummary, RootName, put};

@@ -136,7 +136,10 @@ impl Copy {
 }
 
 /// Gives `target` the owner, attributes, mode and time of `source`.
-pub(crate) fn dress(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+///
+/// # Errors
+/// When this process may not.
+pub fn dress(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
     let stat = rustix::fs::fstat(source)?;
     rustix::fs::fchown(
         target,

@@ -212,6 +212,67 @@ fn with_keep_id_the_caller_is_who_he_is() {
 }
 
 #[test]
+fn the_caller_is_in_the_files_of_users_and_groups() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let (uid, gid) = ids(&cx);
+    let (name, group) = (cx.script("id -un"), cx.script("id -gn"));
+    let (name, group) = (name.text(), group.text());
+    let kept = |options: &[&str], script: &str| {
+        let options = [&["--userns", "keep-id"], options].concat();
+        sh(&cx, &options, &image, script).succeeds()
+    };
+    let look = "tail -n 1 /etc/passwd; tail -n 1 /etc/group; id -un; id -gn; echo $HOME; stat -c %u:%g:%a /etc/passwd /etc";
+    kept(&[], look).prints(&format!(
+        "{name}:*:{uid}:{gid}::/:/bin/sh\n{group}:x:{gid}:{name}\n{name}\n{group}\n/\n0:0:644\n0:0:755"
+    ));
+    // Its first lines are the image's.
+    kept(&[], "head -n 2 /etc/passwd | cut -d: -f1").prints("root\napp");
+    let home = cx.script("getent passwd $(id -u) | cut -d: -f6");
+    let own = format!("own:{}", home.text());
+    for (options, expected) in [
+        (&["-w", "/tmp"][..], "/tmp"),
+        (&["-v", &own, "-w", "/tmp"], home.text()),
+        (&["-e", "HOME=/elsewhere"], "/elsewhere"),
+        (&["-u", name, "-w", "/tmp"], "/tmp"),
+    ] {
+        kept(options, "echo $HOME").prints(expected);
+    }
+    let other = ["--userns", "keep-id:uid=77,gid=78"];
+    sh(
+        &cx,
+        &other,
+        &image,
+        "tail -n 1 /etc/passwd; tail -n 1 /etc/group",
+    )
+    .succeeds()
+    .prints("77:*:77:78:container user:/:/bin/sh\n78:x:78:77");
+    // Whoever is there already stays, and so does a file of the user's own.
+    let app = ["--userns", "keep-id:uid=1000,gid=1000"];
+    sh(&cx, &app, &image, "grep -c . /etc/passwd; id -un")
+        .succeeds()
+        .prints("2\napp");
+    cx.script("echo mine:x:0:0::/:/bin/sh >passwd").succeeds();
+    kept(&["-v", "./passwd:/etc/passwd"], "cat /etc/passwd").prints("mine:x:0:0::/:/bin/sh");
+    sh(&cx, &[], &image, "grep -c . /etc/passwd")
+        .succeeds()
+        .prints("2");
+
+    // What the container makes of the file is there at its next start.
+    let change = "echo new:x:9:9::/:/bin/sh >>/etc/passwd; cp /etc/passwd /etc/p; mv /etc/p /etc/passwd; grep -c . /etc/passwd";
+    let words = [
+        "run", "--name", "again", "--userns", "keep-id", "-u", "0", &image,
+    ];
+    cx.carrier(words.into_iter().chain(["sh", "-c", change]))
+        .succeeds()
+        .prints("4");
+    cx.carrier(["start", "-a", "again"]).succeeds().prints("5");
+    cx.carrier(["rm", "again"]).succeeds();
+    cx.carrier(["volume", "prune", "-af"]).succeeds();
+    cx.assert_nothing_is_left();
+}
+
+#[test]
 fn a_container_with_keep_id_is_like_any_other() {
     let cx = Cx::with_registry();
     let image = cx.pulled("layered");
