@@ -62,7 +62,8 @@ impl Engine {
     /// # Errors
     /// [`Error::NoShell`], or when the container does not run.
     pub fn shell(&self, record: &ContainerRecord, user: Option<&str>) -> Result<String, Error> {
-        let inside = Inside::of(&self.running(record)?)?;
+        let running = self.running(record)?;
+        let inside = Inside::of(self, record, &running)?;
         let user = user.unwrap_or(&record.user);
         let shell = inside.shell(user)?;
         shell.ok_or_else(|| Error::NoShell(record.name.to_string()))
@@ -77,9 +78,11 @@ impl Engine {
         record: &ContainerRecord,
         options: &ExecOptions,
     ) -> Result<bool, Error> {
-        let inside = Inside::of(&self.running(record)?)?;
+        let running = self.running(record)?;
+        let inside = Inside::of(self, record, &running)?;
         let name = options.command.first().map_or("", String::as_str);
-        Ok(inside.has_program(&process::places(record, options, name)))
+        let program = inside.first_program(&process::places(record, options, name))?;
+        Ok(program.is_some())
     }
 
     /// Runs a program in a container with the caller's streams, and returns the code that it left
@@ -162,7 +165,7 @@ impl Engine {
     ) -> Result<Ready, Error> {
         let running = self.running(record)?;
         let cgroup = self.life(record)?.cgroup;
-        let inside = Inside::of(&running)?;
+        let inside = Inside::of(self, record, &running)?;
         let user = inside.resolve(options.user.as_deref().unwrap_or(&record.user));
         let user = user.and_then(|user| user.on(&self.host));
         let user = user.map_err(|error| Error::CannotExec(Box::new(error)))?;

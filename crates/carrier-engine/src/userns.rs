@@ -159,7 +159,7 @@ fn kept(host: &[IdRange], own: u32) -> Option<Vec<IdRange>> {
         });
         inside += left;
     }
-    if inside == own && own > 0 {
+    if inside == own {
         ranges.push(caller);
         inside += 1;
     }
@@ -215,8 +215,13 @@ impl Engine {
                     "--userns {} needs more subordinate ids than you have",
                     record.userns.word()
                 ),
-                "`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER` adds 65536; \
-                 keep-id:uid=1000,gid=1000 makes you a user with a smaller number",
+                if host.is_single() {
+                    "`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER` adds \
+                     65536; without any, you can only be root in a container"
+                } else {
+                    "`sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER` adds \
+                     65536; keep-id:uid=1000,gid=1000 makes you a user with a smaller number"
+                },
             )
         })?)
     }
@@ -330,6 +335,7 @@ mod tests {
         );
         assert!(kept(&host, 65_537).is_none());
         assert!(kept(&[range(0, 1000, 1)], 1000).is_none());
+        assert_eq!(kept(&[range(0, 1000, 1)], 0).unwrap(), [range(0, 1000, 1)]);
         let several = [range(0, 1000, 1), range(1, 5000, 10), range(11, 7000, 10)];
         assert_eq!(
             kept(&several, 12).unwrap(),

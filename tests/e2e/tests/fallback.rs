@@ -67,6 +67,29 @@ fn fuse_overlayfs_serves_the_root_where_the_kernel_cannot() {
 }
 
 #[test]
+fn programs_enter_a_container_whose_root_is_served() {
+    let cx = Cx::with_registry();
+    let image = cx.image("busybox");
+    let test = "programs_enter_a_container_whose_root_is_served";
+    let script = format!(
+        "carrier pull -q {image} >/dev/null
+        carrier run -d --name box --health-cmd \"id -un\" --health-interval 1h {image} sleep 1017 >/dev/null
+        carrier exec box grep -c fuse.fuse-overlayfs /proc/self/mounts
+        carrier exec -u app box id -un; carrier sh box id -un; echo id -gn | carrier sh -u app box
+        carrier healthcheck run box; carrier exec box nothing; echo $?
+        carrier exec -u nobody box id; carrier rm -f box; carrier rmi {image} >/dev/null"
+    );
+    let Some(outcome) = on_an_overlay(&cx, test, "", &script) else {
+        return;
+    };
+    let outcome = outcome
+        .succeeds()
+        .prints("1\napp\nroot\napp\nroot\n127\nbox");
+    let said = outcome.errors();
+    assert!(said.contains("unable to find user nobody"), "{said}");
+}
+
+#[test]
 fn a_copy_is_the_last_way_and_a_loud_one() {
     let cx = Cx::with_registry();
     let image = cx.image("busybox");

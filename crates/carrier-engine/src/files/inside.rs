@@ -17,6 +17,8 @@ use rustix::mount::{MountFlags, OpenTreeFlags, mount};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::DumpableBehavior;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::mounted::Part;
 use crate::engine::Engine;
@@ -144,6 +146,29 @@ impl Engine {
             _mount: Some(mount),
             _lock: lock,
         })
+    }
+
+    /// What `look` finds, by a process that sees the files as the container does.
+    pub(crate) fn look_inside<T: Serialize + DeserializeOwned>(
+        &self,
+        record: &ContainerRecord,
+        look: impl FnOnce(BorrowedFd<'_>) -> T,
+    ) -> Result<T, Error> {
+        let failed = |error: io::Error| Error::Files {
+            container: record.name.to_string(),
+            reason: error.to_string(),
+        };
+        let (heard, told) = pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
+        let told = File::from(told);
+        let process = self.inside(record, View::Read, |root| {
+            let found = serde_json::to_vec(&look(root)).map_err(io::Error::from);
+            u8::from(found.and_then(|bytes| (&told).write_all(&bytes)).is_err())
+        })?;
+        drop(told);
+        let mut found = Vec::new();
+        let read = File::from(heard).read_to_end(&mut found);
+        read.and_then(|_| process.wait()).map_err(failed)?;
+        serde_json::from_slice(&found).map_err(|error| failed(error.into()))
     }
 
     /// Finds out where the files are, and keeps a container that is to be changed from being started.
