@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, ResolverConfig};
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -85,7 +86,7 @@ impl Resolve for Resolver {
                     resolver.lookup.get_or_init(|| made)
                 }
             };
-            let found = lookup.lookup_ip(name.as_str()).await?;
+            let found = lookup.lookup_ip(name.as_str()).await.map_err(in_words)?;
             let addresses: Vec<IpAddr> = found.iter().collect();
             resolver.check(&addresses)?;
             let all = addresses
@@ -97,8 +98,17 @@ impl Resolve for Resolver {
     }
 }
 
+/// What a user calls it; the rest is as the library says it.
+fn in_words(error: NetError) -> Box<dyn std::error::Error + Send + Sync> {
+    if error.is_no_records_found() {
+        "no such host".into()
+    } else {
+        error.into()
+    }
+}
+
 /// As `/etc/resolv.conf` says; without one, only `/etc/hosts` is left to ask.
-fn configured() -> Result<TokioResolver, hickory_resolver::net::NetError> {
+fn configured() -> Result<TokioResolver, NetError> {
     let mut builder = TokioResolver::builder_tokio().unwrap_or_else(|_| {
         let nobody = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
         TokioResolver::builder_with_config(nobody, TokioRuntimeProvider::default())

@@ -68,6 +68,9 @@ use system::{InfoArgs, SystemArgs};
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: global::GlobalArgs,
+    /// The same, in Docker's spelling
+    #[arg(short = 'v', hide = true, action = clap::ArgAction::Version)]
+    also_version: (),
     #[command(subcommand)]
     pub(crate) command: Verb,
 }

@@ -25,6 +25,18 @@ fn actions(cx: &Cx, options: &[&str]) -> String {
 }
 
 #[test]
+fn events_are_a_verb_of_the_system_too() {
+    let cx = Cx::new();
+    cx.carrier(["volume", "create", "data"]).succeeds();
+    let told = ["events", "--since", "1h", "--until", "0s"];
+    let short = cx.carrier(told).succeeds().shows("volume create data");
+    cx.carrier(["system"].into_iter().chain(told))
+        .succeeds()
+        .prints(short.text());
+    cx.carrier(["volume", "rm", "data"]).succeeds();
+}
+
+#[test]
 fn the_life_of_a_container_is_told_in_order() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");

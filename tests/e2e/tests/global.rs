@@ -156,6 +156,9 @@ fn version_has_dockers_shape_and_makes_nothing() {
     let cx = Cx::new();
     let version = cx.carrier(["--version"]).succeeds().text().to_owned();
     let number = version.strip_prefix("carrier ").unwrap();
+    for word in ["-v", "-V"] {
+        cx.carrier([word]).succeeds().prints(&version);
+    }
     for field in ["{{.Server.Version}}", "{{.Client.Version}}"] {
         cx.carrier(["version", "--format", field])
             .succeeds()

@@ -102,6 +102,26 @@ fn an_image_in_use_is_refused_with_the_names_of_its_users() {
 }
 
 #[test]
+fn by_force_what_is_not_there_is_told_and_no_failure() {
+    let cx = Cx::new();
+    cx.carrier(["create", "--name", "one", "hello"]).succeeds();
+    for verb in [&["rm"][..], &["container", "rm"]] {
+        let gone = |words: &[&'static str]| cx.carrier([verb, words].concat());
+        gone(&["nothing"])
+            .exits_with(1)
+            .complains("no such container");
+        gone(&["-f", "nothing"])
+            .succeeds()
+            .complains("no such container");
+    }
+    cx.carrier(["rm", "-f", "nothing", "one"])
+        .succeeds()
+        .prints("one");
+    cx.carrier(["rm", "-fv", "hello"]).succeeds();
+    cx.assert_nothing_is_left();
+}
+
+#[test]
 fn a_word_that_names_both_is_refused() {
     let cx = Cx::new();
     cx.carrier(["run", "--name", "hello", "hello"]).succeeds();

@@ -50,6 +50,30 @@ fn an_arm64_program_runs_under_an_emulator_of_its_own() {
 }
 
 #[test]
+fn a_name_means_what_the_registry_has_for_the_platform() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let id = cx.carrier(["images", "-q", "--no-trunc"]);
+    let id = id.succeeds().text().to_owned();
+    let other = ["create", "-q", "--platform", "linux/arm64"];
+    let made = |words: &[&str]| cx.carrier(other.into_iter().chain(words.iter().copied()));
+    for words in [&["--pull", "never", &image][..], &[&id]] {
+        made(words)
+            .exits_with(125)
+            .complains("is not here for linux/arm64");
+    }
+    // The registry is asked, whether it has the platform or not.
+    let found = made(&["--name", "other", &image]);
+    if found.is_success() {
+        cx.carrier(["images"]).succeeds().shows("linux/arm64");
+        cx.carrier(["rm", "other"]).succeeds();
+    } else {
+        found.complains("is not available for linux/arm64");
+    }
+    cx.assert_nothing_is_left();
+}
+
+#[test]
 fn a_platform_that_is_not_offered_is_an_error_that_lists_the_others() {
     let cx = Cx::with_registry();
     let image = cx.image("busybox");

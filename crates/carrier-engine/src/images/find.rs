@@ -29,6 +29,17 @@ impl Found {
 }
 
 impl Engine {
+    /// Whether an image has this name, on whichever platform.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn is_name(&self, reference: &Reference) -> Result<bool, Error> {
+        let all = self.store.images()?;
+        Ok(all
+            .iter()
+            .any(|image| image.reference.as_ref() == Some(reference)))
+    }
+
     /// Finds images by reference, by repository and digest, by id, or by the beginning of an id, in
     /// this order.
     pub(crate) fn find_images(&self, word: &str) -> Result<Found, Error> {

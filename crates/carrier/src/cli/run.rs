@@ -160,7 +160,7 @@ pub(crate) struct ContainerArgs {
     /// Drop a capability, or ALL
     #[arg(long, value_name = "CAPABILITY")]
     pub(crate) cap_drop: Vec<String>,
-    /// seccomp=FILE, seccomp=unconfined, no-new-privileges[=false]
+    /// seccomp=FILE, seccomp=unconfined, no-new-privileges[=false], apparmor=unconfined, label=disable
     #[arg(long, value_name = "OPTION")]
     pub(crate) security_opt: Vec<String>,
     #[command(flatten)]

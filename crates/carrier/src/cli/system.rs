@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::observe::EventsArgs;
+
 #[derive(Args, Debug)]
 pub(crate) struct SystemArgs {
     #[command(subcommand)]
@@ -16,6 +18,8 @@ pub(crate) enum SystemVerb {
     Df(DiskArgs),
     /// Remove what nothing needs at the moment
     Prune(PruneArgs),
+    /// Show what happens to containers, images, volumes and networks
+    Events(EventsArgs),
     /// Look for damage in the store
     Check(CheckArgs),
     /// Remove everything

@@ -1,6 +1,6 @@
 //! `carrier rm`
 
-use carrier_engine::{Engine, RemoveOptions, Removed};
+use carrier_engine::{Engine, Error, RemoveOptions, Removed};
 
 use super::images::print_changes;
 use super::print;
@@ -35,8 +35,10 @@ fn remove_each(engine: &Engine, words: &[String], options: RemoveOptions) -> Res
         match engine.remove(word, options) {
             Ok(removed) => print_removed(&removed)?,
             Err(error) => {
+                // As in Docker: by force, what is not there is told, and no failure.
+                let is_gone = matches!(error, Error::NoSuchObject(_) | Error::NoSuchContainer(_));
+                code = code.max(u8::from(!(options.force && is_gone)));
                 tell(&error.into());
-                code = 1;
             }
         }
     }

@@ -204,7 +204,12 @@ fn image(engine: &Engine, args: &ContainerArgs, word: &str) -> Result<ImageRecor
             return Ok(image);
         }
         if engine.image_exists(word)? {
-            return Ok(engine.image_by_word(word, platform.as_ref())?);
+            match engine.image_by_word(word, platform.as_ref()) {
+                // As in Docker, a name means what the registry has for the platform.
+                Err(carrier_engine::Error::NoSuchPlatform { .. })
+                    if args.pull != PullPolicy::Never && engine.is_name(&reference)? => {}
+                found => return Ok(found?),
+            }
         }
     }
     if args.pull == PullPolicy::Never {
@@ -403,10 +408,13 @@ fn security(args: &ContainerArgs) -> Result<SecurityOptions, Failure> {
                 })?;
                 security.seccomp = SeccompChoice::Profile(text);
             }
+            // So it is: Carrier gives containers neither a profile nor a label.
+            ("apparmor", Some("unconfined")) | ("label", Some("disable")) => {}
             _ => {
                 return Err(Failure::with_hint(
                     format!("security option {option:?} is not available"),
-                    "available are seccomp=FILE, seccomp=unconfined and no-new-privileges[=false]",
+                    "available are seccomp=FILE, seccomp=unconfined, no-new-privileges[=false], \
+                     apparmor=unconfined and label=disable",
                 ));
             }
         }

@@ -9,6 +9,7 @@ use std::io::Write as _;
 
 use carrier_engine::{Engine, ImageChange};
 
+use super::events::events;
 use super::print;
 pub(super) use info::info;
 pub(super) use version::version;
@@ -22,6 +23,7 @@ pub(crate) fn system(args: &SystemArgs) -> Result<u8, Failure> {
         SystemVerb::Info(args) => info(args),
         SystemVerb::Df(args) => df::df(args),
         SystemVerb::Prune(args) => prune(args),
+        SystemVerb::Events(args) => events(args),
         SystemVerb::Check(args) => check::check(args),
         SystemVerb::Reset(args) => reset(args),
     }

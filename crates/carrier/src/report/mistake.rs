@@ -43,7 +43,10 @@ impl Mistake {
         let (message, hint) = match error.kind() {
             Kind::UnknownArgument if written.starts_with('-') => (
                 format!("unknown option {written}"),
-                did_you_mean(of(ContextKind::SuggestedArg)),
+                of_daemon(&arg)
+                    .filter(|_| verb.name == "carrier")
+                    .map(ToOwned::to_owned)
+                    .or_else(|| did_you_mean(of(ContextKind::SuggestedArg))),
             ),
             Kind::UnknownArgument => (
                 format!("unexpected argument \"{written}\""),
@@ -153,10 +156,8 @@ fn takes_next_word(verb: &Command, word: &str) -> bool {
 
 fn unknown_verb(error: &clap::Error, verb: &Named) -> (String, Option<String>) {
     let word = text(error, ContextKind::InvalidSubcommand).unwrap_or_default();
-    let hint = match ELSEWHERE.iter().find(|(name, _)| *name == word) {
-        Some((_, hint)) if verb.name == "carrier" => Some((*hint).to_owned()),
-        _ => did_you_mean(text(error, ContextKind::SuggestedSubcommand)),
-    };
+    let hint = elsewhere(&verb.name, &word).map(ToOwned::to_owned);
+    let hint = hint.or_else(|| did_you_mean(text(error, ContextKind::SuggestedSubcommand)));
     let hint = hint.unwrap_or_else(|| format!("`{} --help` lists the verbs", verb.name));
     (
         format!("unknown verb \"{word}\" of {}", verb.name),
@@ -164,21 +165,42 @@ fn unknown_verb(error: &clap::Error, verb: &Named) -> (String, Option<String>) {
     )
 }
 
-/// Docker's verbs that others do better.
-const ELSEWHERE: [(&str, &str); 3] = [
-    (
-        "build",
-        "build with buildah or podman, and bring the image: podman save IMAGE | carrier load",
-    ),
-    (
-        "buildx",
-        "build with buildah or podman, and bring the image: podman save IMAGE | carrier load",
-    ),
-    (
-        "compose",
-        "start the containers one by one, on a network of their own: carrier network create NAME",
-    ),
-];
+/// Docker's verbs that Carrier does not have, and what leads to the same end.
+fn elsewhere(verb: &str, word: &str) -> Option<&'static str> {
+    Some(match (verb, word) {
+        ("carrier", "build" | "buildx" | "builder") | ("carrier image", "build") => {
+            "build with buildah or podman, and bring the image: podman save IMAGE | carrier load"
+        }
+        ("carrier", "compose") => {
+            "start the containers one by one, on a network of their own: carrier network create NAME"
+        }
+        ("carrier", "swarm" | "service" | "stack" | "node" | "secret" | "config") => {
+            "Carrier is for one host: there are no clusters"
+        }
+        ("carrier", "context") => {
+            "there is no daemon whose address could be chosen; `carrier --root` chooses a store"
+        }
+        ("carrier", "plugin") => "there are no plugins: volumes are directories of this host",
+        ("carrier", "manifest" | "trust") => {
+            "skopeo shows and cosign signs what a registry has; `carrier image inspect` shows what is here"
+        }
+        ("carrier", "checkpoint") => "a container that runs cannot be frozen to disk",
+        ("carrier", "pod" | "kube" | "generate" | "play") => {
+            "containers meet on a network of their own: carrier network create NAME"
+        }
+        _ => return None,
+    })
+}
+
+/// Docker's options of a daemon that Carrier does not have.
+fn of_daemon(option: &str) -> Option<&'static str> {
+    Some(match option {
+        "-H" | "--host" | "-c" | "--context" | "--tls" | "--tlsverify" | "--tlscacert"
+        | "--tlscert" | "--tlskey" => "leave it out: there is no daemon to connect to",
+        "--config" => "set DOCKER_CONFIG to the directory with config.json",
+        _ => return None,
+    })
+}
 
 fn invalid_value(error: &clap::Error, arg: &str) -> (String, Option<String>) {
     let value = text(error, ContextKind::InvalidValue).unwrap_or_default();
@@ -285,6 +307,25 @@ mod tests {
             "unknown verb \"build\" of carrier",
             "carrier load",
             1,
+        ),
+        (
+            "image build .",
+            "unknown verb \"build\" of carrier image",
+            "carrier load",
+            1,
+        ),
+        (
+            "stack deploy",
+            "unknown verb \"stack\" of carrier",
+            "no clusters",
+            1,
+        ),
+        ("-H tcp://x ps", "unknown option -H", "no daemon", 125),
+        (
+            "--context default ps",
+            "unknown option --context",
+            "no daemon",
+            125,
         ),
         ("run", "carrier run needs IMAGE", "carrier run [OPTIONS]", 1),
         (

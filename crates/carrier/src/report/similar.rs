@@ -24,7 +24,11 @@ pub(super) fn meant(failure: &Failure) -> Option<String> {
     }
     let engine = Engine::look().ok()??;
     let names = names(&engine, kind);
-    let name = closest(&word, names.iter().map(String::as_str))?;
+    let others = names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| *name != word);
+    let name = closest(&word, others)?;
     Some(stem(name).to_owned())
 }
 
