@@ -16,6 +16,34 @@ fn inspect(cx: &Cx, words: &[&str]) -> Value {
 }
 
 #[test]
+fn a_template_may_ask_whether_there_is_a_health_check() {
+    let cx = Cx::new();
+    cx.carrier(["create", "--name", "plain", "hello"])
+        .succeeds();
+    let of = |template: &str| cx.carrier(["inspect", "-f", template, "plain"]);
+    of("{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}")
+        .succeeds()
+        .prints("none");
+    of("{{.State.Health.Status}}").exits_with(1);
+    of("{{json .State}}").succeeds().hides("Health");
+    cx.carrier(["rm", "plain"]).succeeds();
+}
+
+#[test]
+fn networks_are_inspected_by_their_name_too() {
+    let cx = Cx::new();
+    cx.carrier(["network", "create", "lan"]).succeeds();
+    for words in [&["inspect"][..], &["inspect", "--type", "network"]] {
+        let words = [words, &["-f", "{{.Name}} {{.Driver}}", "lan"]].concat();
+        cx.carrier(words).succeeds().prints("lan bridge");
+    }
+    cx.carrier(["inspect", "--type", "volume", "lan"])
+        .exits_with(1)
+        .complains("no such volume: lan");
+    cx.carrier(["network", "rm", "lan"]).succeeds();
+}
+
+#[test]
 fn a_container_is_described_in_dockers_shape() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");

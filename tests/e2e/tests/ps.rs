@@ -52,6 +52,30 @@ fn names(cx: &Cx, options: &[&str]) -> String {
 }
 
 #[test]
+fn a_published_port_is_found_from_either_side() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let publish = ["run", "-d", "--name", "web", "-p", "127.0.0.1::80"];
+    cx.carrier(publish.into_iter().chain([image.as_str(), "sleep", "1021"]))
+        .succeeds();
+    let outside = cx.script("carrier port web 80 | cut -d: -f2");
+    let outside = outside.succeeds().text().to_owned();
+    for (filter, shown) in [
+        ("publish=80".to_owned(), "web"),
+        (format!("publish={outside}"), "web"),
+        (format!("publish={outside}/udp"), ""),
+        ("expose=80/tcp".to_owned(), "web"),
+        (format!("expose={outside}"), ""),
+    ] {
+        cx.carrier(["ps", "--filter", &filter, "--format", "{{.Names}}"])
+            .succeeds()
+            .prints(shown);
+    }
+    cx.carrier(["rm", "-f", "web"]).succeeds();
+    cx.assert_nothing_is_left();
+}
+
+#[test]
 fn a_table_has_dockers_columns_and_words() {
     let (cx, image) = world();
     let table = cx.carrier(["ps", "-a"]).succeeds().text().to_owned();

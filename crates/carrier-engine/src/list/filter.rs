@@ -203,11 +203,15 @@ impl ContainerFilter {
                 container.mounts.contains(volume) || container.mount_targets.contains(volume)
             })
             && one(&self.published, |ports| {
+                // Docker's documents mean the container's port, its code the host's.
                 let bound = container.life.network.ports.iter();
-                ports.fit(bound.map(BoundPort::target))
+                ports.fit(bound.clone().map(BoundPort::target))
+                    || ports.fit(bound.map(BoundPort::source))
             })
             && one(&self.exposed, |ports| {
-                ports.fit(container.exposed.iter().copied())
+                // What is published is exposed, too.
+                let bound = container.life.network.ports.iter().map(BoundPort::target);
+                ports.fit(container.exposed.iter().copied().chain(bound))
             })
             && one(&self.ancestors, |ancestor| ancestor.fits(container))
             && self.labels.iter().all(|label| {

@@ -79,6 +79,14 @@ pub struct BoundPort {
 }
 
 impl BoundPort {
+    /// The host's side.
+    pub(crate) fn source(&self) -> PortSpec {
+        PortSpec {
+            port: self.host_port,
+            protocol: self.protocol,
+        }
+    }
+
     /// The container's side.
     #[must_use]
     pub fn target(&self) -> PortSpec {

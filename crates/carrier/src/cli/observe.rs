@@ -73,12 +73,12 @@ pub(crate) struct InspectArgs {
     #[arg(short, long)]
     pub(crate) size: bool,
     /// Only objects of this kind
-    #[arg(long = "type", value_name = "container|image|volume")]
+    #[arg(long = "type", value_name = "container|image|network|volume")]
     pub(crate) kind: Option<String>,
     /// Of an image, the platform that is described
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     pub(crate) platform: Option<String>,
-    /// Containers by name or id, images by reference or id, volumes by name
+    /// Containers by name or id, images by reference or id, networks and volumes by name
     #[arg(value_name = "NAME|ID|IMAGE", required = true)]
     pub(crate) words: Vec<String>,
 }

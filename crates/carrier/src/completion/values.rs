@@ -102,7 +102,7 @@ fn words_of(arg: &Arg, line: &Line<'_>) -> Option<&'static [&'static str]> {
             "linux/s390x",
         ],
         "format" if has_words(arg) => &["json", "table"],
-        "type" if has_words(arg) => &["container", "image", "volume"],
+        "type" if has_words(arg) => &["container", "image", "network", "volume"],
         "driver" if line.noun == "network" => &["bridge"],
         "driver" => &["local"],
         "filter" => filters(line),
@@ -113,7 +113,7 @@ fn words_of(arg: &Arg, line: &Line<'_>) -> Option<&'static [&'static str]> {
 /// `--format docker-archive` is a choice of its own.
 fn has_words(arg: &Arg) -> bool {
     let name = arg.get_value_names().and_then(|names| names.first());
-    name.is_some_and(|name| matches!(name.as_str(), "FORMAT" | "container|image|volume"))
+    name.is_some_and(|name| matches!(name.as_str(), "FORMAT" | "container|image|network|volume"))
 }
 
 /// Docker's, of each list.

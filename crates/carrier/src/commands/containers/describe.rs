@@ -17,6 +17,7 @@ enum Kind {
     Container,
     Image,
     Volume,
+    Network,
 }
 
 pub(crate) fn inspect(args: &InspectArgs) -> Result<u8, Failure> {
@@ -25,10 +26,11 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<u8, Failure> {
         Some("container") => Kind::Container,
         Some("image") => Kind::Image,
         Some("volume") => Kind::Volume,
+        Some("network") => Kind::Network,
         Some(other) => {
             return Err(Failure::with_hint(
                 format!("{other:?} is not a valid value for --type"),
-                "types are container, image and volume",
+                "types are container, image, volume and network",
             ));
         }
     };
@@ -44,7 +46,7 @@ pub(crate) fn inspect_containers(args: &InspectContainersArgs) -> Result<u8, Fai
     print_descriptions(&args.words, args.format.as_deref(), &find)
 }
 
-/// As in Docker, a word that names a container means that.
+/// As in Docker, a word that names a container means that; then come images, networks and volumes.
 fn object(
     engine: &Engine,
     word: &str,
@@ -52,26 +54,23 @@ fn object(
     size: bool,
     platform: Option<&Platform>,
 ) -> Result<Value, Error> {
-    if kind == Kind::Volume {
-        return engine.inspect_volume(word);
+    let of = |kind| match kind {
+        Kind::Container => engine.inspect_container(word, size),
+        Kind::Image => engine.inspect_image(word, platform).map(|image| image.json),
+        Kind::Network => engine.inspect_network(word),
+        Kind::Volume => engine.inspect_volume(word),
+        Kind::Any => Err(Error::NoSuchObject(word.to_owned())),
+    };
+    if kind != Kind::Any {
+        return of(kind);
     }
-    if kind != Kind::Image {
-        match engine.inspect_container(word, size) {
-            Err(error) if kind == Kind::Any && error.kind() == ErrorKind::NotFound => {}
-            other => return other,
+    for kind in [Kind::Container, Kind::Image, Kind::Network, Kind::Volume] {
+        match of(kind) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            found => return found,
         }
     }
-    match engine.inspect_image(word, platform) {
-        Err(error) if kind == Kind::Any && error.kind() == ErrorKind::NotFound => {
-            match engine.inspect_volume(word) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    Err(Error::NoSuchObject(word.to_owned()))
-                }
-                other => other,
-            }
-        }
-        other => Ok(other?.json),
-    }
+    of(Kind::Any)
 }
 
 /// `carrier info WORD` is short for `carrier inspect WORD`.

@@ -32,6 +32,13 @@ pub(crate) fn inspect_images(args: &InspectImagesArgs) -> Result<u8, Failure> {
     print_descriptions(&args.words, args.format.as_deref(), &find)
 }
 
+/// A template may ask whether there is a check, `{{if .State.Health}}`, as in Docker; JSON leaves it out.
+fn name_health(description: &mut Value) {
+    if let Some(state) = description.get_mut("State").and_then(Value::as_object_mut) {
+        state.entry("Health").or_insert(Value::Null);
+    }
+}
+
 /// Prints what `find` knows about each word. Goes on after a failure, as Docker does; the exit code
 /// tells of it.
 pub(crate) fn print_descriptions(
@@ -59,7 +66,10 @@ pub(crate) fn print_descriptions(
     }
     match template {
         Some(template) => {
-            for description in &found {
+            for description in &mut found {
+                if template.names("Health") {
+                    name_health(description);
+                }
                 let line = template.render(description).map_err(template_failure)?;
                 print(&on_terminal(&format!("{line}\n")))?;
             }
