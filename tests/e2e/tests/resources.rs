@@ -91,6 +91,14 @@ fn each_process_has_the_limits_that_were_asked_for() {
     cx.carrier(["exec", "one", "sh", "-c", show])
         .succeeds()
         .prints("100\n200\n0");
+    // Fewer files than Carrier itself opens on the way to the program.
+    let few = ["run", "--rm", "--ulimit", "nofile=4:5", image.as_str()];
+    cx.carrier(
+        few.into_iter()
+            .chain(["sh", "-c", "ulimit -Sn; ulimit -Hn"]),
+    )
+    .succeeds()
+    .prints("4\n5");
     let ulimits = "{{json .HostConfig.Ulimits}}";
     cx.carrier(["inspect", "-f", ulimits, "one"])
         .succeeds()

@@ -97,8 +97,7 @@ pub(super) fn compile(
     launch: Launch,
     traceable: bool,
 ) -> Result<(), Error> {
-    let core =
-        compile_limits(plan, process)?.or_else(|| Some(("process".to_owned(), launch.core?)));
+    let late_limits = compile_limits(plan, process, launch.core)?;
     schedule::compile(plan, process)?;
     let user = process.user();
     if user.uid() != 0 && process.terminal() != Some(true) {
@@ -147,8 +146,8 @@ pub(super) fn compile(
         );
     }
     plan.push("process", Step::AwaitStart { gate: launch.gate });
-    if let Some((field, limit)) = core.filter(|(_, limit)| limit.current != Some(0)) {
-        plan.push(field, Step::SetResourceLimit(Resource::Core, limit));
+    for (field, resource, limit) in late_limits {
+        plan.push(field, Step::SetResourceLimit(resource, limit));
     }
     if let Some(filter) = late {
         // As late as can be: the filter need not allow what the set-up does.
@@ -306,14 +305,15 @@ impl Sets {
     }
 }
 
-/// Compiles the limits, and returns that of core dumps, which the program gets last: what Carrier does
-/// before it is not to be dumped.
+/// Compiles the limits, and returns those that only the program is to have: what Carrier does before it is
+/// not to be dumped, and may need more files than a program.
 fn compile_limits(
     plan: &mut InitPlan,
     process: &Process,
-) -> Result<Option<(String, Rlimit)>, Error> {
+    core: Option<Rlimit>,
+) -> Result<Vec<(String, Resource, Rlimit)>, Error> {
     let limits = process.rlimits().as_deref().unwrap_or_default();
-    let mut core = None;
+    let mut late = Vec::new();
     for (index, limit) in limits.iter().enumerate() {
         let field = format!("process.rlimits[{index}]");
         let mut before = limits.iter().take(index);
@@ -329,13 +329,30 @@ fn compile_limits(
             current: value(limit.soft()),
             maximum: value(limit.hard()),
         };
-        if resource == Resource::Core {
-            core = Some((field.clone(), limit));
-            limit.current = Some(0);
+        match resource {
+            Resource::Core => {
+                late.push((field.clone(), resource, limit));
+                limit.current = Some(0);
+            }
+            // To have more takes a right that is given up on the way.
+            Resource::Nofile if !is_more(limit, rustix::process::getrlimit(resource)) => {
+                late.push((field, resource, limit));
+                continue;
+            }
+            _ => {}
         }
         plan.push(field, Step::SetResourceLimit(resource, limit));
     }
-    Ok(core)
+    let is_said = late.iter().any(|(_, kind, _)| *kind == Resource::Core);
+    let core = core.filter(|_| !is_said);
+    late.extend(core.map(|limit| ("process".to_owned(), Resource::Core, limit)));
+    late.retain(|(_, kind, limit)| *kind != Resource::Core || limit.current != Some(0));
+    Ok(late)
+}
+
+fn is_more(wanted: Rlimit, own: Rlimit) -> bool {
+    let number = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
+    number(wanted.maximum) > number(own.maximum)
 }
 
 fn resource(kind: PosixRlimitType) -> Resource {
