@@ -20,6 +20,8 @@ pub(crate) struct Files {
 pub struct SharedIds {
     kind: Kind,
     owner: String,
+    /// The owner as the file has it, by name or by number.
+    entry: String,
     range: Range,
     with: With,
     /// Ids that are nobody's.
@@ -88,41 +90,54 @@ impl SharedIds {
             (Kind::User, &files.subuid, &files.passwd),
             (Kind::Group, &files.subgid, &files.group),
         ];
-        let (kind, range, with) = kinds.into_iter().find_map(|(kind, ranges, accounts)| {
-            let (range, with) = find_in(caller, ranges, accounts)?;
-            Some((kind, range, with))
-        })?;
+        let (kind, (entry, range, with)) =
+            kinds.into_iter().find_map(|(kind, ranges, accounts)| {
+                Some((kind, find_in(caller, ranges, accounts)?))
+            })?;
         let uid = || caller.uid.to_string();
         Some(Self {
             kind,
             owner: caller.name.clone().unwrap_or_else(uid),
+            entry: entry.to_owned(),
             range,
             with,
             free: free_range(files),
         })
     }
 
-    /// What root can do about it.
+    /// What root can do about it: usermod(8) takes no ids from a user who has a process.
     pub(crate) fn command(&self) -> String {
-        let Self { owner, range, .. } = self;
-        let ids = match self.kind {
-            Kind::User => "subuids",
-            Kind::Group => "subgids",
+        let file = match self.kind {
+            Kind::User => "/etc/subuid",
+            Kind::Group => "/etc/subgid",
         };
-        let instead = match self.free {
-            Some(free) => format!(" --add-{ids} {free}"),
-            None => String::new(),
+        let line = |range: Range| {
+            let (first, count) = (range.first, u64::from(range.last - range.first) + 1);
+            format!("{}:{first}:{count}", for_sed(&self.entry))
         };
-        let owner = quoted(owner.as_ref());
-        format!("usermod --del-{ids} {range}{instead} {owner}")
+        let old = line(self.range);
+        let edit = match self.free {
+            Some(free) => format!("s/^{old}$/{}/", line(free)),
+            None => format!("/^{old}$/d"),
+        };
+        format!("sed -i {} {file}", quoted(edit.as_ref()))
     }
 }
 
-fn find_in(caller: &Caller, ranges: &str, accounts: &str) -> Option<(Range, With)> {
+/// Text that stands for itself, in what sed(1) looks for and in what it writes.
+fn for_sed(text: &str) -> String {
+    let escaped = text.chars().flat_map(|c| {
+        let special = ".[]*^$/\\&".contains(c);
+        special.then_some('\\').into_iter().chain([c])
+    });
+    escaped.collect()
+}
+
+fn find_in<'a>(caller: &Caller, ranges: &'a str, accounts: &str) -> Option<(&'a str, Range, With)> {
     let is_callers = |owner: &str| caller.is(owner);
     let (own, others): (Vec<_>, Vec<_>) =
         owned_ranges(ranges).partition(|(owner, _)| is_callers(owner));
-    own.into_iter().find_map(|(_, range)| {
+    own.into_iter().find_map(|(entry, range)| {
         let range = Range::of(range);
         let theirs = others.iter().find_map(|(owner, other)| {
             let other = Range::of(*other);
@@ -135,7 +150,7 @@ fn find_in(caller: &Caller, ranges: &str, accounts: &str) -> Option<(Range, With
             let (name, id) = accounts.find(|(_, id)| range.overlaps(Range::of((*id, 1))))?;
             Some(With::Account(name.to_owned(), id))
         };
-        Some((range, theirs.or_else(account)?))
+        Some((entry, range, theirs.or_else(account)?))
     })
 }
 
@@ -244,9 +259,34 @@ mod tests {
     #[test]
     fn the_command_gives_ids_that_are_nobodys() {
         let found = find("ann:100000:65536\nbob:100000:65536", "bob:165536:65536").unwrap();
-        let command = "usermod --del-subuids 100000-165535 --add-subuids 231072-296607 ann";
+        let command = "sed -i 's/^ann:100000:65536$/ann:231072:65536/' /etc/subuid";
         assert_eq!(found.command(), command);
-        let found = find("ann:1:9\nbob:1:4294967295", "").unwrap();
-        assert_eq!(found.command(), "usermod --del-subuids 1-9 ann");
+        let found = find("1000:1:9\nbob:1:4294967295", "").unwrap();
+        assert_eq!(found.command(), "sed -i '/^1000:1:9$/d' /etc/subuid");
+    }
+
+    #[test]
+    fn the_command_takes_a_name_as_it_is() {
+        let found = SharedIds {
+            entry: r"DOM\a.b$&".to_owned(),
+            ..find("ann:100000:65536\nbob:100000:65536", "").unwrap()
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("subuid");
+        let others = "DOM\\axb$&:100000:65536\n";
+        std::fs::write(&file, format!("{others}{}:100000:65536\n", found.entry)).unwrap();
+        let command = found
+            .command()
+            .replace("/etc/subuid", &file.display().to_string());
+        let ended = std::process::Command::new("sh")
+            .args(["-c", &command])
+            .status();
+        assert!(ended.unwrap().success(), "{command}");
+        let expected = format!("{others}{}:165536:65536\n", found.entry);
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap(),
+            expected,
+            "{command}"
+        );
     }
 }

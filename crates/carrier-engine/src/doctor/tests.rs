@@ -196,7 +196,7 @@ const BREAKS: [Break; 17] = [
         Check::SubordinateIds,
         State::Failed,
         "overlap 130000-130008 of bob",
-        "usermod --del-subuids 100000-165535",
+        "sed -i 's/^ann:100000:65536$/ann:165536:65536/' /etc/subuid",
     ),
     (
         "etc/subgid",
