@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use carrier_runtime::state::ProcessIdentity;
 use carrier_runtime::{OuterIds, Started};
+use carrier_store::Durability;
 use carrier_sys::process::{ChildToken, SingleThreaded};
 use carrier_sys::signal::SignalStream;
 use rustix::process::Signal;
@@ -295,13 +296,19 @@ impl<'a> Monitor<'a> {
         let process = ProcessIdentity::of(launched.ready.pid()).map_err(wait)?;
         let started = launched.ready.start()?;
         let since = Instant::now();
+        // After a boot it counts that a container was started once.
+        let durability = if self.life.started.is_none() && !self.record.remove {
+            Durability::Synced
+        } else {
+            Durability::Cached
+        };
         self.life.status = Status::Running;
         self.life.process = Some(process.clone());
         self.life.started = Some(Moment::now());
         self.life.network = launched.connection.state(&self.publication);
         self.begin_checks();
         self.write_pid(started.pid())?;
-        self.write()?;
+        self.write_for(durability)?;
         self.engine.leave_outer_ids(&process);
         self.engine.emit_begin(&self.record);
         self.engine.emit(&Event::container("start", &self.record));
@@ -431,8 +438,12 @@ impl<'a> Monitor<'a> {
     }
 
     fn write(&self) -> Result<(), Error> {
+        self.write_for(Durability::Cached)
+    }
+
+    fn write_for(&self, durability: Durability) -> Result<(), Error> {
         let container = self.engine.store.container(&self.record.id);
-        match container.write_state(&self.life) {
+        match container.write_state(&self.life, durability) {
             // Somebody has removed the container by force.
             Err(_) if !container.path().exists() => Ok(()),
             other => Ok(other?),

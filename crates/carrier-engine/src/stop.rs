@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use carrier_runtime::Cgroup;
 use carrier_runtime::state::ProcessIdentity;
+use carrier_store::Durability;
 use rustix::process::Signal;
 
 use crate::control::{self, Answer};
@@ -254,7 +255,7 @@ impl Engine {
             finished: Some(crate::moment::Moment::now()),
             ..written.now()
         };
-        container.write_state(&life)?;
+        container.write_state(&life, Durability::Cached)?;
         self.remove_etc(&record.id);
         let event = Event::container("die", record);
         self.emit(&event.with("exitCode", life.code.to_string()));

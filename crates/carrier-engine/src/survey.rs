@@ -1,6 +1,7 @@
 //! Going through all containers: what there is, and what a crash has left.
 
 use carrier_spec::{ContainerId, DiffId, ImageId, Reference};
+use carrier_store::Durability;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -205,7 +206,9 @@ impl Engine {
         let is_gone = had && cgroup.is_none();
         let life = Life { cgroup, ..life };
         if is_gone {
-            self.store.container(&record.id).write_state(&life)?;
+            self.store
+                .container(&record.id)
+                .write_state(&life, Durability::Cached)?;
         }
         Ok(life)
     }

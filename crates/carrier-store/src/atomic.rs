@@ -14,7 +14,7 @@ use crate::error::Error;
 
 /// Whether a change survives a power cut that follows it at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Durability {
+pub enum Durability {
     /// For facts that a command has promised.
     Synced,
     /// For facts that die with what they are about.
@@ -94,6 +94,14 @@ pub(crate) fn read_json_at<T: DeserializeOwned>(
     let opened = rustix::fs::openat(directory, path, flags, Mode::empty());
     let opened = opened.map(Into::into).map_err(Into::into);
     parse(opened, space, || name.join(path))
+}
+
+/// Nothing where a power cut has emptied a file that was not synced.
+pub(crate) fn unless_emptied<T>(read: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Err(Error::Damaged { source, .. }) if source.is_eof() => Ok(None),
+        other => other,
+    }
 }
 
 fn parse<T: DeserializeOwned>(

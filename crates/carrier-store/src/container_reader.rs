@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 
-use crate::atomic::read_json_at;
+use crate::atomic::{read_json_at, unless_emptied};
 use crate::containers::{RECORD, STATE};
 use crate::error::Error;
 use crate::store::Store;
@@ -58,7 +58,7 @@ impl ContainerReader {
     /// # Errors
     /// [`Error::Io`], [`Error::Damaged`].
     pub fn state<T: DeserializeOwned>(&self, id: &ContainerId) -> Result<Option<T>, Error> {
-        self.read(id, STATE)
+        unless_emptied(self.read(id, STATE))
     }
 
     fn read<T: DeserializeOwned>(&self, id: &ContainerId, file: &str) -> Result<Option<T>, Error> {

@@ -3,7 +3,7 @@
 mod rename;
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::atomic::{Durability, overwrite_json, read_json, write_json};
+use crate::atomic::{Durability, overwrite_json, read_json, unless_emptied, write_json};
 use crate::error::Error;
 use crate::staging::Staged;
 use crate::store::Store;
@@ -97,9 +97,13 @@ impl ContainerDir {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write_state<T: Serialize>(&self, state: &T) -> Result<(), Error> {
+    pub fn write_state<T: Serialize>(
+        &self,
+        state: &T,
+        durability: Durability,
+    ) -> Result<(), Error> {
         let path = self.0.join(STATE);
-        match write_json(&path, state, Durability::Cached) {
+        match write_json(&path, state, durability) {
             Err(error) if error.is_no_space() => overwrite_json(&path, state).or(Err(error)),
             other => other,
         }
@@ -110,7 +114,7 @@ impl ContainerDir {
     /// # Errors
     /// [`Error::Io`], [`Error::Damaged`].
     pub fn read_state<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
-        read_json(&self.0.join(STATE))
+        unless_emptied(read_json(&self.0.join(STATE)))
     }
 
     /// Takes the container's life into one's hands, until the file is closed by all who inherited
@@ -149,18 +153,25 @@ impl Store {
     /// Makes a container: afterwards its record is there, whole, and its name taken.
     ///
     /// # Errors
-    /// [`Error::NameTaken`], [`Error::Io`]; nothing is left then.
+    /// [`Error::NameTaken`], [`Error::Io`]; nothing is left then, but of a disk that cannot be synced.
     pub fn create_container<T: Serialize>(
         &self,
         id: &ContainerId,
         name: &ContainerName,
         record: &T,
+        durability: Durability,
     ) -> Result<ContainerDir, Error> {
         let staged = Staged::new(self)?;
-        let published = fill_container(&staged.path, record)
+        let published = fill_container(&staged.path, record, durability)
             .and_then(|()| self.publish(&staged.path, id, name));
         match published {
-            Ok(()) => Ok(self.container(id)),
+            Ok(()) => {
+                if durability == Durability::Synced {
+                    self.sync_directory("containers")?;
+                    self.sync_directory("names")?;
+                }
+                Ok(self.container(id))
+            }
             Err(error) => {
                 // A sweep takes what stays.
                 let _ = staged.discard();
@@ -358,15 +369,25 @@ impl TakenContainer {
 }
 
 /// Fills a directory that has no place yet: nobody can see the record half written.
-fn fill_container<T: Serialize>(directory: &Path, record: &T) -> Result<(), Error> {
+fn fill_container<T: Serialize>(
+    directory: &Path,
+    record: &T,
+    durability: Durability,
+) -> Result<(), Error> {
     let make = |path: PathBuf| fs::create_dir(&path).map_err(Error::io("make", path));
     make(directory.join("upper"))?;
     make(directory.join("work"))?;
     let path = directory.join(RECORD);
-    serde_json::to_vec(record)
-        .map_err(io::Error::from)
-        .and_then(|bytes| fs::write(&path, bytes))
-        .map_err(Error::io("write", &path))
+    let write = || {
+        let bytes = serde_json::to_vec(record)?;
+        let mut file = fs::File::create(&path)?;
+        file.write_all(&bytes)?;
+        match durability {
+            Durability::Synced => file.sync_data(),
+            Durability::Cached => Ok(()),
+        }
+    };
+    write().map_err(Error::io("write", &path))
 }
 
 fn remove_if_exists(path: &Path) -> Result<(), Error> {
@@ -394,7 +415,9 @@ mod tests {
     fn a_container_is_made_and_removed_as_a_whole() {
         let (_home, store) = store();
         let name: ContainerName = "web".parse().unwrap();
-        let container = store.create_container(&id(1), &name, &"record").unwrap();
+        let container = store
+            .create_container(&id(1), &name, &"record", Durability::Cached)
+            .unwrap();
         assert_eq!(
             container.read_record::<String>().unwrap().unwrap(),
             "record"
@@ -408,12 +431,26 @@ mod tests {
     }
 
     #[test]
+    fn a_state_that_a_power_cut_has_emptied_is_none() {
+        let (_home, store) = store();
+        let name = "web".parse().unwrap();
+        let made = store.create_container(&id(1), &name, &1, Durability::Synced);
+        fs::write(made.unwrap().path().join(STATE), "").unwrap();
+        let read = store.container(&id(1)).read_state::<String>();
+        assert_eq!(read.unwrap(), None);
+        let reader = store.container_reader().unwrap();
+        assert_eq!(reader.state::<String>(&id(1)).unwrap(), None);
+    }
+
+    #[test]
     fn a_state_can_be_written_over_the_one_that_is_there() {
         let (_home, store) = store();
         let container = store
-            .create_container(&id(1), &"web".parse().unwrap(), &1)
+            .create_container(&id(1), &"web".parse().unwrap(), &1, Durability::Cached)
             .unwrap();
-        container.write_state(&"a long state").unwrap();
+        container
+            .write_state(&"a long state", Durability::Cached)
+            .unwrap();
         overwrite_json(&container.path().join(STATE), &"short").unwrap();
         assert_eq!(container.read_state::<String>().unwrap().unwrap(), "short");
         overwrite_json(&container.path().join(STATE), &"longer than before").unwrap();
@@ -427,8 +464,10 @@ mod tests {
     fn a_name_belongs_to_one_container() {
         let (_home, store) = store();
         let name: ContainerName = "web".parse().unwrap();
-        store.create_container(&id(1), &name, &1).unwrap();
-        let taken = store.create_container(&id(2), &name, &2);
+        store
+            .create_container(&id(1), &name, &1, Durability::Cached)
+            .unwrap();
+        let taken = store.create_container(&id(2), &name, &2, Durability::Cached);
         assert!(matches!(taken, Err(Error::NameTaken { by, .. }) if by == id(1)));
         assert_eq!(store.container_ids().unwrap(), [id(1)]);
         assert_eq!(fs::read_dir(store.path("staging")).unwrap().count(), 0);
@@ -439,7 +478,9 @@ mod tests {
         let (_home, store) = store();
         let name: ContainerName = "web".parse().unwrap();
         std::os::unix::fs::symlink(id(9).as_str(), store.name_path(&name)).unwrap();
-        store.create_container(&id(1), &name, &1).unwrap();
+        store
+            .create_container(&id(1), &name, &1, Durability::Cached)
+            .unwrap();
         assert_eq!(store.container_named(&name).unwrap(), Some(id(1)));
     }
 
@@ -448,7 +489,9 @@ mod tests {
         let (_home, store) = store();
         let name: ContainerName = "web".parse().unwrap();
         std::os::unix::fs::symlink("../nonsense", store.name_path(&name)).unwrap();
-        store.create_container(&id(1), &name, &1).unwrap();
+        store
+            .create_container(&id(1), &name, &1, Durability::Cached)
+            .unwrap();
         assert_eq!(store.container_named(&name).unwrap(), Some(id(1)));
     }
 
@@ -460,7 +503,11 @@ mod tests {
             let dead = ContainerId::from_random([200 + round; 32]);
             std::os::unix::fs::symlink(dead.as_str(), store.name_path(&name)).unwrap();
             let winners = std::thread::scope(|scope| {
-                let create = |n: u8| store.create_container(&id(n), &name, &n).is_ok();
+                let create = |n: u8| {
+                    store
+                        .create_container(&id(n), &name, &n, Durability::Cached)
+                        .is_ok()
+                };
                 let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || create(n))).collect();
                 let results = threads.into_iter().map(|thread| thread.join().unwrap());
                 results.filter(|won| *won).count()

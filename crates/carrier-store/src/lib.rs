@@ -49,6 +49,7 @@ mod unpack;
 mod view;
 mod volumes;
 
+pub use atomic::Durability;
 pub use blobs::{BlobWriter, VerifiedBlob, digest_of};
 pub use check::{Checked, CheckedLayer, Depth, Finding, Remedy, Repaired, check_tree};
 pub use container_reader::ContainerReader;

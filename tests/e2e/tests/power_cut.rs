@@ -353,3 +353,51 @@ fn a_power_cut_loses_no_volume_and_leaves_none_half_filled() {
         2 * rounds
     );
 }
+
+#[test]
+fn a_power_cut_loses_no_container_and_forgets_no_policy() {
+    const NAME: &str = "a_power_cut_loses_no_container_and_forgets_no_policy";
+    if !is_root() {
+        return skip(NAME, "only root can mount a file system and shut it down");
+    }
+    let rounds = rounds_or(10);
+    let cx = Cx::with_registry();
+    let disk = Disk::at_home_of(&cx);
+    let image = cx.pulled("busybox");
+    let states = || {
+        let format = ["ps", "-a", "--format", "{{.Names}} {{.State}}"];
+        cx.carrier(format).succeeds().text().to_owned()
+    };
+    for round in 0..rounds {
+        cx.carrier(["create", "--name", "made", &image]).succeeds();
+        disk.cut_power();
+        assert_eq!(states(), "made created");
+        cx.carrier(["rm", "made"]).succeeds();
+        for (policy, back) in [("always", "runs"), ("no", "")] {
+            let run = ["run", "-d", "--name", "runs", "--restart", policy];
+            cx.carrier([&run[..], &[&image, "sleep", "4715"]].concat())
+                .succeeds();
+            let monitor = cx.script(
+                "grep -o '\"monitor\":{\"pid\":[0-9]*' ~/.local/share/carrier/containers/*/state.json | \
+                 grep -o '[0-9]*$'",
+            );
+            disk.stop_writing();
+            sh(&format!("kill -9 {}", monitor.succeeds().text()));
+            disk.unmount();
+            disk.mount();
+            assert_eq!(states(), "runs exited");
+            cx.carrier(["boot", "start"]).succeeds().prints(back);
+            cx.carrier(["start", "runs"]).succeeds();
+            assert_eq!(states(), "runs running");
+            cx.carrier(["rm", "-f", "runs"]).succeeds();
+        }
+        if round == 0 {
+            cx.carrier(["system", "check"]).succeeds();
+        }
+    }
+    disk.check();
+    println!(
+        "{} power cuts after create and run: nothing lost",
+        3 * rounds
+    );
+}

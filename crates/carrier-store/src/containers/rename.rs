@@ -164,7 +164,12 @@ mod tests {
     }
 
     fn create(store: &Store, text: &str, number: u8) {
-        let created = store.create_container(&id(number), &name(text), &record(text, number));
+        let created = store.create_container(
+            &id(number),
+            &name(text),
+            &record(text, number),
+            Durability::Cached,
+        );
         created.unwrap();
     }
 
