@@ -24,7 +24,7 @@ pub(crate) use cgroups::{no_manager, not_delegated, old_hierarchy};
 pub use finding::{Check, Finding, State};
 pub(crate) use ids::shared as shared_ids;
 pub(crate) use kernel::no_emulator;
-pub(crate) use network::{low_port, no_uplink};
+pub(crate) use network::{low_port, no_filter, no_uplink};
 pub(crate) use remedy::quoted;
 pub use remedy::{OwnFix, Remedy};
 pub use script::root_script;

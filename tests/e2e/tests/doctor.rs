@@ -147,7 +147,7 @@ const BREAKS: [Break; 39] = [
         "warning  cgroups: this host has the controller memory on cgroup version 1, or not at all: ")
         .and("run --rm --memory 64m hello"),
     host("no /dev/net/tun", "mount -t tmpfs tmpfs /dev/net",
-        "failed   tun: there is no /dev/net/tun: containers reach nobody, and publish no port: only --network none and host work; as root: `modprobe tun && echo tun >/etc/modules-load.d/carrier.conf`")
+        "failed   tun: there is no /dev/net/tun: containers reach nobody, and publish no port: only --network none and host work; as root: `modprobe tun && echo tun >>/etc/modules-load.d/carrier.conf`")
         .and(PORT),
     host("a closed /dev/net/tun", "touch $T/tun; chmod 600 $T/tun; mount --bind $T/tun /dev/net/tun",
         "failed   tun: /dev/net/tun cannot be opened (Permission denied): containers reach nobody, and publish no port: only --network none and host work; as root: `chmod 666 /dev/net/tun`")

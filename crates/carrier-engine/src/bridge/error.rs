@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use super::subnet::{ParseSubnetError, Subnet};
+use crate::doctor;
 
 /// An error about a network of the user.
 #[derive(Debug, thiserror::Error)]
@@ -195,9 +196,7 @@ impl BridgeError {
                  `carrier inspect {container}` shows its mode"
             ),
             Self::Refused { hint, .. } => return hint.clone(),
-            Self::Filter(_) => "the kernel needs nf_tables with NAT (CONFIG_NF_TABLES, \
-                                CONFIG_NFT_MASQ); `--network private` needs none of it"
-                .to_owned(),
+            Self::Filter(source) => doctor::no_filter(source),
             Self::Predefined(..) => {
                 "it is there for everybody; choose another name for a network of \
                                     your own"
@@ -225,7 +224,7 @@ impl BridgeError {
             Self::Unreachable(name) => format!("`carrier stop {name}`, and try again"),
             Self::BadAlias(_) => "names have letters, digits, `-`, `.` and `_`".to_owned(),
             Self::Shared { .. } | Self::Connect { .. } => {
-                "`carrier system check` looks for what is wrong with this host; \
+                "`carrier doctor` looks for what is wrong with this host; \
                  `--network private` needs no shared network"
                     .to_owned()
             }

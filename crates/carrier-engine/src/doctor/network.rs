@@ -20,7 +20,7 @@ pub(super) fn tun(view: &View) -> Finding {
             check,
             "there is no /dev/net/tun",
             ALONE,
-            Remedy::Root("modprobe tun && echo tun >/etc/modules-load.d/carrier.conf".to_owned()),
+            Remedy::Root("modprobe tun && echo tun >>/etc/modules-load.d/carrier.conf".to_owned()),
         ),
         Err(error) => Finding::failed(
             check,
@@ -71,13 +71,22 @@ pub(super) fn filter(view: &View) -> Finding {
     match trial::filter(view) {
         None => Finding::skipped(check, "it was not tried"),
         Some(Ok(())) => Finding::ok(check, "networks of the user can be made"),
-        Some(Err(error)) => Finding::warning(
-            check,
-            format!("the kernel makes no table of nf_tables with NAT ({error})"),
-            "containers cannot be on networks of the user; --network private needs none of it",
-            Remedy::Root("modprobe -a nf_tables nft_masq nft_chain_nat".to_owned()),
-        ),
+        Some(Err(error)) => no_table(&error),
     }
+}
+
+fn no_table(error: &str) -> Finding {
+    Finding::warning(
+        Check::Filter,
+        format!("the kernel makes no table of nf_tables with NAT ({error})"),
+        "containers cannot be on networks of the user; --network private needs none of it",
+        Remedy::Root("modprobe -a nf_tables nft_masq nft_chain_nat".to_owned()),
+    )
+}
+
+/// What is said where a table was refused.
+pub(crate) fn no_filter(error: &io::Error) -> String {
+    no_table(&trial::words(error)).line()
 }
 
 const PORTS: &str = "net.ipv4.ip_unprivileged_port_start";

@@ -157,9 +157,18 @@ pub(super) fn overlay(view: &View) -> Finding {
             format!("it cannot be mounted on {} ({error})", data.display()),
             "containers start through fuse-overlayfs, which is slow, or on a copy of all their layers, \
              which is slower",
-            Remedy::Advice(ELSEWHERE.to_owned()),
+            no_overlay(view),
         ),
     }
+}
+
+/// A kernel that has it is asked for another directory, and one that does not load it by itself for that.
+fn no_overlay(view: &View) -> Remedy {
+    let kinds = view.read("proc/filesystems");
+    if kinds.lines().any(|line| line.ends_with("\toverlay")) {
+        return Remedy::Advice(ELSEWHERE.to_owned());
+    }
+    Remedy::Root("modprobe overlay && echo overlay >>/etc/modules-load.d/carrier.conf".to_owned())
 }
 
 /// What serves roots where the kernel cannot.

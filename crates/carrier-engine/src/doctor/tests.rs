@@ -419,7 +419,7 @@ fn devices_that_are_missing_are_told_from_closed_ones() {
         (
             "dev/net/tun",
             Check::Tun,
-            "modprobe tun && echo tun >/etc/modules-load.d/carrier.conf",
+            "modprobe tun && echo tun >>/etc/modules-load.d/carrier.conf",
         ),
         ("dev/fuse", Check::Fuse, "modprobe fuse"),
     ] {

@@ -138,7 +138,10 @@ impl Bus {
                 Ok(bus) => return Ok(bus),
                 // The first place is the one where it should be.
                 Err(error) => {
-                    reason.get_or_insert(format!("no systemd at {}: {error}", path.display()));
+                    let error = error.to_string();
+                    // The number behind tells users nothing.
+                    let words = error.split(" (os error").next().unwrap_or_default();
+                    reason.get_or_insert(format!("no systemd at {}: {words}", path.display()));
                 }
             }
         }
