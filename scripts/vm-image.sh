@@ -16,10 +16,13 @@ readonly PACKAGES=(
     systemd systemd-sysv dbus dbus-user-session libpam-systemd udev openssh-server apparmor
     linux-image-cloud-amd64 initramfs-tools zstd
     # what Carrier asks a host for, and what its tests use
-    uidmap slirp4netns passt fuse-overlayfs busybox-static iproute2 procps
+    uidmap slirp4netns passt fuse-overlayfs busybox-static iproute2 procps util-linux-extra
     # engines, and a runtime to check the tests with
     podman buildah conmon catatonit containerd crun
 )
+
+# What a test removes and root then installs, as on any host, but without a network.
+readonly OFFERED=(uidmap slirp4netns passt fuse-overlayfs)
 
 # What a machine that lives for minutes has no use for, and emulation makes slow.
 readonly MASKED=(
@@ -77,11 +80,29 @@ write_files() {
     chmod -R u=rwX,go=rX "$files"
 }
 
+# A hook of mmdebstrap: packages in a directory of the machine, as the only ones that it knows of.
+offer_packages() {
+    cat <<'END'
+set -eu
+place=$1/srv/packages
+mkdir "$place" && cd "$place"
+APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download OFFERED
+for package in *.deb; do
+    dpkg-deb --field "$package"
+    printf 'Filename: ./%s\nSize: %s\n' "$package" "$(stat -c %s "$package")"
+    printf 'SHA256: %s\n\n' "$(sha256sum "$package" | cut -d' ' -f1)"
+done >Packages
+rm -f "$1"/etc/apt/sources.list.d/*
+echo 'deb [trusted=yes] file:/srv/packages ./' >"$1/etc/apt/sources.list"
+END
+}
+
 # A tree of Debian's packages, as an archive.
 make_tree() {
     local files=$1 packages
     packages=$(IFS=, && echo "${PACKAGES[*]}")
     tar -C "$files" --owner=0 --group=0 -cf "$files.tar" .
+    offer_packages | sed "s/OFFERED/${OFFERED[*]}/" >"$files.sh"
     mmdebstrap --quiet --variant=minbase --include="$packages" \
         --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/man/*' \
@@ -89,10 +110,11 @@ make_tree() {
         --essential-hook="tar-in $files.tar /" \
         --customize-hook="useradd --root \"\$1\" --create-home --shell /bin/bash $TEST_USER" \
         --customize-hook="systemctl --root \"\$1\" --quiet disable containerd" \
+        --customize-hook="sh $files.sh \"\$1\"" \
         bookworm "$files-tree.tar"
 }
 
-# A journal would protect what is thrown away.
+# With a journal, as distributions make them: power that is cut must not break what was synced.
 make_disk() {
     local archive=$1
     tar -xOf "$archive" --wildcards './boot/vmlinuz-*' >"$DIRECTORY/vmlinuz"
@@ -101,7 +123,7 @@ make_disk() {
     as_owner sh -euc '
         mkdir "$1"
         tar -C "$1" --xattrs --xattrs-include="*" --exclude="./dev/*" -xpf "$2"
-        mke2fs -q -F -t ext4 -O ^has_journal -m 0 -d "$1" "$3" "$4"
+        mke2fs -q -F -t ext4 -m 0 -d "$1" "$3" "$4"
         rm -rf "$1"
     ' sh "$archive.d" "$archive" "$DIRECTORY/disk.img" "$DISK_SIZE"
 }

@@ -81,11 +81,11 @@ inside() {
 }
 ssh_options=()
 
-# Boots the machine again, as power that comes back does.
-reboot() {
+# Ends the machine by a command of root, and waits until it has booted again.
+boot_again() {
     local before
     before=$(inside 20 root cat /proc/sys/kernel/random/boot_id)
-    inside 20 root 'systemctl reboot --force' || true
+    inside 10 root "$1" || true
     until now=$(inside 20 root cat /proc/sys/kernel/random/boot_id) && [ "$now" != "$before" ]; do
         kill -0 "$qemu" 2>/dev/null || fail "the machine did not come back"
         sleep 0.5
@@ -110,9 +110,9 @@ build_tests() {
         sed -n 's/.*"executable":"\([^"]*real_host[^"]*\)".*/\1/p'
 }
 
-# Gives files to the ordinary user.
+# Gives files to the ordinary user, who keeps them when power is cut.
 copy() {
-    tar -c --transform 's,.*/,,' -P "$@" | inside 120 "$TEST_USER" 'mkdir -p bin && tar -C bin -xm'
+    tar -c --transform "s,^$BINARY\$,carrier," --transform 's,.*/,,' -P "$@" | inside 120 "$TEST_USER" 'mkdir -p bin && tar -C bin -xm && sync'
 }
 
 # Runs the tests of one user: USER ARGUMENT...
@@ -120,19 +120,23 @@ suite() {
     local user=$1 status=0
     shift
     # shellcheck disable=SC2145 # one command line for the shell of the machine
-    inside "$SUITE_LIMIT" "$user" "cd /home/$TEST_USER && CARRIER_BIN=\$PWD/bin/${BINARY##*/} \
+    inside "$SUITE_LIMIT" "$user" "cd /home/$TEST_USER && CARRIER_BIN=\$PWD/bin/carrier \
         CARRIER_TEST_RUNTIME=${CARRIER_TEST_RUNTIME:-} \
-        bin/${tests##*/} --test-threads=1 $*" || status=$?
+        bin/${tests##*/} --test-threads=1 --show-output $*" || status=$?
     [ "$status" -eq 0 ] || failed=yes
 }
 
-# Containers that last: a logout after each test, and a reboot.
+# Containers that last: a logout after each test, a reboot, and a cut of power, which leaves nobody the
+# time to write anything.
 lasting() {
     inside 60 root loginctl enable-linger "$TEST_USER"
     suite "$TEST_USER" lasting::a
     suite "$TEST_USER" lasting::b
-    timed reboot reboot
+    timed reboot boot_again 'systemctl reboot --force'
     suite "$TEST_USER" lasting::c
+    suite "$TEST_USER" lasting::d
+    timed "power cut" boot_again 'echo b >/proc/sysrq-trigger'
+    suite "$TEST_USER" lasting::e
 }
 
 run_tests() {

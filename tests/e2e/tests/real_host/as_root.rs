@@ -1,4 +1,8 @@
-//! What root does: containerd, and profiles of `AppArmor`.
+//! What root does: containerd, profiles of `AppArmor`, and the settings of the machine.
+
+mod disks;
+mod doctor;
+mod machine;
 
 use std::sync::OnceLock;
 

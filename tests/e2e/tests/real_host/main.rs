@@ -10,6 +10,7 @@ mod as_root;
 mod bundles;
 mod lasting;
 mod limits;
+mod out_of_memory;
 mod podman;
 mod podman_limits;
 
