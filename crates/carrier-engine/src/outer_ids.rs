@@ -1,7 +1,8 @@
 //! The user namespace around those of containers: found where a container runs already, else made while
 //! this one is being prepared.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::{MutexGuard, PoisonError};
 
@@ -68,12 +69,20 @@ impl Engine {
                 process: process.clone(),
                 maps: (&self.host.maps).into(),
             };
-            let file = self.outer_ids_file();
-            // On a disk, a file that is written over another goes there at once, which takes milliseconds.
-            let _ = fs::remove_file(&file);
             // Whoever cannot read it makes one himself.
-            let _ = serde_json::to_vec(&remembered).map(|bytes| fs::write(file, bytes));
+            let _ = self.remember(&remembered);
         }
+    }
+
+    /// Writes into the old file: on a disk, one that is emptied or replaced is written out at once, which
+    /// takes milliseconds.
+    fn remember(&self, remembered: &Remembered) -> io::Result<()> {
+        let bytes = serde_json::to_vec(remembered)?;
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create(true).truncate(false);
+        let mut file = options.open(self.outer_ids_file())?;
+        file.write_all(&bytes)?;
+        file.set_len(bytes.len() as u64)
     }
 
     fn find_outer_ids(&self, maps: &IdMaps) -> Option<OuterIds> {
