@@ -18,13 +18,14 @@ USER = "carrier-test"
 OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../target/bench")
 PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 
-# crun wants the unified hierarchy, without a controller that it could not use, and a group in it that
-# belongs to the user.
+# The runtime directory of a user is in memory. crun wants the unified hierarchy, without a controller that it
+# could not use, and a group in it that belongs to the user.
 AS_ROOT = f"""
 mkdir -p /run/bench-hugetlb /run/bench-perf
 mount -t cgroup -o hugetlb none /run/bench-hugetlb 2>/dev/null
 mount -t cgroup -o perf_event none /run/bench-perf 2>/dev/null
 set -e
+mount -t tmpfs -o mode=700,uid=$(id -u {USER}),gid=$(id -g {USER}) run "$XDG_RUNTIME_DIR"
 umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p /sys/fs/cgroup/bench && chown -R {USER}: /sys/fs/cgroup/bench
 echo $$ > /sys/fs/cgroup/bench/cgroup.procs

@@ -45,7 +45,8 @@ fn a_killed_container_that_was_to_stay_is_listed_as_ended() {
     let image = cx.pulled("busybox");
     let script = format!(
         "carrier run -d --name stays {image} sleep 1001
-         kill -KILL $(ps -o ppid= $(pgrep -f '^sleep 1001'))
+         monitor=$(ps -o ppid= $(pgrep -f '^sleep 1001')); kill -KILL $monitor
+         while kill -0 $monitor 2> /dev/null; do sleep 0.01; done
          carrier ls -c -a"
     );
     cx.script(&script)
