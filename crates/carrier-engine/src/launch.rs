@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 
 use carrier_runtime::seccomp::{self, Arch, DockerHost, Instruction, KernelVersion};
 use carrier_runtime::{
-    Bundle, Launch, Output, Overlay, Prepared, Ready, RootSource, Stdin, Subtree,
+    Bundle, Directory, Launch, Output, Overlay, Prepared, Ready, RootSource, Stdin, Subtree,
 };
 use carrier_store::{ContainerDir, LayerView};
 use carrier_sys::process::SingleThreaded;
@@ -78,7 +78,9 @@ impl Engine {
         let network = (&connection, publication);
         let mounts = self.prepare_storage(record, &user)?;
         let spec = self.spec_with(record, &user, &mounts, profile(record)?)?;
-        let native = RootSource::Overlay(self.overlay(record, &container)?);
+        let mut overlay = self.overlay(record, &container)?;
+        overlay.layers.extend(self.foundation_of(record));
+        let native = RootSource::Overlay(overlay);
         let refused = match attempt(self, &spec, record, network, native, subtree.as_deref_mut()) {
             Err(Error::Runtime(error)) => match error.overlay_refused() {
                 Some(errno) => errno,
@@ -221,6 +223,15 @@ impl Engine {
             work: open_directory(container.work())?,
             volatile: record.remove,
         })
+    }
+
+    /// The layer below those of the image, where all of its files are mounted over, and root's. A
+    /// container goes without it where it cannot be made.
+    fn foundation_of(&self, record: &ContainerRecord) -> Option<Directory> {
+        let etc = EtcFiles::in_directory(&self.etc_dir(&record.id));
+        let is_hidden = etc.mounts(record).count() == EtcFiles::NAMES.len();
+        let is_root = record.userns == UserMode::Host;
+        (is_hidden && is_root).then(|| open_directory(self.store.foundation().ok()?).ok())?
     }
 
     /// Looks the user up in the image, as the container will see it.

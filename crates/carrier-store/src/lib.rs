@@ -31,6 +31,7 @@ mod container_reader;
 mod containers;
 mod downloads;
 mod error;
+mod foundation;
 mod images;
 mod ingest;
 mod inventory;

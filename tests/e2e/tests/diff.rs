@@ -52,6 +52,10 @@ fn what_nobody_changed_is_not_shown() {
     cx.carrier(["run", "--name", "box", &image, "true"])
         .succeeds();
     cx.carrier(["diff", "box"]).succeeds().prints("");
+    // Neither places for mounts nor copies of the image's directories.
+    cx.script("find $(echo ~/.local/share/carrier/containers/*/upper) -mindepth 1")
+        .succeeds()
+        .prints("");
     cx.carrier(["diff", "nobody"])
         .exits_with(125)
         .complains("no such container: nobody");

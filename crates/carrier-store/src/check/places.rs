@@ -8,6 +8,7 @@ use carrier_spec::Digest;
 
 use super::{Checker, Depth, Remedy};
 use crate::error::Error;
+use crate::foundation;
 use crate::store::{DIRECTORIES, MARK, MARK_TEXT};
 
 /// A directory of the root that is made when it is needed.
@@ -57,6 +58,8 @@ impl Checker<'_> {
                 self.check_file(&path);
             } else if name == NETWORKS {
                 self.check_networks(&path)?;
+            } else if name == foundation::DIRECTORY {
+                // Whoever needs it makes what is missing.
             } else if !DIRECTORIES.iter().any(top) {
                 self.find_stray(&path);
             }
