@@ -3,7 +3,7 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -35,6 +35,18 @@ impl Store {
     }
 }
 
+/// Whether all of it is there, and nothing else.
+pub(crate) fn is_whole(root: &Path) -> bool {
+    let is = |name: &str, mode: u32| {
+        let found = fs::symlink_metadata(root.join(name));
+        found.is_ok_and(|found| found.mode() == mode && (found.is_dir() || found.len() == 0))
+    };
+    let count = |name: &str| fs::read_dir(root.join(name)).map_or(0, Iterator::count);
+    DIRECTORIES.into_iter().all(|name| is(name, 0o4_0755))
+        && FILES.into_iter().all(|name| is(name, 0o10_0644))
+        && DIRECTORIES.into_iter().map(count).sum::<usize>() == DIRECTORIES.len() - 1 + FILES.len()
+}
+
 fn fill(root: &Path) -> io::Result<()> {
     for name in DIRECTORIES {
         let path = root.join(name);
@@ -57,10 +69,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let store = Store::open(&home.path().join("store")).unwrap();
         let path = store.foundation().unwrap();
-        let mode = |name| fs::metadata(path.join(name)).unwrap().permissions().mode() & 0o777;
-        assert!(DIRECTORIES.into_iter().all(|name| mode(name) == 0o755));
-        assert!(FILES.into_iter().all(|name| mode(name) == 0o644));
+        assert!(is_whole(&path));
         assert_eq!(store.foundation().unwrap(), path);
         assert_eq!(fs::read_dir(store.path("staging")).unwrap().count(), 0);
+        fs::write(path.join("dev/stray"), "").unwrap();
+        assert!(!is_whole(&path));
     }
 }

@@ -89,7 +89,7 @@ fn everything_below(directory: &Path) -> Vec<PathBuf> {
 fn is_known(relative: &Path, fault: Fault) -> bool {
     let parts: Vec<&str> = relative.iter().map(|part| part.to_str().unwrap()).collect();
     match parts.as_slice() {
-        ["lock" | "oci-layout" | "volumes" | "networks"] => fault != Fault::Delete,
+        ["foundation" | "lock" | "oci-layout" | "volumes" | "networks"] => fault != Fault::Delete,
         ["containers", _, "container.json"] => fault != Fault::Flip,
         ["containers", _, "upper" | "work"] => fault == Fault::Delete,
         ["containers", _] => fault != Fault::Stray,

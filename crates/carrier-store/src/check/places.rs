@@ -59,7 +59,9 @@ impl Checker<'_> {
             } else if name == NETWORKS {
                 self.check_networks(&path)?;
             } else if name == foundation::DIRECTORY {
-                // Whoever needs it makes what is missing.
+                if !foundation::is_whole(&path) {
+                    self.find(&path, "is damaged", Remedy::Remove);
+                }
             } else if !DIRECTORIES.iter().any(top) {
                 self.find_stray(&path);
             }
