@@ -94,7 +94,7 @@ fn e_after_a_power_cut_the_first_command_tells_the_truth_and_policies_count_once
     let (time, rest) = outcome.text().split_once('\n').unwrap();
     println!("the first command took {time} ms");
     let words: Vec<&str> = rest.split_whitespace().collect();
-    let expected = "20 20 exited Exited (255) always-1 always-2 always-3 always-4 always-5 and then \
+    let expected = "20 exited Exited (255) always-1 always-2 always-3 always-4 always-5 and then \
                     5 1 5 running 0 sound 20 20 data-1 data-2 net";
     assert_eq!(words.join(" "), expected, "{outcome:#?}");
     assert!(
