@@ -45,6 +45,13 @@ impl World {
         self.cx.carrier(words).succeeds();
     }
 
+    /// The words that start a container which only waits.
+    #[must_use]
+    pub fn sleeper_on<'a>(&'a self, network: &'a str) -> [&'a str; 7] {
+        let image = &self.image;
+        ["run", "-d", "--network", network, image, "sleep", "999"]
+    }
+
     /// What a container gets from this address; nothing where it is refused.
     #[must_use]
     pub fn fetched(&self, container: &str, address: &str) -> String {

@@ -300,15 +300,7 @@ fn a_published_port_leads_to_a_container_on_a_network() {
 fn a_network_is_removed_or_joined_and_never_both() {
     let world = World::with(&[]);
     let create = ["network", "create", "front"];
-    let run = [
-        "run",
-        "-d",
-        "--network",
-        "front",
-        &world.image,
-        "sleep",
-        "999",
-    ];
+    let run = world.sleeper_on("front");
     for round in 0..8 {
         world.cx.carrier(create).succeeds();
         let mut start = world.cx.start(run);

@@ -18,15 +18,7 @@ fn kill(pid: &str) {
 #[test]
 fn twenty_containers_at_once_share_one_keeper_and_no_address() {
     let world = World::with(&[&["front"]]);
-    let words = [
-        "run",
-        "-d",
-        "--network",
-        "front",
-        &world.image,
-        "sleep",
-        "999",
-    ];
+    let words = world.sleeper_on("front");
     let mut starts: Vec<_> = (0..20).map(|_| world.cx.start(words)).collect();
     for start in &mut starts {
         assert!(start.wait().unwrap().success());
