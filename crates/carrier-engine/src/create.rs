@@ -1,7 +1,7 @@
 //! Making a container: a record with a name, and directories for what it writes.
 
 use carrier_spec::{ContainerId, ContainerName};
-use carrier_store::{Durability, ImageRecord};
+use carrier_store::ImageRecord;
 
 use crate::engine::{Engine, random};
 use crate::error::Error;
@@ -72,12 +72,6 @@ impl Engine {
 
     /// Gives the container its name and its place.
     fn give_place(&self, record: &mut ContainerRecord, options: &RunOptions) -> Result<(), Error> {
-        // What is removed at its end needs not outlive a power cut.
-        let durability = if record.remove {
-            Durability::Cached
-        } else {
-            Durability::Synced
-        };
         for attempt in 0..ATTEMPTS {
             record.name = match &options.name {
                 Some(name) => name.clone(),
@@ -85,7 +79,7 @@ impl Engine {
             };
             match self
                 .store
-                .create_container(&record.id, &record.name, record, durability)
+                .create_container(&record.id, &record.name, record, record.durability())
             {
                 Ok(_) => {
                     self.emit(&Event::container("create", record));

@@ -297,10 +297,9 @@ impl<'a> Monitor<'a> {
         let started = launched.ready.start()?;
         let since = Instant::now();
         // After a boot it counts that a container was started once.
-        let durability = if self.life.started.is_none() && !self.record.remove {
-            Durability::Synced
-        } else {
-            Durability::Cached
+        let durability = match self.life.started {
+            None => self.record.durability(),
+            Some(_) => Durability::Cached,
         };
         self.life.status = Status::Running;
         self.life.process = Some(process.clone());

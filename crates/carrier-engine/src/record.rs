@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use carrier_runtime::Capabilities;
 use carrier_spec::{ContainerId, ContainerName, DiffId, ImageConfig, ImageId, Platform, Reference};
+use carrier_store::Durability;
 use serde::{Deserialize, Serialize};
 
 use crate::health::{HealthCheck, HealthOptions};
@@ -253,6 +254,15 @@ impl ContainerRecord {
         const DEFAULT: i64 = 10;
         let seconds = asked.or(self.stop_timeout).unwrap_or(DEFAULT);
         u64::try_from(seconds).ok().map(Duration::from_secs)
+    }
+
+    /// What is removed at its end need not outlive a power cut.
+    pub(crate) fn durability(&self) -> Durability {
+        if self.remove {
+            Durability::Cached
+        } else {
+            Durability::Synced
+        }
     }
 
     /// The layers of the container and of the images that it mounts.
