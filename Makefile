@@ -99,7 +99,10 @@ bench-logs: build ## logs of containers beside podman's
 man: $(MAN) ## the manual pages, in target/man
 
 $(MAN): $(RELEASE)
-	CARRIER_MAN=$(CURDIR)/$(dir $(MAN)) cargo test --locked --quiet -p carrier every_verb_has_a_manual_page
+	$(RELEASE) __man $(dir $(MAN))
+
+$(RELEASE):
+	$(MAKE) build
 
 install: $(MAN) ## the binary below PREFIX, its name as an OCI runtime, manual pages and completions
 	install -D -m 755 $(RELEASE) $(DESTDIR)$(PREFIX)/bin/carrier

@@ -367,7 +367,7 @@ impl<'a> Monitor<'a> {
                 client.tell_exit(code);
             }
         }
-        self.clients.forget_the_gone();
+        self.part_with_the_gone();
         self.follower = None;
         self.wait_until(Instant::now() + wait)
     }

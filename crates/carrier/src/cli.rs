@@ -14,8 +14,7 @@ pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod later;
 mod logs;
-#[cfg(test)]
-mod man;
+pub(crate) mod man;
 mod network;
 pub(crate) mod network_noun;
 pub(crate) mod observe;
@@ -190,6 +189,8 @@ pub(crate) enum Verb {
     Search(SearchArgs),
     #[command(name = "__complete", hide = true)]
     Complete(completion::CompleteArgs),
+    #[command(name = "__man", hide = true)]
+    Man(man::ManArgs),
 }
 
 #[derive(Args, Debug)]

@@ -14,6 +14,7 @@ mod images;
 mod login;
 mod logs;
 mod ls;
+mod man;
 mod network;
 mod pull;
 mod push;
@@ -85,6 +86,7 @@ pub(crate) fn dispatch(verb: Verb) -> Result<u8, Failure> {
         Verb::Search(args) => images::search(&args),
         Verb::Completion(args) => one(completion::completion(&args)),
         Verb::Complete(args) => completion::complete(&args),
+        Verb::Man(args) => man::man(&args),
     }
 }
 

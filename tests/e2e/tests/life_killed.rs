@@ -298,6 +298,30 @@ fn a_commit_or_a_copy_that_is_killed_leaves_a_container_that_runs_and_nothing_el
     .succeeds();
 }
 
+/// What a commit says to a monitor before it copies, by one that is gone before it is answered.
+const HOLDS_AND_LEAVES: &str = "import socket, os, glob
+os.chdir(os.path.dirname(glob.glob(os.path.expanduser('~/.local/share/carrier/containers/*/control.sock'))[0]))
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect('control.sock')
+s.send(b'H')";
+
+#[test]
+fn whoever_holds_a_container_and_is_killed_before_the_answer_lets_it_go() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    cx.carrier(["run", "-d", "--name", "it", &image, "sleep", "1003"])
+        .succeeds();
+    for _ in 0..20 {
+        cx.script(&format!("python3 -c \"{HOLDS_AND_LEAVES}\""))
+            .succeeds();
+    }
+    let until_it_runs =
+        "until carrier inspect -f '{{.State.Status}}' it | grep -q running; do :; done";
+    cx.script(&format!("sleep 0.5; timeout 10 sh -c \"{until_it_runs}\""))
+        .succeeds();
+    cx.carrier(["rm", "-f", "it"]).succeeds();
+}
+
 /// The ids of all images, and whatever is in the making.
 fn ids(cx: &Cx) -> String {
     let script =

@@ -51,7 +51,9 @@ impl Client {
 
     /// Answers; a command that does not listen is not waited for.
     pub(super) fn answer(&mut self, what: u8, payload: &[u8]) {
-        self.gone |= self.peer.send_now(what, payload).is_err();
+        if self.peer.send_now(what, payload).is_err() {
+            self.leave();
+        }
     }
 
     /// Tells the code of the program, once.
@@ -62,6 +64,7 @@ impl Client {
 
     pub(super) fn leave(&mut self) {
         self.gone = true;
+        self.owes = false;
     }
 }
 
@@ -152,7 +155,7 @@ impl Clients {
             Stream::Stderr => Wanted::STDERR,
         };
         for client in &mut self.all {
-            client.owes = client.wanted.contains(wanted);
+            client.owes = !client.gone && client.wanted.contains(wanted);
         }
         self.deliver();
     }
@@ -167,10 +170,9 @@ impl Clients {
             match client.peer.send_now(what, &self.chunk) {
                 Ok(()) => client.owes = false,
                 Err(Errno::AGAIN) => {}
-                Err(_) => client.gone = true,
+                Err(_) => client.leave(),
             }
         }
-        self.forget_the_gone();
     }
 
     /// The size of the terminal that looks at the program's.
@@ -202,7 +204,6 @@ impl Clients {
             let owing = self.all.iter_mut().filter(|client| client.owes);
             if late {
                 owing.for_each(Client::leave);
-                self.forget_the_gone();
                 return;
             }
             let mut fds: Vec<_> = owing
@@ -216,8 +217,11 @@ impl Clients {
         }
     }
 
-    pub(super) fn forget_the_gone(&mut self) {
+    /// Forgets the commands that have left; whether one of them held the processes.
+    pub(super) fn forget_the_gone(&mut self) -> bool {
+        let held = self.all.iter().any(|client| client.gone && client.holds);
         self.all.retain(|client| !client.gone);
+        held
     }
 
     /// Whether a client owes the chunk, by its place.

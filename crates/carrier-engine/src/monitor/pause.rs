@@ -80,6 +80,25 @@ impl Monitor<'_> {
         }
     }
 
+    /// The same for as long as the command is connected.
+    pub(super) fn hold_for(&mut self, place: usize, program: Option<&Program>) {
+        let was_running = self.life.status == Status::Running;
+        self.pause(place, program, true);
+        let holds = was_running && self.life.status == Status::Paused;
+        if let Some(client) = self.clients.all.get_mut(place) {
+            client.holds = holds;
+        }
+    }
+
+    /// Forgets the commands that have left. One may have been killed before it was told that it holds the
+    /// processes.
+    pub(super) fn part_with_the_gone(&mut self) {
+        if self.clients.forget_the_gone() && self.life.status == Status::Paused {
+            // A full disk is no reason to hold it.
+            let _ = self.let_go();
+        }
+    }
+
     fn hold(&mut self, program: &Program) -> Result<(), Error> {
         match self.confinement.cgroup() {
             Some(cgroup) => cgroup.freeze(true)?,

@@ -63,7 +63,7 @@ impl Monitor<'_> {
                     Source::Client(place) => self.hear(place, flags, Some(&mut program)),
                 }
             }
-            self.clients.forget_the_gone();
+            self.part_with_the_gone();
             self.log.flush();
             quiet_until = quiet_until.filter(|until| *until > Instant::now());
             self.check_health(&program);
@@ -89,7 +89,7 @@ impl Monitor<'_> {
                     | Source::Network => {}
                 }
             }
-            self.clients.forget_the_gone();
+            self.part_with_the_gone();
         }
         Ok(())
     }
@@ -266,12 +266,7 @@ impl Monitor<'_> {
             }
             Ok(None) | Err(_) => {
                 let typed = client.wanted.contains(Wanted::STDIN);
-                let held = std::mem::take(&mut client.holds);
                 client.leave();
-                if held && self.life.status == Status::Paused {
-                    // A full disk is no reason to hold it.
-                    let _ = self.let_go();
-                }
                 if typed
                     && !self.record.detached
                     && let Some(program) = program
@@ -325,10 +320,7 @@ impl Monitor<'_> {
             }
             (request::WAIT, how) => client.waits_for_exit = how == [1],
             (request::PAUSE, []) => self.pause(place, program.as_deref(), true),
-            (request::HOLD, []) => {
-                client.holds = self.life.status == Status::Running;
-                self.pause(place, program.as_deref(), true);
-            }
+            (request::HOLD, []) => self.hold_for(place, program.as_deref()),
             (request::UNPAUSE, []) => self.pause(place, program.as_deref(), false),
             (request::RELOAD, []) => self.reload(place, program),
             _ => client.leave(),
