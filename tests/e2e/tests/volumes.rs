@@ -83,6 +83,9 @@ fn making_a_volume_twice_is_no_error_unless_it_would_be_another_one() {
     cx.carrier(["volume", "create", "data"])
         .succeeds()
         .prints("data");
+    cx.carrier(["volume", "create", "--name", "data"])
+        .succeeds()
+        .prints("data");
     let differs = cx
         .carrier(["volume", "create", "--label", "a=c", "data"])
         .exits_with(1);

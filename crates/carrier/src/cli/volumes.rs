@@ -90,6 +90,14 @@ pub(crate) struct CreateVolumeArgs {
     /// Its name, else a random one
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// The old spelling of the same
+    #[arg(
+        long = "name",
+        value_name = "NAME",
+        hide = true,
+        conflicts_with = "name"
+    )]
+    pub(crate) old_name: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -50,7 +50,8 @@ fn create(args: &CreateVolumeArgs) -> Result<u8, Failure> {
             "volumes are directories of this host: leave --driver out",
         ));
     }
-    let name = args.name.as_deref().filter(|name| !name.is_empty());
+    let name = args.name.as_deref().or(args.old_name.as_deref());
+    let name = name.filter(|name| !name.is_empty());
     let options = CreateVolumeOptions {
         name: name.map(str::parse).transpose().map_err(Failure::usage)?,
         labels: pairs(&args.label),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::functions::{call, is_true, text};
+use super::functions::{call, is_true, text, zero};
 use super::{Command, Node, Operand, TemplateError};
 
 pub(super) fn render(nodes: &[Node], data: &Value) -> Result<String, TemplateError> {
@@ -41,7 +41,11 @@ impl Scope {
             Node::Text(text) => self.out.push_str(text),
             Node::Output(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
-                self.out.push_str(&text(&value));
+                let nothing = value.is_null().then(|| last_field(pipeline)).flatten();
+                match nothing.and_then(zero) {
+                    Some(zero) => self.out.push_str(zero),
+                    None => self.out.push_str(&text(&value)),
+                }
             }
             Node::Assign(name, pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
@@ -153,6 +157,17 @@ fn method_call(map: Value, arguments: Vec<Value>) -> Result<Value, TemplateError
         _ => Err(TemplateError::Unexpected(
             "argument behind what is no function".to_owned(),
         )),
+    }
+}
+
+/// The field that a pipeline is, if it is one and nothing else.
+fn last_field(pipeline: &[Command]) -> Option<&str> {
+    let [command] = pipeline else { return None };
+    match command.as_slice() {
+        [Operand::Field(path) | Operand::Variable(_, path) | Operand::Group(_, path)] => {
+            path.last().map(String::as_str)
+        }
+        _ => None,
     }
 }
 

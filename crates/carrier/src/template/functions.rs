@@ -211,15 +211,69 @@ pub(super) fn text(value: &Value) -> String {
         Value::Null => "<no value>".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) => {
-            format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(" "))
+            format!(
+                "[{}]",
+                items.iter().map(inner_text).collect::<Vec<_>>().join(" ")
+            )
         }
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by_key(|(key, _)| *key);
             let entries = entries.into_iter();
-            let entries = entries.map(|(key, value)| format!("{key}:{}", text(value)));
+            let entries = entries.map(|(key, value)| format!("{key}:{}", inner_text(value)));
             format!("map[{}]", entries.collect::<Vec<_>>().join(" "))
         }
         other => other.to_string(),
     }
+}
+
+/// The same within a list or a map. What is nothing there are ports that nobody publishes, a list without
+/// items; what is empty are the ports and volumes of an image, structures without fields.
+fn inner_text(value: &Value) -> String {
+    match value {
+        Value::Null => "[]".to_owned(),
+        Value::Object(map) if map.is_empty() => "{}".to_owned(),
+        other => text(other),
+    }
+}
+
+/// What Go prints for a field of Docker's answers that is `null` in JSON, which depends on its type; none
+/// for what is no such field.
+pub(super) fn zero(field: &str) -> Option<&'static str> {
+    const LISTS: [&str; 24] = [
+        "Aliases",
+        "Binds",
+        "CapAdd",
+        "CapDrop",
+        "Cmd",
+        "DNSNames",
+        "DeviceCgroupRules",
+        "DeviceRequests",
+        "Devices",
+        "Dns",
+        "DnsOptions",
+        "DnsSearch",
+        "Entrypoint",
+        "Env",
+        "ExecIDs",
+        "ExtraHosts",
+        "GroupAdd",
+        "Links",
+        "OnBuild",
+        "SecondaryIPAddresses",
+        "SecondaryIPv6Addresses",
+        "SecurityOpt",
+        "Ulimits",
+        "VolumesFrom",
+    ];
+    const MAPS: [&str; 5] = ["DriverOpts", "ExposedPorts", "Labels", "Options", "Volumes"];
+    const POINTERS: [&str; 4] = [
+        "IPAMConfig",
+        "MemorySwappiness",
+        "OomKillDisable",
+        "PidsLimit",
+    ];
+    let all = [(&LISTS[..], "[]"), (&MAPS, "map[]"), (&POINTERS, "<nil>")];
+    let mut found = all.into_iter().filter(|(names, _)| names.contains(&field));
+    found.next().map(|(_, zero)| zero)
 }

@@ -9,6 +9,10 @@ fn image() -> Value {
     json!({
         "Id": "sha256:12", "Size": 7, "Empty": [], "None": null, "Yes": true,
         "Config": { "Env": ["A=1", "B=2"], "Labels": { "b.c": "x", "a": "y" } },
+        "Nothing": {
+            "Cmd": null, "Volumes": null, "PidsLimit": null,
+            "Ports": { "80/tcp": null }, "ExposedPorts": { "80/tcp": {} },
+        },
         "Mounts": [{ "Name": "one", "Tags": ["p", "q"] }, { "Name": "two", "Tags": [] }],
     })
 }
@@ -56,6 +60,16 @@ fn templates_print_what_go_prints() {
         ("a {{- /* a comment }} */ -}} b", "ab"),
         ("a  {{- .Size -}}  b", "a7b"),
         ("{{.None}}", "<no value>"),
+        ("{{.Nothing.Cmd}} {{json .Nothing.Cmd}}", "[] null"),
+        (
+            "{{with .Nothing}}{{.Volumes}} {{.PidsLimit}}{{end}}",
+            "map[] <nil>",
+        ),
+        (
+            "{{.Nothing.Ports}} {{len .Nothing.Cmd}}",
+            "map[80/tcp:[]] 0",
+        ),
+        ("{{(.Nothing).ExposedPorts}}", "map[80/tcp:{}]"),
         (r#"{{.Config.Labels "b.c"}}{{.Config.Labels "no"}}"#, "x"),
         (r#"{{slice .Id 7}} {{slice .Id 0 3}}"#, "12 sha"),
         (r#"{{"}}"}}{{`a"b`}}{{"\t\u00e9"}}"#, "}}a\"b\té"),
