@@ -269,7 +269,9 @@ impl Session {
             } else if self.options.forwards_signals {
                 let number = u8::try_from(signal).unwrap_or_default();
                 // A monitor that has gone says so to whoever listens.
-                let _ = self.peer.send(request::SIGNAL, &[number, 0]);
+                let _ = self
+                    .peer
+                    .send(request::SIGNAL, &[number, ends(signal).into()]);
             }
         }
         Ok(())
@@ -286,6 +288,13 @@ impl Session {
             let _ = self.peer.send(request::RESIZE, &[r1, r2, c1, c2]);
         }
     }
+}
+
+/// Whether whoever sends this signal to the command wants the program to end, and not to be started again.
+fn ends(signal: i32) -> bool {
+    [Signal::INT, Signal::TERM, Signal::QUIT]
+        .map(Signal::as_raw)
+        .contains(&signal)
 }
 
 /// Rows and columns of the caller's terminal.

@@ -86,6 +86,9 @@ pub struct Life {
     pub error: Option<String>,
     /// Whether the user has ended it: then `unless-stopped` does not bring it back.
     pub stopped: bool,
+    /// Who starts it again: until then it is not removed, though it has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kept_for: Option<ProcessIdentity>,
     /// How often it was started again by its restart policy.
     pub restarts: u32,
     /// Whether it is well; nothing of a container without a check.
@@ -116,6 +119,13 @@ impl Life {
         self.code = if same_boot { LOST } else { BOOTED };
         self.status = Status::Exited;
         self
+    }
+
+    /// Whether somebody is about to start it again.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept_for
+            .as_ref()
+            .is_some_and(ProcessIdentity::is_alive)
     }
 
     /// Whether its monitor was lost, so that the file is not what [`now`](Self::now) tells.

@@ -211,6 +211,7 @@ impl<'a> Monitor<'a> {
                         stopped: false,
                         restarts: 0,
                         error: None,
+                        kept_for: None,
                         ..start.before
                     },
                     clients,
@@ -367,7 +368,7 @@ impl<'a> Monitor<'a> {
                 client.tell_exit(code);
             }
         }
-        self.part_with_the_gone();
+        self.part_with_the_gone(None);
         self.follower = None;
         self.wait_until(Instant::now() + wait)
     }
@@ -377,12 +378,14 @@ impl<'a> Monitor<'a> {
         self.life.unlogged = self.log.lost();
         self.life.monitor = None;
         self.life.status = Status::Exited;
-        if self.record.remove {
+        // Asked for while no program ran, it is not written down yet.
+        self.life.stopped |= self.stop.was_asked_for();
+        if self.record.remove && self.life.kept_for.is_none() {
             return self.leave_nothing();
         }
         let written = self.write();
         self.close_up();
-        self.tell_exit();
+        self.clients.tell_exit(self.life.code);
         written
     }
 
@@ -398,16 +401,8 @@ impl<'a> Monitor<'a> {
                 self.close_up();
             }
         }
-        self.tell_exit();
+        self.clients.tell_exit(self.life.code);
         taken?.map_or(Ok(()), |taken| self.engine.delete(&self.record, &taken))
-    }
-
-    fn tell_exit(&mut self) {
-        self.clients.deliver_rest(None);
-        let code = self.life.code;
-        for client in &mut self.clients.all {
-            client.tell_exit(code);
-        }
     }
 
     /// Lets nobody in any more, and others take care of the container.

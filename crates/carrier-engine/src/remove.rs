@@ -12,7 +12,7 @@ use crate::images::{ImageChange, RemoveImageOptions};
 use crate::moment::Moment;
 use crate::monitor::Peer;
 use crate::record::ContainerRecord;
-use crate::stop::try_to_remove;
+use crate::stop::{Fate, try_to_remove};
 use crate::system::in_namespace;
 use crate::unpacker;
 
@@ -77,7 +77,7 @@ impl Engine {
             let asked: Result<Vec<_>, Error> = batch
                 .iter()
                 .map(|record| match force && self.runs(&record.id)? {
-                    true => self.ask_to_end(record, Signal::KILL.as_raw(), Some(Duration::ZERO)),
+                    true => self.ask_to_be_killed(record),
                     false => Ok(None),
                 })
                 .collect();
@@ -112,6 +112,11 @@ impl Engine {
         self.remove_asked(record, (force, volumes), None)
     }
 
+    fn ask_to_be_killed(&self, record: &ContainerRecord) -> Result<Option<Peer>, Error> {
+        let (signal, patience) = (Signal::KILL.as_raw(), Some(Duration::ZERO));
+        self.ask_to_end(record, signal, patience, Fate::OfItsOwn)
+    }
+
     /// Removes a container whose monitor may have been asked to end it.
     fn remove_asked(
         &self,
@@ -130,12 +135,11 @@ impl Engine {
             None if !force => return Err(Error::ContainerRuns(record.name.to_string())),
             None => {
                 let life = self.settled_life(record)?;
-                let (signal, patience) = (Signal::KILL.as_raw(), Some(Duration::ZERO));
                 let asked = match asked {
-                    None => self.ask_to_end(record, signal, patience)?,
+                    None => self.ask_to_be_killed(record)?,
                     asked => asked,
                 };
-                self.await_end(record, &life, asked, patience)?;
+                self.await_end(record, &life, asked, Some(Duration::ZERO))?;
                 if !container.path().exists() {
                     // Its monitor has removed it.
                     return Ok(());

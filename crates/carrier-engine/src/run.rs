@@ -12,7 +12,7 @@ use crate::events::Event;
 use crate::life::{Life, Status};
 use crate::monitor::{Start, Wanted};
 use crate::record::{ContainerRecord, RunOptions};
-use crate::stop::{AFTER_KILL, StopOptions};
+use crate::stop::{AFTER_KILL, Fate, StopOptions};
 
 impl Engine {
     /// Runs a container that was just made, and returns how it ended for whoever is attached to it.
@@ -39,7 +39,7 @@ impl Engine {
     fn not_started(&self, record: &ContainerRecord, error: Error) -> Error {
         if record.remove {
             // The error that the user has to read is the first.
-            let _ = self.remove_files(record);
+            let _ = self.remove_abandoned(record);
         }
         error
     }
@@ -96,9 +96,10 @@ impl Engine {
     ) -> Result<(), Error> {
         let record = self.container(word)?;
         self.host.own_ids()?;
-        self.stop_container(&record, options)?;
+        self.stop_container(&record, options, Fate::Kept)?;
         drop(self.seize(&record)?);
-        self.launch(&record, Wanted::empty(), warn)?;
+        let started = self.launch(&record, Wanted::empty(), warn);
+        started.map_err(|error| self.not_started(&record, error))?;
         self.emit(&Event::container("restart", &record));
         Ok(())
     }

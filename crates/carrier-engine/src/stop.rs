@@ -28,6 +28,15 @@ pub struct StopOptions {
     pub timeout: Option<i64>,
 }
 
+/// What becomes of a container that is removed at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is removed.
+    OfItsOwn,
+    /// It stays as long as the caller lives, who starts it again.
+    Kept,
+}
+
 /// What `wait` waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WaitCondition {
@@ -47,13 +56,14 @@ impl Engine {
     /// When the program cannot be ended.
     pub fn stop(&self, word: &str, options: &StopOptions) -> Result<(), Error> {
         let record = self.container(word)?;
-        self.stop_container(&record, options)
+        self.stop_container(&record, options, Fate::OfItsOwn)
     }
 
     pub(crate) fn stop_container(
         &self,
         record: &ContainerRecord,
         options: &StopOptions,
+        fate: Fate,
     ) -> Result<(), Error> {
         let life = self.settled_life(record)?;
         if !life.status.is_alive() {
@@ -63,21 +73,10 @@ impl Engine {
         let signal = options.signal.unwrap_or_else(default);
         let patience = record.patience(options.timeout);
         self.emit_kill(record, signal);
-        self.end(record, &life, signal, patience)?;
+        let asked = self.ask_to_end(record, signal, patience, fate)?;
+        self.await_end(record, &life, asked, patience)?;
         self.emit(&Event::container("stop", record));
         Ok(())
-    }
-
-    /// Has the monitor end the program; a monitor that does not answer is ended too.
-    pub(crate) fn end(
-        &self,
-        record: &ContainerRecord,
-        life: &Life,
-        signal: i32,
-        patience: Option<Duration>,
-    ) -> Result<(), Error> {
-        let asked = self.ask_to_end(record, signal, patience)?;
-        self.await_end(record, life, asked, patience)
     }
 
     /// Asks the monitor to end the program; nothing where nobody hears it.
@@ -86,8 +85,10 @@ impl Engine {
         record: &ContainerRecord,
         signal: i32,
         patience: Option<Duration>,
+        fate: Fate,
     ) -> Result<Option<Peer>, Error> {
-        let mut words = vec![u8::try_from(signal).unwrap_or_default()];
+        let keeps = fate == Fate::Kept;
+        let mut words = vec![u8::try_from(signal).unwrap_or_default(), keeps.into()];
         let milliseconds = patience.map_or(u64::MAX, |patience| {
             u64::try_from(patience.as_millis()).unwrap_or(u64::MAX - 1)
         });
@@ -98,7 +99,7 @@ impl Engine {
         })
     }
 
-    /// Waits for what was asked for.
+    /// Waits for what was asked for; a monitor that does not answer is ended too.
     pub(crate) fn await_end(
         &self,
         record: &ContainerRecord,
@@ -112,7 +113,29 @@ impl Engine {
         };
         match answer {
             Answer::Exited(_) | Answer::Done => Ok(()),
+            Answer::Gone if self.has_come_to_its_end(record)? => Ok(()),
             Answer::Gone | Answer::Late => self.end_by_force(record, life),
+        }
+    }
+
+    /// Whether a container whose monitor hears nobody ends by itself: its program has ended, and the
+    /// monitor is about to say so. One that was killed never does.
+    fn has_come_to_its_end(&self, record: &ContainerRecord) -> Result<bool, Error> {
+        let container = self.store.container(&record.id);
+        let deadline = Instant::now() + AFTER_KILL;
+        loop {
+            let written: Option<Life> = match container.read_state() {
+                Err(_) if !container.path().exists() => return Ok(true),
+                other => other?,
+            };
+            let written = written.unwrap_or_default();
+            if !written.status.is_alive() || !container.path().exists() {
+                return Ok(true);
+            }
+            if written.is_stale() || Instant::now() >= deadline {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 
@@ -135,12 +158,10 @@ impl Engine {
     pub fn kill(&self, word: &str, signal: i32) -> Result<(), Error> {
         let record = self.container(word)?;
         let life = self.life(&record)?;
-        if !life.status.is_up() {
+        if !life.status.is_alive() {
             return Err(Error::NotRunning(record.name.to_string()));
         }
-        let is_final =
-            signal == Signal::KILL.as_raw() || signal_number(&record.stop_signal) == Some(signal);
-        let words = [u8::try_from(signal).unwrap_or_default(), is_final.into()];
+        let words = [u8::try_from(signal).unwrap_or_default(), 0];
         self.emit_kill(&record, signal);
         if let Answer::Done = self.ask(&record, request::SIGNAL, &words)? {
             return Ok(());

@@ -154,8 +154,9 @@ impl Engine {
                 continue;
             };
             let is_stale = life.status != status;
-            let is_abandoned =
-                record.is_removed_at_end() && (was_started || !self.is_young(record.created()));
+            let is_abandoned = record.is_removed_at_end()
+                && !life.is_kept()
+                && (was_started || !self.is_young(record.created()));
             if is_stale || (!runs && (is_abandoned || life.cgroup.is_some())) {
                 match self.put_in_order(&id, is_stale)? {
                     Some(now) => life = now,

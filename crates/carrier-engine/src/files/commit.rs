@@ -246,7 +246,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         if let Some(monitor) = &self.0 {
             // It may have been killed meanwhile.
-            let _ = monitor.ask(request::UNPAUSE, &[]);
+            let _ = monitor.ask(request::RELEASE, &[]);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The commands that talk to a monitor.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,6 +16,9 @@ use crate::log::Stream;
 
 /// How many commands may wait to be let in.
 const BACKLOG: i32 = 64;
+
+/// A command that asks for more than this and hears nothing of it is none.
+const MAX_ANSWERS: usize = 64;
 
 /// A command that is connected.
 #[derive(Debug)]
@@ -32,6 +36,10 @@ pub(super) struct Client {
     pub(super) size: Option<(u16, u16)>,
     /// Whether it has not got the last chunk of output yet.
     owes: bool,
+    /// What it is told when it has room for it.
+    answers: VecDeque<(u8, Vec<u8>)>,
+    /// Whether that is the last that it is told.
+    parts: bool,
     gone: bool,
 }
 
@@ -45,27 +53,64 @@ impl Client {
             input: Vec::new(),
             size: None,
             owes: false,
+            answers: VecDeque::new(),
+            parts: false,
             gone: false,
         }
     }
 
-    /// Answers; a command that does not listen is not waited for.
+    /// Answers, now or as soon as the command has read what it was told before.
     pub(super) fn answer(&mut self, what: u8, payload: &[u8]) {
-        if self.peer.send_now(what, payload).is_err() {
-            self.leave();
+        if self.parts || self.gone {
+            return;
+        }
+        if self.answers.len() >= MAX_ANSWERS {
+            return self.leave();
+        }
+        self.answers.push_back((what, payload.to_owned()));
+        if !self.owes {
+            self.deliver_answers();
+        }
+    }
+
+    fn deliver_answers(&mut self) {
+        while let Some((what, payload)) = self.answers.front() {
+            match self.peer.send_now(*what, payload) {
+                Ok(()) => drop(self.answers.pop_front()),
+                Err(Errno::AGAIN) => return,
+                Err(_) => return self.leave(),
+            }
         }
     }
 
     /// Tells the code of the program, once.
     pub(super) fn tell_exit(&mut self, code: u8) {
         self.answer(answer::EXITED, &[code]);
-        self.leave();
+        self.parts = true;
     }
 
     pub(super) fn leave(&mut self) {
         self.gone = true;
         self.owes = false;
+        self.answers.clear();
     }
+
+    fn waits(&self) -> bool {
+        self.owes || !self.answers.is_empty()
+    }
+
+    fn has_left(&self) -> bool {
+        self.gone || (self.parts && !self.waits())
+    }
+}
+
+/// What the commands that have left did until then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Left {
+    /// One held the processes, and nobody else does.
+    pub(super) held: bool,
+    /// One typed.
+    pub(super) typed: bool,
 }
 
 /// All commands, and the last chunk of output, which all that are attached must get before there is
@@ -113,20 +158,19 @@ impl Clients {
         self.listener = None;
     }
 
-    /// Lets a command in, if it is the caller's or root's.
+    /// Lets the commands in that wait for it, if they are the caller's or root's.
     pub(super) fn accept(&mut self) {
         let Some(listener) = &self.listener else {
             return;
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let Ok(socket) = rustix::net::accept_with(listener, flags) else {
-            return;
-        };
         let me = rustix::process::geteuid();
-        let is_ours = rustix::net::sockopt::socket_peercred(&socket)
-            .is_ok_and(|peer| peer.uid == me || peer.uid.is_root());
-        if is_ours {
-            self.all.push(Client::new(socket.into()));
+        while let Ok(socket) = rustix::net::accept_with(listener, flags) {
+            let is_ours = rustix::net::sockopt::socket_peercred(&socket)
+                .is_ok_and(|peer| peer.uid == me || peer.uid.is_root());
+            if is_ours {
+                self.all.push(Client::new(socket.into()));
+            }
         }
     }
 
@@ -155,23 +199,26 @@ impl Clients {
             Stream::Stderr => Wanted::STDERR,
         };
         for client in &mut self.all {
-            client.owes = !client.gone && client.wanted.contains(wanted);
+            client.owes = !client.gone && !client.parts && client.wanted.contains(wanted);
         }
         self.deliver();
     }
 
-    /// Gives the chunk to those that owe it and have room.
+    /// Gives those that have room what they have not got yet.
     pub(super) fn deliver(&mut self) {
         let what = match self.stream {
             Stream::Stdout => answer::OUTPUT,
             Stream::Stderr => answer::ERRORS,
         };
-        for client in self.all.iter_mut().filter(|client| client.owes) {
-            match client.peer.send_now(what, &self.chunk) {
-                Ok(()) => client.owes = false,
-                Err(Errno::AGAIN) => {}
-                Err(_) => client.leave(),
+        for client in self.all.iter_mut().filter(|client| client.waits()) {
+            if client.owes {
+                match client.peer.send_now(what, &self.chunk) {
+                    Ok(()) => client.owes = false,
+                    Err(Errno::AGAIN) => continue,
+                    Err(_) => client.leave(),
+                }
             }
+            client.deliver_answers();
         }
     }
 
@@ -198,17 +245,35 @@ impl Clients {
         }
     }
 
+    /// Tells the code of the program to all: those that are attached once they have what is kept for them.
+    pub(super) fn tell_exit(&mut self, code: u8) {
+        self.tell_askers(code);
+        self.deliver_rest(None);
+        for client in &mut self.all {
+            client.tell_exit(code);
+        }
+        self.deliver_all(None);
+    }
+
+    /// A slow reader keeps nobody waiting but itself.
+    fn tell_askers(&mut self, code: u8) {
+        let askers = self.all.iter_mut().filter(|one| one.wanted.is_empty());
+        askers.for_each(|client| client.tell_exit(code));
+    }
+
     fn deliver_all(&mut self, deadline: Option<Instant>) {
-        while self.is_owed() {
-            let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
-            let owing = self.all.iter_mut().filter(|client| client.owes);
-            if late {
-                owing.for_each(Client::leave);
-                return;
+        loop {
+            let mut waiting = self.all.iter_mut().filter(|client| client.waits());
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return waiting.for_each(Client::leave);
             }
-            let mut fds: Vec<_> = owing
+            let mut fds: Vec<_> = waiting
+                .by_ref()
                 .map(|client| PollFd::from_borrowed_fd(client.peer.as_fd(), PollFlags::OUT))
                 .collect();
+            if fds.is_empty() {
+                return;
+            }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let left = left.and_then(|left| Timespec::try_from(left).ok());
             // Whatever it says, the next try to send tells more.
@@ -217,15 +282,111 @@ impl Clients {
         }
     }
 
-    /// Forgets the commands that have left; whether one of them held the processes.
-    pub(super) fn forget_the_gone(&mut self) -> bool {
-        let held = self.all.iter().any(|client| client.gone && client.holds);
-        self.all.retain(|client| !client.gone);
-        held
+    /// Forgets the commands that have left, and says what that changes.
+    pub(super) fn forget_the_gone(&mut self) -> Left {
+        let mut left = Left::default();
+        for client in self.all.iter().filter(|client| client.has_left()) {
+            left.held |= client.holds;
+            left.typed |= client.gone && client.wanted.contains(Wanted::STDIN);
+        }
+        self.all.retain(|client| !client.has_left());
+        left.held &= !self.is_held();
+        left
     }
 
-    /// Whether a client owes the chunk, by its place.
-    pub(super) fn owes(&self, place: usize) -> bool {
-        self.all.get(place).is_some_and(|client| client.owes)
+    /// Whether a command holds the processes.
+    pub(super) fn is_held(&self) -> bool {
+        self.all.iter().any(|client| client.holds)
+    }
+
+    /// Whether a client waits for something, by its place.
+    pub(super) fn waits(&self, place: usize) -> bool {
+        self.all.get(place).is_some_and(Client::waits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clients(wanted: Wanted) -> (Clients, Peer) {
+        let (mine, theirs) = Peer::pair().unwrap();
+        let mut client = Client::new(theirs);
+        client.wanted = wanted;
+        let clients = Clients {
+            listener: None,
+            all: vec![client],
+            chunk: vec![b'x'; CHUNK],
+            stream: Stream::Stdout,
+            rest: Vec::new(),
+        };
+        (clients, mine)
+    }
+
+    /// Until there is no room for more.
+    fn fill(clients: &mut Clients) -> usize {
+        let mut sent = 0;
+        loop {
+            clients.distribute(Stream::Stdout);
+            if clients.is_owed() {
+                return sent;
+            }
+            sent += 1;
+        }
+    }
+
+    #[test]
+    fn whoever_reads_slowly_is_told_all_in_its_order() {
+        let (mut clients, peer) = clients(Wanted::all());
+        let sent = fill(&mut clients);
+        clients.all[0].answer(answer::TAKEN, &[]);
+        clients.all[0].tell_exit(3);
+        assert_eq!(clients.forget_the_gone(), Left::default());
+        let mut buffer = vec![0; CHUNK];
+        let mut heard = Vec::new();
+        while !clients.all.is_empty() {
+            heard.push(peer.receive(&mut buffer).unwrap().unwrap().0);
+            clients.deliver();
+            clients.forget_the_gone();
+        }
+        drop(clients);
+        while let Some((what, _)) = peer.receive(&mut buffer).unwrap() {
+            heard.push(what);
+        }
+        let output = vec![answer::OUTPUT; sent + 1];
+        assert_eq!(
+            heard,
+            [&output[..], &[answer::TAKEN, answer::EXITED]].concat()
+        );
+        assert_eq!(buffer[0], 3);
+    }
+
+    #[test]
+    fn whoever_waits_for_the_end_does_not_wait_for_a_slow_reader() {
+        let (mut clients, _slow) = clients(Wanted::all());
+        let (asker, theirs) = Peer::pair().unwrap();
+        clients.all.push(Client::new(theirs));
+        fill(&mut clients);
+        clients.tell_askers(0);
+        let mut buffer = [7];
+        assert_eq!(
+            asker.receive(&mut buffer).unwrap(),
+            Some((answer::EXITED, 1))
+        );
+        assert_eq!(buffer, [0]);
+    }
+
+    #[test]
+    fn of_the_gone_it_is_known_what_they_did() {
+        let (mut clients, peer) = clients(Wanted::STDIN);
+        clients.all[0].holds = true;
+        drop(peer);
+        clients.all[0].answer(answer::DONE, &[]);
+        let left = Left {
+            held: true,
+            typed: true,
+        };
+        assert_eq!(clients.forget_the_gone(), left);
+        assert_eq!(clients.forget_the_gone(), Left::default());
     }
 }

@@ -80,20 +80,51 @@ impl Monitor<'_> {
         }
     }
 
-    /// The same for as long as the command is connected.
+    /// The same for as long as the command is connected, or until it says so. Several may hold it.
     pub(super) fn hold_for(&mut self, place: usize, program: Option<&Program>) {
+        let is_shared = self.clients.is_held();
         let was_running = self.life.status == Status::Running;
-        self.pause(place, program, true);
-        let holds = was_running && self.life.status == Status::Paused;
+        if !is_shared {
+            self.pause(place, program, true);
+        }
+        let holds = is_shared || (was_running && self.life.status == Status::Paused);
         if let Some(client) = self.clients.all.get_mut(place) {
             client.holds = holds;
+            if is_shared {
+                client.answer(answer::DONE, &[]);
+            }
+        }
+    }
+
+    /// The command holds it no longer.
+    pub(super) fn release(&mut self, place: usize) {
+        let client = self.clients.all.get_mut(place);
+        let held = client.is_some_and(|client| std::mem::take(&mut client.holds));
+        if held && !self.clients.is_held() {
+            self.let_go_for_the_last();
+        }
+        if let Some(client) = self.clients.all.get_mut(place) {
+            client.answer(answer::DONE, &[]);
         }
     }
 
     /// Forgets the commands that have left. One may have been killed before it was told that it holds the
-    /// processes.
-    pub(super) fn part_with_the_gone(&mut self) {
-        if self.clients.forget_the_gone() && self.life.status == Status::Paused {
+    /// processes, or while the program reads what it types.
+    pub(super) fn part_with_the_gone(&mut self, program: Option<&mut Program>) {
+        let left = self.clients.forget_the_gone();
+        if left.held {
+            self.let_go_for_the_last();
+        }
+        if left.typed
+            && !self.record.detached
+            && let Some(program) = program
+        {
+            program.ends.close_input();
+        }
+    }
+
+    fn let_go_for_the_last(&mut self) {
+        if self.life.status == Status::Paused {
             // A full disk is no reason to hold it.
             let _ = self.let_go();
         }

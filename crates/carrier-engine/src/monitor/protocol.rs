@@ -7,6 +7,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use carrier_runtime::state::ProcessIdentity;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags,
@@ -28,8 +29,8 @@ pub(crate) mod request {
     pub(crate) const RESIZE: u8 = b'R';
     /// A signal for the program: its number, and whether the program shall stay down.
     pub(crate) const SIGNAL: u8 = b'K';
-    /// End the program: a signal, and milliseconds until it is killed, eight bytes; the answer is
-    /// [`super::answer::EXITED`].
+    /// End the program: a signal, whether a container that is removed at its end is kept for the caller, and
+    /// milliseconds until it is killed, eight bytes; the answer is [`super::answer::EXITED`].
     pub(crate) const STOP: u8 = b'S';
     /// Tell when the container does not run any more; with a byte of 1, when the program ends.
     pub(crate) const WAIT: u8 = b'W';
@@ -37,8 +38,11 @@ pub(crate) mod request {
     pub(crate) const PAUSE: u8 = b'P';
     /// Let them go on.
     pub(crate) const UNPAUSE: u8 = b'U';
-    /// Hold the processes until [`UNPAUSE`], at the longest as long as whoever says this is connected.
+    /// Hold the processes until [`RELEASE`] or [`UNPAUSE`], at the longest as long as whoever says this is
+    /// connected.
     pub(crate) const HOLD: u8 = b'H';
+    /// Let them go on if nobody else holds them.
+    pub(crate) const RELEASE: u8 = b'G';
     /// The record has changed.
     pub(crate) const RELOAD: u8 = b'L';
 }
@@ -107,6 +111,13 @@ impl Peer {
         let flags = SocketFlags::CLOEXEC;
         let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         Ok((Self(one), Self(other)))
+    }
+
+    /// The process at the other end; nothing when it is gone.
+    pub(crate) fn process(&self) -> Option<ProcessIdentity> {
+        let peer = rustix::net::sockopt::socket_peercred(&self.0).ok()?;
+        let pid = u32::try_from(peer.pid.as_raw_pid()).ok()?;
+        ProcessIdentity::of(pid).ok()
     }
 
     /// Sends a message, waiting until there is room for it.

@@ -63,7 +63,7 @@ impl Monitor<'_> {
                     Source::Client(place) => self.hear(place, flags, Some(&mut program)),
                 }
             }
-            self.part_with_the_gone();
+            self.part_with_the_gone(Some(&mut program));
             self.log.flush();
             quiet_until = quiet_until.filter(|until| *until > Instant::now());
             self.check_health(&program);
@@ -89,7 +89,7 @@ impl Monitor<'_> {
                     | Source::Network => {}
                 }
             }
-            self.part_with_the_gone();
+            self.part_with_the_gone(None);
         }
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Monitor<'_> {
         }
         for (place, client) in self.clients.all.iter().enumerate() {
             let mut flags = PollFlags::IN;
-            flags.set(PollFlags::OUT, self.clients.owes(place));
+            flags.set(PollFlags::OUT, self.clients.waits(place));
             add(Source::Client(place), client.peer.as_fd(), flags);
         }
         let check = self.health.as_ref().and_then(HealthMonitor::deadline);
@@ -219,8 +219,7 @@ impl Monitor<'_> {
             self.stop.ask(self.record.patience(None));
             if let Some(program) = program {
                 let wanted = signal_number(&self.record.stop_signal).unwrap_or(signal);
-                // It may have ended.
-                let _ = program.started.signal(wanted);
+                self.signal(program, wanted);
             }
         }
         Ok(())
@@ -264,16 +263,7 @@ impl Monitor<'_> {
                 let payload = buffer.get(..length).unwrap_or_default();
                 self.obey(place, what, payload, program);
             }
-            Ok(None) | Err(_) => {
-                let typed = client.wanted.contains(Wanted::STDIN);
-                client.leave();
-                if typed
-                    && !self.record.detached
-                    && let Some(program) = program
-                {
-                    program.ends.close_input();
-                }
-            }
+            Ok(None) | Err(_) => client.leave(),
         }
     }
 
@@ -303,14 +293,17 @@ impl Monitor<'_> {
             }
             (request::SIGNAL, &[signal, stays_down]) => {
                 client.answer(answer::DONE, &[]);
-                if stays_down != 0 {
+                if stays_down != 0 || self.is_final(signal.into()) {
                     self.stop.stay_down();
                 }
                 if let Some(program) = program {
                     self.signal(program, signal.into());
                 }
             }
-            (request::STOP, &[signal, ref patience @ ..]) => {
+            (request::STOP, &[signal, keeps, ref patience @ ..]) => {
+                if keeps != 0 {
+                    self.life.kept_for = client.peer.process();
+                }
                 let patience = patience.try_into().map(u64::from_ne_bytes).ok();
                 let patience = patience.filter(|milliseconds| *milliseconds != u64::MAX);
                 self.stop.ask(patience.map(Duration::from_millis));
@@ -321,10 +314,16 @@ impl Monitor<'_> {
             (request::WAIT, how) => client.waits_for_exit = how == [1],
             (request::PAUSE, []) => self.pause(place, program.as_deref(), true),
             (request::HOLD, []) => self.hold_for(place, program.as_deref()),
+            (request::RELEASE, []) => self.release(place),
             (request::UNPAUSE, []) => self.pause(place, program.as_deref(), false),
             (request::RELOAD, []) => self.reload(place, program),
             _ => client.leave(),
         }
+    }
+
+    /// Whether a program that gets this signal is not to be started again.
+    fn is_final(&self, signal: i32) -> bool {
+        signal == Signal::KILL.as_raw() || signal_number(&self.record.stop_signal) == Some(signal)
     }
 
     /// A held program takes no signal: it is let go for one that ends it.
