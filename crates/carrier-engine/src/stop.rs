@@ -87,16 +87,19 @@ impl Engine {
         patience: Option<Duration>,
         fate: Fate,
     ) -> Result<Option<Peer>, Error> {
-        let keeps = fate == Fate::Kept;
-        let mut words = vec![u8::try_from(signal).unwrap_or_default(), keeps.into()];
+        let mut words = vec![u8::try_from(signal).unwrap_or_default()];
         let milliseconds = patience.map_or(u64::MAX, |patience| {
             u64::try_from(patience.as_millis()).unwrap_or(u64::MAX - 1)
         });
         words.extend(milliseconds.to_ne_bytes());
-        Ok(match self.connect(record)? {
-            Some(peer) => peer.send(request::STOP, &words).is_ok().then_some(peer),
-            None => None,
-        })
+        let Some(peer) = self.connect(record)? else {
+            return Ok(None);
+        };
+        // A monitor that is gone hears neither.
+        if fate == Fate::Kept && record.remove {
+            let _ = peer.send(request::KEEP, &[]);
+        }
+        Ok(peer.send(request::STOP, &words).is_ok().then_some(peer))
     }
 
     /// Waits for what was asked for; a monitor that does not answer is ended too.

@@ -29,9 +29,11 @@ pub(crate) mod request {
     pub(crate) const RESIZE: u8 = b'R';
     /// A signal for the program: its number, and whether the program shall stay down.
     pub(crate) const SIGNAL: u8 = b'K';
-    /// End the program: a signal, whether a container that is removed at its end is kept for the caller, and
-    /// milliseconds until it is killed, eight bytes; the answer is [`super::answer::EXITED`].
+    /// End the program: a signal, and milliseconds until it is killed, eight bytes; the answer is
+    /// [`super::answer::EXITED`].
     pub(crate) const STOP: u8 = b'S';
+    /// A container that is removed at its end is kept for the caller, who starts it again; no answer.
+    pub(crate) const KEEP: u8 = b'B';
     /// Tell when the container does not run any more; with a byte of 1, when the program ends.
     pub(crate) const WAIT: u8 = b'W';
     /// Hold the processes.

@@ -300,10 +300,8 @@ impl Monitor<'_> {
                     self.signal(program, signal.into());
                 }
             }
-            (request::STOP, &[signal, keeps, ref patience @ ..]) => {
-                if keeps != 0 {
-                    self.life.kept_for = client.peer.process();
-                }
+            (request::KEEP, []) => self.life.kept_for = client.peer.process(),
+            (request::STOP, &[signal, ref patience @ ..]) => {
                 let patience = patience.try_into().map(u64::from_ne_bytes).ok();
                 let patience = patience.filter(|milliseconds| *milliseconds != u64::MAX);
                 self.stop.ask(patience.map(Duration::from_millis));
