@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::net::{HostsFile, NetworkMode, hosts, resolv};
+use crate::net::{HostsFile, NetworkMode, hosts, resolv, rewrite};
 use crate::record::ContainerRecord;
 
 /// The generated files of one container.
@@ -71,6 +71,47 @@ impl EtcFiles {
     }
 }
 
+impl EtcFiles {
+    /// Brings the files of a container that runs from what they were to what they shall be: what the
+    /// container has written itself stays. The name servers are left out where somebody else sees to them.
+    pub(crate) fn update(
+        &self,
+        record: &ContainerRecord,
+        (before, now): (&Content<'_>, &Content<'_>),
+        with_resolv_conf: bool,
+    ) -> io::Result<()> {
+        let old = hosts_file(record, before)?;
+        let new = hosts_file(record, now)?;
+        let (old, new) = (String::from_utf8_lossy(&old), String::from_utf8_lossy(&new));
+        rewrite(&self.directory.join("hosts"), |there| {
+            exchanged(there, &old, &new)
+        })?;
+        if !with_resolv_conf {
+            return Ok(());
+        }
+        let dns = &record.networking.dns;
+        let old = resolv::build(before.resolv_conf, dns, before.resolvers);
+        let new = resolv::build(now.resolv_conf, dns, now.resolvers);
+        let change = |there: &str| if there == old { new } else { there.to_owned() };
+        rewrite(&self.resolv_conf(), change).map(drop)
+    }
+}
+
+/// A text without the lines that are only in `old`, and with those that are only in `new`.
+fn exchanged(there: &str, old: &str, new: &str) -> String {
+    if there == old {
+        return new.to_owned();
+    }
+    let has = |text: &str, line: &str| text.lines().any(|one| one == line);
+    let kept = there
+        .lines()
+        .filter(|line| !has(old, line) || has(new, line));
+    let added = new
+        .lines()
+        .filter(|line| !has(old, line) && !has(there, line));
+    kept.chain(added).map(|line| format!("{line}\n")).collect()
+}
+
 fn hosts_file(record: &ContainerRecord, content: &Content<'_>) -> io::Result<Vec<u8>> {
     let mut text = match &record.networking.hosts_file {
         HostsFile::Generated if record.network == NetworkMode::Host => content.hosts.to_vec(),
@@ -101,6 +142,20 @@ pub(crate) fn is_hostname(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_container_has_written_into_its_hosts_stays() {
+        let (old, new) = (
+            "127.0.0.1 localhost\n10.0.0.2 me\n",
+            "127.0.0.1 localhost\n10.0.1.2 me\n",
+        );
+        assert_eq!(exchanged(old, old, new), new);
+        assert_eq!(
+            exchanged("127.0.0.1 localhost\n10.0.0.2 me\n192.0.2.7 db", old, new),
+            "127.0.0.1 localhost\n192.0.2.7 db\n10.0.1.2 me\n"
+        );
+        assert_eq!(exchanged("", old, new), "10.0.1.2 me\n");
+    }
 
     #[test]
     fn a_host_name_cannot_forge_a_line() {

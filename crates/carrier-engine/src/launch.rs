@@ -149,22 +149,50 @@ impl Engine {
             .recursive(true)
             .mode(0o700)
             .create(&directory);
-        let image_hosts = match record.networking.hosts_file {
-            HostsFile::Image => image_file(&self.view(record)?, "/etc/hosts")?,
-            _ => Vec::new(),
-        };
-        let content = Content {
-            hosts: &self.host.hosts,
-            image_hosts: &image_hosts,
-            resolv_conf: &self.host.resolv_conf,
-            names: &connection.names,
-            resolvers: &connection.resolvers,
-        };
+        let image_hosts = self.image_hosts(record)?;
+        let content = self.content(&image_hosts, connection);
         made.and_then(|()| etc.write(record, &content))
             .map_err(|source| Error::Write {
                 path: directory,
                 source,
             })
+    }
+
+    /// The same for one that runs, and was connected in another way before. Files that the container has
+    /// changed keep what it has written.
+    pub(crate) fn update_etc_files(
+        &self,
+        record: &ContainerRecord,
+        (before, now): (&ConnectionPlan, &ConnectionPlan),
+        with_resolv_conf: bool,
+    ) -> Result<(), Error> {
+        let directory = self.etc_dir(&record.id);
+        let image_hosts = self.image_hosts(record)?;
+        let contents = [before, now].map(|plan| self.content(&image_hosts, plan));
+        let [before, now] = &contents;
+        EtcFiles::in_directory(&directory)
+            .update(record, (before, now), with_resolv_conf)
+            .map_err(|source| Error::Write {
+                path: directory,
+                source,
+            })
+    }
+
+    fn image_hosts(&self, record: &ContainerRecord) -> Result<Vec<u8>, Error> {
+        match record.networking.hosts_file {
+            HostsFile::Image => image_file(&self.view(record)?, "/etc/hosts"),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn content<'a>(&'a self, image_hosts: &'a [u8], plan: &'a ConnectionPlan) -> Content<'a> {
+        Content {
+            hosts: &self.host.hosts,
+            image_hosts,
+            resolv_conf: &self.host.resolv_conf,
+            names: &plan.names,
+            resolvers: &plan.resolvers,
+        }
     }
 
     /// The configuration of a container whose program this user has, without what is mounted in it.
@@ -327,7 +355,7 @@ fn attempt(
     let mut connection = begun?;
     if let Some(member) = &member {
         let endpoints = member.endpoints()?;
-        engine.write_network_files(record, &endpoints)?;
+        engine.write_etc_files(record, &engine.network_plan(record, &endpoints)?)?;
         connection.attach(endpoints, publication, ready.pid(), &single)?;
     }
     connection.wait_ready()?;

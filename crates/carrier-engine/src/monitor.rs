@@ -174,6 +174,8 @@ struct Program {
     since: Instant,
     connection: Connection,
     member: Option<Membership>,
+    /// When it comes back to networks that it has lost.
+    rejoins: Option<Instant>,
     _mount: Option<FuseMount>,
 }
 
@@ -322,6 +324,7 @@ impl<'a> Monitor<'a> {
             since,
             connection: launched.connection,
             member: launched.member,
+            rejoins: None,
             _mount: launched.mount,
         })
     }

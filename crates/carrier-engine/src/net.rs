@@ -24,7 +24,7 @@ pub(crate) mod uplink;
 pub use attachment::{Attachment, MacAddress, ParseMacAddressError};
 pub(crate) use connection::{Connection, ConnectionPlan};
 pub use error::NetworkError;
-pub(crate) use follow::Follower;
+pub(crate) use follow::{Follower, rewrite};
 pub(crate) use listen::Publication;
 pub use mode::NetworkMode;
 pub(crate) use namespaces::namespace_of;

@@ -256,6 +256,15 @@ impl Membership {
         self.endpoints().map(drop)
     }
 
+    /// Tells the name of a container that runs.
+    pub(crate) fn rename(&self, container: &ContainerId, name: &str) -> Result<(), Error> {
+        self.ask(&Request::Rename(container.clone(), name.to_owned()))?;
+        match self.answer()? {
+            Answer::Done => Ok(()),
+            other => Err(refused(other).into()),
+        }
+    }
+
     pub(super) fn ask(&self, request: &Request) -> Result<(), Error> {
         let sent = self.wire.send(request, None, false);
         Ok(sent.map_err(shared("reach"))?)

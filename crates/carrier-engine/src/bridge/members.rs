@@ -139,15 +139,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes the files of `/etc` that tell addresses of a container on networks.
-    pub(crate) fn write_network_files(
+    /// What names mean in a container that has these addresses on networks.
+    pub(crate) fn network_plan(
         &self,
         record: &ContainerRecord,
         endpoints: &[Endpoint],
-    ) -> Result<(), Error> {
+    ) -> Result<ConnectionPlan, Error> {
         let mut plan = ConnectionPlan::default();
         self.plan_networks(record, endpoints, &mut plan)?;
-        self.write_etc_files(record, &plan)
+        Ok(plan)
     }
 
     /// Connects the container whose first process is `pid` again, as it was: the keeper that had
@@ -170,15 +170,20 @@ impl Engine {
                 }
             }
         }
+        let join = |record: &ContainerRecord| {
+            let member = self.enter_networks()?;
+            self.join_networks(&member, record, pid)?;
+            let endpoints = member.endpoints()?;
+            Ok((member, endpoints))
+        };
         // The devices of the old network go a moment after it.
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let member = self.enter_networks()?;
-            self.join_networks(&member, &again, pid)?;
-            match member.endpoints() {
-                Ok(endpoints) => return Ok((member, endpoints)),
+            match join(&again) {
                 Err(_) if Instant::now() < deadline => std::thread::sleep(PAUSE),
-                Err(error) => return Err(error),
+                // Somebody else has its address by now: another one is better than none.
+                Err(error) => return join(record).map_err(|_: Error| error),
+                joined => return joined,
             }
         }
     }

@@ -42,6 +42,8 @@ pub(super) enum Request {
     Connect(ContainerId, Box<Wanted>),
     /// Disconnect a container from the network with this id.
     Disconnect(ContainerId, String),
+    /// A container has another name.
+    Rename(ContainerId, String),
     /// How is this container connected?
     Endpoints(ContainerId),
     /// Forget the network that is written down in this file, unless somebody uses it.

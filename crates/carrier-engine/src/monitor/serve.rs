@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::health::HealthMonitor;
 use crate::life::Status;
 use crate::log::Stream;
+use crate::net::Publication;
 use crate::signals::signal_number;
 
 /// A terminal that no process has open is looked at again so often.
@@ -66,6 +67,10 @@ impl Monitor<'_> {
             self.part_with_the_gone(Some(&mut program));
             self.log.flush();
             quiet_until = quiet_until.filter(|until| *until > Instant::now());
+            if program.rejoins.is_some_and(|at| at <= Instant::now()) {
+                self.rejoin(&mut program);
+                self.write()?;
+            }
             self.check_health(&program);
             if self.stop.is_due() {
                 self.signal(&program, Signal::KILL.as_raw());
@@ -143,7 +148,8 @@ impl Monitor<'_> {
             add(Source::Client(place), client.peer.as_fd(), flags);
         }
         let check = self.health.as_ref().and_then(HealthMonitor::deadline);
-        let deadlines = [self.stop.deadline(), until, check];
+        let rejoins = program.and_then(|program| program.rejoins);
+        let deadlines = [self.stop.deadline(), until, check, rejoins];
         let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let ready = match wait_long(&files, timeout) {
@@ -173,6 +179,10 @@ impl Monitor<'_> {
             action: "look at the network of",
             source,
         })? {
+            if !program.connection.forwards() {
+                // Whoever comes is refused, and does not wait for nobody.
+                self.publication = Publication::default();
+            }
             self.life.network = program.connection.state(&self.publication);
             self.write()?;
         }
@@ -337,10 +347,10 @@ impl Monitor<'_> {
     fn reload(&mut self, place: usize, program: Option<&mut Program>) {
         let container = self.engine.store.container(&self.record.id);
         if let Ok(Some(record)) = container.read_record() {
-            self.record = record;
-        }
-        if let Some(program) = program {
-            self.reload_network(program);
+            let before = std::mem::replace(&mut self.record, record);
+            if let Some(program) = program {
+                self.reload_network(program, &before);
+            }
         }
         if let Some(client) = self.clients.all.get_mut(place) {
             client.answer(answer::DONE, &[]);

@@ -32,6 +32,31 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    /// Reads Docker's long spelling, `name=NETWORK[,KEY=VALUE]`; nothing of another one.
+    pub(super) fn parse_long(text: &str) -> Option<Result<Self, String>> {
+        let (key, _) = text.split_once('=')?;
+        if key.contains(':') {
+            return None;
+        }
+        let (names, others): (Vec<&str>, Vec<&str>) = text
+            .split(',')
+            .partition(|option| option.starts_with("name="));
+        let [name] = names.as_slice() else {
+            return Some(Err("one name= is wanted".to_owned()));
+        };
+        let name = name.trim_start_matches("name=");
+        // The names that the same options have there.
+        let others = others.iter().map(|option| {
+            let short = option.strip_prefix("driver-opt=com.docker.network.endpoint.ifname=");
+            short.map_or_else(
+                || (*option).to_owned(),
+                |name| format!("interface_name={name}"),
+            )
+        });
+        let others: Vec<String> = others.collect();
+        Some(Self::parse(name, &others.join(",")))
+    }
+
     /// Reads `KEY=VALUE[,KEY=VALUE]` behind the name of a network.
     ///
     /// # Errors

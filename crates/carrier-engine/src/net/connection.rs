@@ -26,8 +26,11 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::record::{ContainerRecord, RunOptions};
 
-/// A forwarder that lived shorter than this would die again.
+/// A forwarder that lived shorter than this has died young.
 const WORTH_ANOTHER: Duration = Duration::from_secs(1);
+
+/// After so many that died young, one after the other, the next one would, too.
+const MOST_YOUNG_DEATHS: u8 = 3;
 
 /// What will be done for a container's network, decided before anything is.
 #[derive(Debug, Default)]
@@ -51,6 +54,7 @@ pub(crate) struct Connection {
     /// Where another forwarder is started when that one has died.
     namespace: Option<NetworkNamespace>,
     forwards_since: Option<Instant>,
+    young_deaths: u8,
     follower: Option<Follower>,
     endpoints: Vec<Endpoint>,
     failed: Option<String>,
@@ -253,8 +257,8 @@ impl Connection {
         proof: &SingleThreaded,
     ) -> Result<(), NetworkError> {
         self.endpoints = endpoints;
-        let forwarder = self.forwarder.as_ref();
-        if forwarder.is_some_and(|it| it.leads_to(&self.endpoints)) {
+        let forwarder = self.forwarder.as_mut();
+        if forwarder.is_some_and(|it| it.goes_on(&self.endpoints)) {
             return Ok(());
         }
         if !publication.listeners.is_empty() {
@@ -281,6 +285,19 @@ impl Connection {
         self.forwarder = Some(forwarder);
         self.forwards_since = Some(Instant::now());
         Ok(())
+    }
+
+    /// The container's name servers are others from now on; whether there is a file that follows them.
+    pub(crate) fn lead_to(&mut self, resolvers: &Resolvers) -> bool {
+        let led = self
+            .follower
+            .as_mut()
+            .map(|follower| follower.lead_to(resolvers));
+        if matches!(led, Some(Err(_))) {
+            // A full disk: the file is what it was.
+            self.follower = None;
+        }
+        led.is_some()
     }
 
     /// Keeps the container's `file` of name servers up to date from now on.
@@ -329,8 +346,13 @@ impl Connection {
         uplink.chain(forwarder).chain(follower)
     }
 
+    /// Whether what comes to published ports is carried on.
+    pub(crate) fn forwards(&self) -> bool {
+        self.forwarder.is_some()
+    }
+
     /// Looks at what has happened; whether [`state`](Self::state) is another one than before. A
-    /// forwarder that has died is replaced, unless it died at once.
+    /// forwarder that has died is replaced, unless each one dies at once.
     pub(crate) fn check(&mut self, publication: &Publication) -> io::Result<bool> {
         if let Some(follower) = &mut self.follower
             && is_ready(follower.as_fd())?
@@ -350,7 +372,11 @@ impl Connection {
             && is_ready(forwarder.as_fd())?
         {
             let is_young = |since: Instant| since.elapsed() < WORTH_ANOTHER;
-            let again = if self.forwards_since.is_some_and(is_young) {
+            self.young_deaths = match self.forwards_since.is_some_and(is_young) {
+                true => self.young_deaths.saturating_add(1),
+                false => 0,
+            };
+            let again = if self.young_deaths >= MOST_YOUNG_DEATHS {
                 Err("the forwarder of published ports has ended".to_owned())
             } else {
                 self.replace_forwarder(publication)

@@ -64,25 +64,49 @@ impl Follower {
         self.write(&resolv::of_host())
     }
 
+    /// Other name servers answer.
+    pub(super) fn lead_to(&mut self, resolvers: &Resolvers) -> io::Result<()> {
+        self.resolvers = resolvers.clone();
+        self.write(&resolv::of_host())
+    }
+
     /// A file that the container, or somebody in it, has changed is theirs.
     fn write(&mut self, host: &str) -> io::Result<()> {
         let text = resolv::build(host, &self.options, &self.resolvers);
         if text == self.written {
             return Ok(());
         }
-        let mut file = open(&self.file)?;
-        let length = file.metadata()?.len();
-        let same = u64::try_from(self.written.len()) == Ok(length);
-        if !same || read(&mut file, length)? != self.written {
-            return Ok(());
+        let written = &self.written;
+        let now = |there: &str| {
+            if there == written {
+                text.clone()
+            } else {
+                there.to_owned()
+            }
+        };
+        if rewrite(&self.file, now)? == text {
+            self.written = text;
         }
+        Ok(())
+    }
+}
+
+/// Makes of what is in the container's `file` what `change` makes of it; returns that. One that is longer
+/// than any that this program writes is left alone.
+pub(crate) fn rewrite(file: &Path, change: impl FnOnce(&str) -> String) -> io::Result<String> {
+    let mut file = open(file)?;
+    if file.metadata()?.len() > LONGEST {
+        return Ok(String::new());
+    }
+    let there = read(&mut file, LONGEST)?;
+    let text = change(&there);
+    if text != there {
         // In place: the container has the file mounted, not its name.
         file.rewind()?;
         file.set_len(0)?;
         file.write_all(text.as_bytes())?;
-        self.written = text;
-        Ok(())
     }
+    Ok(text)
 }
 
 impl AsFd for Follower {

@@ -34,6 +34,8 @@ const PROGRAM: &str = "the forwarder of published ports";
 pub(crate) struct Forwarder {
     child: Child,
     ready: Option<OwnedFd>,
+    /// Takes networks that the container is on by now.
+    news: OwnedFd,
     target: Target,
 }
 
@@ -54,26 +56,43 @@ impl Forwarder {
         };
         let (ready, ready_end) =
             pipe_with(PipeFlags::CLOEXEC).map_err(|errno| failed(errno.into()))?;
+        // Each message stays one.
+        let (news_end, news) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::DIRECT)
+            .map_err(|errno| failed(errno.into()))?;
         let caller = rustix::process::getpid();
         let start = process::Start {
             publication,
             namespace,
             endpoints,
             ready: &ready_end,
+            news: &news_end,
             caller,
         };
         let child = fork(proof, |token| start.run(&token)).map_err(failed)?;
         Ok(Self {
             child,
             ready: Some(ready),
+            news,
             target: Target::of(endpoints),
         })
     }
 
     /// Whether it is the right one for a container with these addresses: another one would end the
-    /// connections that there are.
-    pub(crate) fn leads_to(&self, endpoints: &[Endpoint]) -> bool {
-        self.target == Target::of(endpoints)
+    /// connections that there are. It is told what has changed beside that.
+    pub(crate) fn goes_on(&mut self, endpoints: &[Endpoint]) -> bool {
+        let target = Target::of(endpoints);
+        let told = target == self.target || self.tell(&target).is_ok();
+        let goes_on = told && target.leads_to(&self.target);
+        self.target = target;
+        goes_on
+    }
+
+    fn tell(&self, target: &Target) -> io::Result<()> {
+        let words = serde_json::to_vec(&target.inside)?;
+        if words.len() > process::LONGEST_NEWS {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(rustix::io::write(&self.news, &words).map(drop)?)
     }
 
     /// Waits until what comes is carried on.

@@ -121,6 +121,9 @@ impl NetworkMode {
     fn parse_one(word: &str) -> Result<Self, NetworkError> {
         let wrong =
             |what: &str| NetworkError::Invalid(format!("network mode {word:?}: {what}"), HINT);
+        if let Some(attachment) = Attachment::parse_long(word) {
+            return Ok(Self::Bridge(vec![attachment.map_err(|what| wrong(&what))?]));
+        }
         let (name, options) = match word.split_once(':') {
             Some((name, options)) => (name, Some(options)),
             None => (word, None),
@@ -174,7 +177,13 @@ mod tests {
         };
         assert_eq!(networks[0].aliases, ["a", "b"]);
         assert_eq!(networks[1].network, "back");
+        assert_eq!(
+            parse(&["name=front,alias=a,ip=10.9.0.5"]),
+            parse(&["front:ip=10.9.0.5,alias=a"])
+        );
         for wrong in [
+            vec!["alias=a"],
+            vec!["name=front,colour=red"],
             vec!["none", "host"],
             vec!["front", "none"],
             vec!["container:"],

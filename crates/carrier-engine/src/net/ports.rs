@@ -179,6 +179,9 @@ impl PortMapping {
     /// # Errors
     /// When the text is nothing of the like.
     pub fn parse(text: &str) -> Result<Vec<Self>, ParsePortError> {
+        if text.contains('=') {
+            return Self::parse(&short_spelling(text)?);
+        }
         let (addresses, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         let protocol = Protocol::parse(protocol)?;
         let (rest, container) = match addresses.rsplit_once(':') {
@@ -234,6 +237,28 @@ impl PortMapping {
     }
 }
 
+/// `target=80,published=8080,protocol=tcp` in the other spelling.
+fn short_spelling(text: &str) -> Result<String, ParsePortError> {
+    let malformed = || ParsePortError::Malformed(text.to_owned());
+    let (mut host, mut container, mut protocol) = ("", "", "tcp");
+    for option in text.split(',') {
+        let (key, value) = option.split_once('=').ok_or_else(malformed)?;
+        match key {
+            "target" => container = value,
+            "published" => host = value,
+            "protocol" => protocol = value,
+            // Both mean the same where there is one host.
+            "mode" if matches!(value, "host" | "ingress") => {}
+            _ => return Err(malformed()),
+        }
+    }
+    let is_plain = |text: &str| text.bytes().all(|it| it.is_ascii_digit() || it == b'-');
+    if container.is_empty() || !is_plain(container) || !is_plain(host) {
+        return Err(malformed());
+    }
+    Ok(format!("{host}:{container}/{protocol}"))
+}
+
 /// Address and ports of `[IP:][HOST]`; addresses of IPv6 are in brackets.
 fn host_side<'a>(
     rest: Option<&'a str>,
@@ -274,6 +299,23 @@ fn host_side<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dockers_long_spelling_means_the_same() {
+        let parse = |text: &str| PortMapping::parse(text);
+        let long = "target=80-81,published=8080-8081,protocol=udp,mode=host";
+        assert_eq!(parse(long), parse("8080-8081:80-81/udp"));
+        assert_eq!(parse("target=80"), parse("80"));
+        for wrong in [
+            "published=80",
+            "target=80,colour=red",
+            "target=1:2",
+            "=",
+            "target",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?} was taken");
+        }
+    }
 
     fn shown(text: &str) -> String {
         let show = |mapping: PortMapping| {

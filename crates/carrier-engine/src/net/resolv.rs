@@ -70,11 +70,16 @@ pub(crate) fn build(host: &str, options: &DnsOptions, resolvers: &Resolvers) -> 
         (domains != ["."]).then(|| domains.join(" "))
     };
     lines.extend(search.map(|domains| format!("search {domains}")));
-    let wanted = if options.options.is_empty() {
+    let mut wanted = if options.options.is_empty() {
         words(host, &["options"])
     } else {
         vec![options.options.join(" ")]
     };
+    // A name of a container is looked for as it is, before it is one of a search domain.
+    let says_dots = wanted.iter().any(|line| line.contains("ndots:"));
+    if matches!(resolvers, Resolvers::Only(_)) && !says_dots {
+        wanted.push("ndots:0".to_owned());
+    }
     lines.extend(wanted.into_iter().map(|line| format!("options {line}")));
     lines.into_iter().map(|line| line + "\n").collect()
 }
@@ -175,6 +180,10 @@ mod tests {
         );
         let own = Resolvers::Only(vec!["10.89.0.1".parse().unwrap()]);
         assert!(build(host, &options, &own).starts_with("nameserver 10.89.0.1\noptions"));
+        assert_eq!(
+            build(host, &DnsOptions::default(), &own),
+            "nameserver 10.89.0.1\nsearch example.org\noptions edns0\noptions ndots:0\n"
+        );
     }
 
     #[test]

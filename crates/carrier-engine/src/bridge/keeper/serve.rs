@@ -150,7 +150,10 @@ impl Keeper {
             let Ok(ready) = self.wait(deadline) else {
                 break;
             };
-            if ready.contains(&Source::WayOut) && self.wayout.is_lost() {
+            if ready.contains(&Source::WayOut) {
+                self.wayout.close_when_young();
+            }
+            if self.wayout.is_lost() {
                 // The containers come back to the next keeper, which has another one.
                 break;
             }
@@ -214,6 +217,7 @@ impl Keeper {
             deaf_until,
             self.names.deadline(),
             self.departed.deadline(),
+            self.wayout.deadline(),
         ];
         let deadline = deadlines.into_iter().flatten().min();
         wait(&mut fds, deadline)?;
@@ -279,6 +283,7 @@ impl Keeper {
             Request::Disconnect(id, network) => {
                 self.disconnect(&id, &network).map(Answer::Endpoints)
             }
+            Request::Rename(id, name) => self.rename(&id, &name).map(|()| Answer::Done),
             Request::Endpoints(id) => {
                 let member = self.members.get(&id);
                 Ok(Answer::Endpoints(
@@ -364,6 +369,21 @@ impl Keeper {
         })
     }
 
+    /// Its first name is its own.
+    fn rename(&mut self, id: &ContainerId, name: &str) -> Result<(), BridgeError> {
+        self.with_member(id, |_keeper, member| {
+            name.clone_into(&mut member.name);
+            for own in member
+                .ports
+                .iter_mut()
+                .filter_map(|it| it.names.first_mut())
+            {
+                name.clone_into(own);
+            }
+            Ok(())
+        })
+    }
+
     fn with_member<T>(
         &mut self,
         id: &ContainerId,
@@ -418,7 +438,10 @@ impl Keeper {
             };
             for member in self.members() {
                 let ports = member.ports.iter().filter(|it| it.endpoint.id == *id);
-                for address in ports.clone().flat_map(Port::addresses) {
+                if ports.clone().next().is_none() {
+                    continue;
+                }
+                for address in member.ports.iter().flat_map(Port::addresses) {
                     zone.members.insert(address);
                     if !member.servers.is_empty() {
                         tables.upstreams.insert(address, member.servers.clone());

@@ -13,13 +13,17 @@ use crate::net::{NetworkError, NetworkMode, NetworkOptions};
 /// The device that leads out.
 pub(super) const DEVICE: &str = "tap0";
 
-/// A program that lived shorter than this would die again.
+/// A program that lived shorter than this would die again, if it were replaced at once.
 const WORTH_ANOTHER: Duration = Duration::from_secs(5);
+
+/// How long nothing is there instead of it.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// The program that carries packets out, or why there is none.
 pub(super) enum WayOut {
     Open(Box<Open>),
-    Closed(String),
+    /// Why, and when another one is worth a try.
+    Closed(String, Option<Instant>),
 }
 
 /// A program that carries packets out.
@@ -48,8 +52,8 @@ impl WayOut {
                     since: Instant::now(),
                 })))
             }
-            Some(Choice::Nothing(reason)) => Ok(Self::Closed(reason)),
-            None => Ok(Self::Closed("there is no program for it".to_owned())),
+            Some(Choice::Nothing(reason)) => Ok(Self::Closed(reason, None)),
+            None => Ok(Self::Closed("there is no program for it".to_owned(), None)),
         }
     }
 
@@ -57,8 +61,11 @@ impl WayOut {
     pub(super) fn warning(&self) -> Option<String> {
         match self {
             Self::Open(_) => None,
-            Self::Closed(reason) => Some(format!(
+            Self::Closed(reason, None) => Some(format!(
                 "containers on networks reach nobody outside: {reason}; install slirp4netns or pasta"
+            )),
+            Self::Closed(reason, Some(_)) => Some(format!(
+                "containers on networks reach nobody outside for a minute: {reason}"
             )),
         }
     }
@@ -67,7 +74,7 @@ impl WayOut {
     pub(super) fn words(&self) -> &str {
         match self {
             Self::Open(open) => open.plan.program.name(),
-            Self::Closed(reason) => reason,
+            Self::Closed(reason, _) => reason,
         }
     }
 
@@ -75,7 +82,7 @@ impl WayOut {
     pub(super) fn name_server(&self) -> Option<IpAddr> {
         match self {
             Self::Open(open) => open.plan.resolvers().first().copied(),
-            Self::Closed(_) => None,
+            Self::Closed(..) => None,
         }
     }
 
@@ -83,19 +90,36 @@ impl WayOut {
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Open(open) => Some(open.uplink.as_fd()),
-            Self::Closed(_) => None,
+            Self::Closed(..) => None,
         }
     }
 
-    /// Whether a new program would help, now that this one has ended.
-    pub(super) fn is_lost(&mut self) -> bool {
-        let Self::Open(open) = self else {
-            return false;
-        };
-        if open.since.elapsed() >= WORTH_ANOTHER {
-            return true;
+    /// When [`is_lost`](Self::is_lost) is another answer.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Open(_) => None,
+            Self::Closed(_, again) => *again,
         }
-        *self = Self::Closed(open.uplink.describe_end());
-        false
+    }
+
+    /// The program has ended. Without one that lives too short the containers still have each other, whom a
+    /// new keeper would part for a moment.
+    pub(super) fn close_when_young(&mut self) {
+        if let Self::Open(open) = self
+            && open.since.elapsed() < WORTH_ANOTHER
+        {
+            *self = Self::Closed(
+                open.uplink.describe_end(),
+                Instant::now().checked_add(PAUSE),
+            );
+        }
+    }
+
+    /// Whether the program has ended, and a new one would help.
+    pub(super) fn is_lost(&self) -> bool {
+        match self {
+            Self::Open(open) => open.uplink.has_ended(),
+            Self::Closed(_, again) => again.is_some_and(|again| again <= Instant::now()),
+        }
     }
 }

@@ -27,6 +27,9 @@ use crate::net::state::Endpoint;
 /// What the process says when it is at work.
 pub(super) const READY: u8 = b'r';
 
+/// All networks of a container are told in no more bytes.
+pub(super) const LONGEST_NEWS: usize = 4096;
+
 /// Clients that send no more datagrams are looked for so often.
 const ROUND: Duration = Duration::from_secs(10);
 
@@ -42,6 +45,7 @@ pub(super) struct Start<'a> {
     pub(super) namespace: &'a NetworkNamespace,
     pub(super) endpoints: &'a [Endpoint],
     pub(super) ready: &'a OwnedFd,
+    pub(super) news: &'a OwnedFd,
     pub(super) caller: rustix::process::Pid,
 }
 
@@ -71,6 +75,7 @@ impl Start<'_> {
             self.namespace.users.as_fd(),
             self.namespace.network.as_fd(),
             self.ready.as_fd(),
+            self.news.as_fd(),
         ];
         let listeners = &self.publication.listeners;
         kept.extend(listeners.iter().map(|listener| listener.socket.as_fd()));
@@ -102,6 +107,7 @@ impl Start<'_> {
         let mut forwarding = Forwarding {
             epoll,
             listeners,
+            news: self.news,
             target,
             streams: Streams::default(),
             datagrams: Datagrams::new(clients, budget.datagrams),
@@ -113,6 +119,8 @@ impl Start<'_> {
             let data = Token::Listener(index).data();
             epoll::add(&forwarding.epoll, &listener.socket, data, EventFlags::IN)?;
         }
+        let data = Token::News.data();
+        epoll::add(&forwarding.epoll, self.news, data, EventFlags::IN)?;
         forwarding.listen(true)?;
         Ok(forwarding)
     }
@@ -146,6 +154,7 @@ impl Budget {
 struct Forwarding<'a> {
     epoll: OwnedFd,
     listeners: &'a [Listener],
+    news: &'a OwnedFd,
     target: Target,
     streams: Streams,
     datagrams: Datagrams,
@@ -161,6 +170,7 @@ pub(super) enum Token {
     Listener(u32),
     Stream(u32, Side),
     Datagrams(u32),
+    News,
 }
 
 impl Token {
@@ -170,6 +180,7 @@ impl Token {
             Self::Stream(index, Side::Host) => (1, index),
             Self::Stream(index, Side::Container) => (2, index),
             Self::Datagrams(index) => (3, index),
+            Self::News => (4, 0),
         };
         EventData::new_u64(kind << 32 | u64::from(index))
     }
@@ -182,12 +193,23 @@ impl Token {
             1 => Self::Stream(index, Side::Host),
             2 => Self::Stream(index, Side::Container),
             3 => Self::Datagrams(index),
+            4 => Self::News,
             _ => return None,
         })
     }
 }
 
 impl Forwarding<'_> {
+    /// The container is on other networks than before.
+    fn hear_news(&mut self) {
+        let mut words = [0; LONGEST_NEWS];
+        let length = rustix::io::read(self.news, &mut words).unwrap_or(0);
+        let inside = words.get(..length).unwrap_or_default();
+        if let Ok(inside) = serde_json::from_slice(inside) {
+            self.target.inside = inside;
+        }
+    }
+
     /// Returns only when the kernel refuses what it never refuses.
     fn serve(&mut self) -> io::Error {
         let mut next_round = Instant::now() + ROUND;
@@ -209,6 +231,7 @@ impl Forwarding<'_> {
                     Some(Token::Datagrams(index)) => {
                         self.datagrams.answer(&self.epoll, self.listeners, index);
                     }
+                    Some(Token::News) => self.hear_news(),
                     None => {}
                 }
             }

@@ -20,8 +20,11 @@ pub(super) struct Target {
     pub(super) six: Option<Side>,
     /// All networks of the container. Nobody in them comes by way of the host: who seems to has lied, or
     /// is in another network with the same numbers.
-    inside: Vec<(IpAddr, u8)>,
+    pub(super) inside: Vec<Network>,
 }
+
+/// An address, and the length of the prefix that all of its network share.
+pub(super) type Network = (IpAddr, u8);
 
 /// An address of the container, and who speaks for those whose own address means nothing in there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,11 @@ impl Target {
             six,
             inside: inside.collect(),
         }
+    }
+
+    /// Whether connections that there are lead to `other`, too.
+    pub(super) fn leads_to(&self, other: &Self) -> bool {
+        (self.four, self.six) == (other.four, other.six)
     }
 
     pub(super) fn sides(&self) -> impl Iterator<Item = Side> {

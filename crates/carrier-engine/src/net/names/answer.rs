@@ -35,7 +35,8 @@ pub(crate) struct Zone {
     pub(crate) names: BTreeMap<String, BTreeSet<IpAddr>>,
     /// What each address is called first.
     pub(crate) called: BTreeMap<IpAddr, String>,
-    /// Who belongs to it.
+    /// Who belongs to it, by all addresses: a container that is on several networks asks for names of all of
+    /// them by any.
     pub(crate) members: BTreeSet<IpAddr>,
 }
 
@@ -148,8 +149,8 @@ fn name_of(query: &Query, zones: &[&Zone]) -> Option<Vec<Record>> {
         IpAddr::V4(_) => network.prefix_len() == 32,
         IpAddr::V6(_) => network.prefix_len() == 128,
     };
-    let zone = zones.iter().find(|zone| zone.members.contains(&address))?;
-    let name = zone.called.get(&address).filter(|_| is_one)?;
+    let mut names = zones.iter().filter_map(|zone| zone.called.get(&address));
+    let name = names.next().filter(|_| is_one)?;
     let name = Name::from_ascii(format!("{name}.")).ok()?;
     let data = RData::PTR(PTR(name));
     Some(vec![Record::from_rdata(
@@ -159,7 +160,10 @@ fn name_of(query: &Query, zones: &[&Zone]) -> Option<Vec<Record>> {
     )])
 }
 
-fn say(asked: &Message, records: Vec<Record>, by_datagram: bool) -> Answer {
+fn say(asked: &Message, mut records: Vec<Record>, by_datagram: bool) -> Answer {
+    // Clients take the first address: each shall have its turn.
+    let first = usize::from(asked.metadata.id).checked_rem(records.len());
+    records.rotate_left(first.unwrap_or_default());
     let mut message = reply(asked, ResponseCode::NoError);
     message.metadata.authoritative = true;
     message.insert_answers(records);

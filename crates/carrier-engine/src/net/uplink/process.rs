@@ -118,6 +118,13 @@ impl Uplink {
         })
     }
 
+    /// Whether the program has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::IN)];
+        matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1..))
+    }
+
     /// Why the program has ended.
     pub(crate) fn describe_end(&self) -> String {
         format!("{} has ended: {}", self.program, self.last_words())
