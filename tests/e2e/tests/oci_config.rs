@@ -166,6 +166,52 @@ fn a_root_can_be_read_only_and_paths_hidden() {
 }
 
 #[test]
+fn read_only_paths_are_read_only_and_no_more() {
+    let cx = Cx::new();
+    let script = "touch /tools/x 2>/dev/null || echo read-only; /tools/busybox echo executed; \
+                  grep ' /tools ' /proc/self/mountinfo | while read a b c d at options rest; do \
+                  echo $options; done";
+    let mut bundle = Bundle::new(&cx, script);
+    let tools = bundle.path().join("rootfs/tools");
+    std::fs::create_dir(&tools).unwrap();
+    std::fs::copy("/bin/busybox", tools.join("busybox")).unwrap();
+    bundle.config["linux"]["readonlyPaths"] = json!(["/tools"]);
+    let outcome = bundle.run().succeeds();
+    let text = outcome.text();
+    assert!(
+        text.starts_with("read-only\nexecuted\nro,relatime"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn without_capabilities_there_are_none() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "grep ^Cap /proc/self/status");
+    let process = bundle.config["process"].as_object_mut().unwrap();
+    process.remove("capabilities");
+    let none = ["Inh", "Prm", "Eff", "Bnd", "Amb"].map(|set| format!("Cap{set}:\t{:016}", 0));
+    bundle.run().succeeds().prints(&none.join("\n"));
+}
+
+#[test]
+fn a_home_that_is_not_said_is_the_users() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "echo $HOME");
+    let users = "root:x:0:0::/roots:/bin/sh\nother:x:7:7::/others:/bin/sh\n";
+    std::fs::write(bundle.path().join("rootfs/etc/passwd"), users).unwrap();
+    bundle.run().succeeds().prints("/roots");
+    bundle.config["process"]["env"] = json!(["PATH=/bin", "HOME=/said"]);
+    bundle.run().succeeds().prints("/said");
+    // Whoever sets it to nothing has set it.
+    bundle.config["process"]["env"] = json!(["PATH=/bin", "HOME="]);
+    bundle.run().succeeds().prints("/roots");
+    std::fs::remove_file(bundle.path().join("rootfs/etc/passwd")).unwrap();
+    bundle.config["process"]["env"] = json!(["PATH=/bin"]);
+    bundle.run().succeeds().prints("/");
+}
+
+#[test]
 fn a_namespace_is_joined_by_its_path() {
     let cx = Cx::new();
     let bundle = Bundle::new(&cx, "sleep 1000");

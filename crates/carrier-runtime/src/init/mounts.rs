@@ -185,11 +185,7 @@ impl Machine<'_> {
             other => other?,
         };
         let tree = clone_tree(&place, c"", true)?;
-        let attributes = Attributes::READ_ONLY
-            | Attributes::NO_SUID
-            | Attributes::NO_DEVICES
-            | Attributes::NO_EXEC;
-        set_attributes(tree.as_fd(), attributes, true).map_err(|e| errno(&e))?;
+        set_attributes(tree.as_fd(), Attributes::READ_ONLY, true).map_err(|e| errno(&e))?;
         attach(tree.as_fd(), place.as_fd())
     }
 
