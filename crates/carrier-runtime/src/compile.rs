@@ -311,6 +311,10 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     let protect_devices = mounts::compile(&mut plan, spec, &namespaces, &maps)?;
     let streams = launch.take_streams();
     process::compile_stdio(&mut plan, process, streams, DevicePlace::NewRoot);
+    if hooks::run_before_the_change_of_roots(spec) {
+        // Before anything is hidden or read-only: hooks bring files.
+        plan.push("hooks", Step::AwaitHooks);
+    }
     if let Some(step) = protect_devices {
         plan.push("mounts", step);
     }
@@ -326,9 +330,6 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
         plan.push("root.readonly", Step::ProtectRoot);
     }
     namespaces::compile_names(&mut plan, spec, &namespaces)?;
-    if hooks::run_before_the_change_of_roots(spec) {
-        plan.push("hooks", Step::AwaitHooks);
-    }
     plan.push("root", Step::EnterRoot);
     if let Some(flags) = mounts::last_propagation(linux)? {
         plan.push("linux.rootfsPropagation", Step::SetPropagation(flags));

@@ -357,6 +357,23 @@ fn hooks_run_in_their_order_with_the_state_on_standard_input() {
 }
 
 #[test]
+fn hooks_may_write_to_a_root_that_becomes_read_only() {
+    let cx = Cx::new();
+    let script = "cat /etc/fromhook; touch /etc/x 2>/dev/null || echo read-only; cat /hidden/file";
+    let mut bundle = Bundle::new(&cx, script);
+    let root = bundle.path().join("rootfs");
+    std::fs::create_dir(root.join("hidden")).unwrap();
+    cx.give_to_user(&root);
+    bundle.config["root"]["readonly"] = true.into();
+    bundle.config["linux"]["maskedPaths"] = json!(["/hidden"]);
+    let root = root.display();
+    let script = format!("echo written > {root}/etc/fromhook; echo seen > {root}/hidden/file");
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]);
+    bundle.config["hooks"] = json!({"createContainer": hook});
+    bundle.run().exits_with(1).prints("written\nread-only");
+}
+
+#[test]
 fn a_failing_hook_takes_the_container_with_it() {
     let cx = Cx::new();
     let mut bundle = Bundle::new(&cx, "sleep 1000");
