@@ -230,14 +230,12 @@ fn compile_identity(plan: &mut InitPlan, process: &Process, maps: &IdMaps) -> Re
     let mut groups: Vec<Gid> = additional.iter().map(|gid| Gid::from_raw(*gid)).collect();
     groups.sort_unstable_by_key(|gid| gid.as_raw());
     groups.dedup();
+    // Whoever says nothing of them gets none.
     let sets = process.capabilities().as_ref().map(Sets::of);
-    if let Some(sets) = &sets {
-        let keep = sets.bounding.for_kernel();
-        plan.push("process.capabilities.bounding", Step::DropBoundingSet(keep));
-    }
-    let keep_capabilities = sets
-        .as_ref()
-        .is_some_and(|sets| sets.permitted != Capabilities::NONE);
+    let sets = sets.unwrap_or_default();
+    let keep = sets.bounding.for_kernel();
+    plan.push("process.capabilities.bounding", Step::DropBoundingSet(keep));
+    let keep_capabilities = sets.permitted != Capabilities::NONE;
     plan.push(
         "process.user",
         Step::BecomeUser(Identity {
@@ -247,19 +245,17 @@ fn compile_identity(plan: &mut InitPlan, process: &Process, maps: &IdMaps) -> Re
             keep_capabilities,
         }),
     );
-    if let Some(sets) = sets {
-        plan.push(
-            "process.capabilities",
-            Step::SetCapabilities {
-                sets: CapabilitySets {
-                    effective: sets.effective.for_kernel(),
-                    permitted: sets.permitted.for_kernel(),
-                    inheritable: sets.inheritable.for_kernel(),
-                },
-                ambient: sets.ambient.for_kernel(),
+    plan.push(
+        "process.capabilities",
+        Step::SetCapabilities {
+            sets: CapabilitySets {
+                effective: sets.effective.for_kernel(),
+                permitted: sets.permitted.for_kernel(),
+                inheritable: sets.inheritable.for_kernel(),
             },
-        );
-    }
+            ambient: sets.ambient.for_kernel(),
+        },
+    );
     Ok(())
 }
 
@@ -278,6 +274,7 @@ pub(crate) fn capabilities_of(process: &Process) -> Capabilities {
 }
 
 /// The five sets, as masks.
+#[derive(Default)]
 struct Sets {
     bounding: Capabilities,
     effective: Capabilities,

@@ -1,7 +1,9 @@
 //! `exec`: one more process in a container that runs.
 
 use carrier_sys::process::SingleThreaded;
-use oci_spec::runtime::{Capabilities as CapabilityNames, Capability, Process, Spec, User};
+use oci_spec::runtime::{
+    Capabilities as CapabilityNames, Capability, LinuxCapabilities, Process, Spec, User,
+};
 
 use super::create::{check_console, write_pid};
 use super::{CONFIG, ExecOptions, ProcessChange, Runtime, console};
@@ -144,6 +146,17 @@ fn change_user(process: &mut Process, change: &ProcessChange) {
     }
 }
 
+/// The default of the specification's type is that of a configuration to begin with.
+fn no_capabilities() -> LinuxCapabilities {
+    let mut sets = LinuxCapabilities::default();
+    sets.set_bounding(None)
+        .set_effective(None)
+        .set_permitted(None)
+        .set_inheritable(None)
+        .set_ambient(None);
+    sets
+}
+
 /// What the caller adds goes into every set but the inheritable ones (CVE-2022-29162).
 fn add_capabilities(process: &mut Process, names: &[String]) -> Result<(), Error> {
     for name in names {
@@ -153,7 +166,10 @@ fn add_capabilities(process: &mut Process, names: &[String]) -> Result<(), Error
             field: "--cap".to_owned(),
             reason: format!("{name:?} is not a capability"),
         })?;
-        let mut sets = process.capabilities().clone().unwrap_or_default();
+        let mut sets = process
+            .capabilities()
+            .clone()
+            .unwrap_or_else(no_capabilities);
         let with = |set: &Option<CapabilityNames>| {
             let mut set = set.clone().unwrap_or_default();
             set.insert(capability);
