@@ -35,8 +35,8 @@ impl Runtime {
         }
         record.require("exec in", &allowed)?;
         let spec = config::read(&self.directory(id)?.path(CONFIG))?;
-        let process = match &options.process_file {
-            Some(path) => config::read_process(path)?,
+        let mut process = match &options.process_file {
+            Some(path) => inherited(&spec, config::read_process(path)?),
             None => changed(&spec, &options.change)?,
         };
         check_console(
@@ -88,6 +88,30 @@ impl Runtime {
         }
         Ok(started)
     }
+}
+
+/// A process with the restrictions of the container's own where it says nothing of them.
+fn inherited(spec: &Spec, mut process: Process) -> Process {
+    let Some(first) = spec.process() else {
+        return process;
+    };
+    let is_empty = |text: &Option<String>| text.as_deref().unwrap_or_default().is_empty();
+    if process.capabilities().is_none() {
+        process.set_capabilities(first.capabilities().clone());
+    }
+    if process.rlimits().as_deref().unwrap_or_default().is_empty() {
+        process.set_rlimits(first.rlimits().clone());
+    }
+    if is_empty(process.apparmor_profile()) {
+        process.set_apparmor_profile(first.apparmor_profile().clone());
+    }
+    if is_empty(process.selinux_label()) {
+        process.set_selinux_label(first.selinux_label().clone());
+    }
+    if process.oom_score_adj().is_none() {
+        process.set_oom_score_adj(first.oom_score_adj());
+    }
+    process
 }
 
 /// The container's own process with what the command line changes of it.
