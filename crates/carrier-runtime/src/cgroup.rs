@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -126,10 +127,21 @@ impl Cgroup {
             return Ok(());
         }
         match fs::write(self.path.join("cgroup.kill"), "1") {
-            // Before Linux 5.14: the end of its first process ends a PID namespace.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // Before Linux 5.14.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.kill_each(),
             other => other.map_err(|error| self.failed("kill".to_owned(), error)),
         }
+    }
+
+    /// The end of its first process ends a PID namespace; without one each has to be told.
+    fn kill_each(&self) -> Result<(), Error> {
+        for pid in self.pids()? {
+            if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
+                // It may have ended meanwhile.
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            }
+        }
+        Ok(())
     }
 
     /// Holds all processes, or lets them go on; returns when that is done. Where not all can be held,

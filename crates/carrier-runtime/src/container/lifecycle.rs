@@ -65,7 +65,7 @@ impl Runtime {
         let record = self.record(id)?;
         let status = record.status();
         if all && status == Status::Stopped {
-            return Ok(());
+            return record.signal_survivors(signal);
         }
         let running = [Status::Created, Status::Running, Status::Paused];
         record.require("kill", &running)?;
@@ -145,6 +145,29 @@ impl Record {
     }
 }
 
+impl Record {
+    /// The cgroup of a container whose first process has ended: without a PID namespace of their own the
+    /// others live on in it.
+    fn cgroup_of_survivors(&self) -> Option<&Cgroup> {
+        // In another boot somebody else may have it.
+        let cgroup = self.cgroup.as_ref();
+        cgroup.filter(|_| self.process.is_of_this_boot())
+    }
+
+    fn signal_survivors(&self, signal: i32) -> Result<(), Error> {
+        let Some(cgroup) = self.cgroup_of_survivors() else {
+            return Ok(());
+        };
+        if signal == Signal::KILL.as_raw() {
+            return cgroup.kill();
+        }
+        for pid in cgroup.pids()? {
+            let _ = signal_process(pid, None, signal);
+        }
+        Ok(())
+    }
+}
+
 impl Directory {
     /// The configuration that the container was made with.
     fn configuration(&self) -> Result<Spec, Error> {
@@ -154,7 +177,9 @@ impl Directory {
 
 /// Ends what runs of a container, and removes what is left of it.
 fn destroy(directory: &Directory, record: &Record, proof: &SingleThreaded) -> Result<(), Error> {
-    if record.status() != Status::Stopped {
+    if record.status() == Status::Stopped {
+        record.signal_survivors(Signal::KILL.as_raw())?;
+    } else {
         if let Some(cgroup) = &record.cgroup {
             cgroup.kill()?;
         }
