@@ -160,6 +160,14 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// Processes of others are in the control group that a container was to have for itself.
+    #[error("container's cgroup is not empty: {count} process(es) found in {path}")]
+    CgroupInUse {
+        /// How many.
+        count: usize,
+        /// Its directory.
+        path: std::path::PathBuf,
+    },
     /// systemd did not do what the container's cgroup needs.
     #[error("cannot {action} scope {unit}: {reason}")]
     Scope {

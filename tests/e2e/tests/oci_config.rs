@@ -422,7 +422,7 @@ fn root_makes_containers_without_a_user_namespace() {
                 "uid": 5, "gid": 6}]),
     );
     bundle.save();
-    // Root's containers of one name share a cgroup, and another test has one of this name.
+    // Root's containers of one name want the same cgroup, and another test has one of this name.
     let run = "carrier oci --root run/root-oci --cgroup-manager disabled run -b home/bundle box; \
                rm -r run/root-oci";
     let outcome = cx.host_script(run).succeeds();
@@ -457,6 +457,8 @@ fn rules_for_devices_bind_root() {
             {"allow": true, "type": "c", "major": 7, "minor": 1, "access": "r"},
         ]}),
     );
+    let cgroup = format!("carrier-e2e-{}", std::process::id());
+    linux.insert("cgroupsPath".to_owned(), cgroup.into());
     bundle.save();
     let run = "carrier oci --root run/root-oci run -b home/bundle box; rm -r run/root-oci";
     cx.host_script(run).succeeds().prints("< 1\n< 0\n> 1\nnull");

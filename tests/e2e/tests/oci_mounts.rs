@@ -46,7 +46,8 @@ fn give_up_user_namespace(bundle: &mut Bundle<'_>) {
 
 fn run_as_root(cx: &Cx, bundle: &Bundle<'_>, after: &str) -> Outcome {
     bundle.save();
-    let run = "carrier oci --root run/root-oci run -b home/bundle box; code=$?";
+    let run =
+        "carrier oci --root run/root-oci --cgroup-manager disabled run -b home/bundle box; code=$?";
     let clean = "rm -r run/root-oci; umount source/below source; exit $code";
     cx.host_script(&format!("{SOURCE} && {run}; {after} {clean}"))
 }
@@ -114,7 +115,7 @@ fn a_container_without_a_user_namespace_can_have_its_mounts_mapped() {
     bundle.config["process"]["capabilities"]["bounding"] = json!(["CAP_SYS_ADMIN"]);
     mount_source(&mut bundle, &["rbind", "ridmap", "rshared"], Some(&map));
     bundle.save();
-    let run = "carrier oci --root run/root-oci run -b home/bundle box; ls source/below; \
+    let run = "carrier oci --root run/root-oci --cgroup-manager disabled run -b home/bundle box; ls source/below; \
                rm -r run/root-oci; umount source/below source";
     let shared = format!("{SOURCE} && mount --make-rshared source && {run}");
     cx.host_script(&shared).succeeds().prints("file");

@@ -146,7 +146,7 @@ fn a_namespace_of_another_type_is_not_joined() {
         }
     }
     bundle.save();
-    let run = "carrier oci --root run/root-oci run -b home/bundle box; code=$?; \
+    let run = "carrier oci --root run/root-oci --cgroup-manager disabled run -b home/bundle box; code=$?; \
                rm -r run/root-oci; exit $code";
     let outcome = cx.host_script(run).exits_with(1).prints("");
     let message = "cannot join namespace /proc/self/ns/ipc (linux.namespaces";
@@ -212,7 +212,7 @@ fn capabilities_that_cannot_be_had_are_warned_about() {
     bundle.config["process"]["capabilities"]["bounding"] = json!(["CAP_KILL", "CAP_BPF"]);
     bundle.save();
     let run = "setpriv --bounding-set -bpf --inh-caps -bpf \
-               carrier oci --root run/root-oci run -b home/bundle box; code=$?; \
+               carrier oci --root run/root-oci --cgroup-manager disabled run -b home/bundle box; code=$?; \
                rm -r run/root-oci; exit $code";
     let outcome = cx.host_script(run).succeeds();
     let expected = "warning: process.capabilities: CAP_BPF cannot be granted\n";

@@ -42,7 +42,10 @@ impl Planned {
         let wanted = linux.and_then(|linux| linux.cgroups_path().as_deref());
         let place = match manager {
             CgroupManager::Disabled => Err("cgroups are disabled".to_owned()),
-            CgroupManager::Files => directory(id, wanted).map(Place::Directory),
+            CgroupManager::Files => {
+                wanted.map(check).transpose()?;
+                directory(id, wanted).map(Place::Directory)
+            }
             CgroupManager::Systemd => Scope::new(id, wanted)?.map(Place::Scope),
         };
         match place {
@@ -60,7 +63,7 @@ impl Planned {
     pub(crate) fn make(self, pid: u32) -> Result<Option<Cgroup>, Error> {
         let cgroup = match self.place {
             Place::Scope(scope) => scope.start(pid, &self.limits)?,
-            Place::Directory(path) => match make_directory(path) {
+            Place::Directory(path) => match make_directory(path)? {
                 Ok(cgroup) => {
                     cgroup.enable(&self.limits);
                     cgroup
@@ -101,18 +104,41 @@ fn without<T>(limits: &[Limit], reason: String) -> Result<Option<T>, Error> {
     }
 }
 
-fn make_directory(path: PathBuf) -> Result<Cgroup, String> {
+/// Refuses the root of the hierarchy and what is not said plainly: all that is in a container's cgroup
+/// ends with the container.
+fn check(wanted: &Path) -> Result<(), Error> {
+    use std::path::Component;
+    let is_root = wanted.is_absolute() && wanted.parent().is_none();
+    if is_root || wanted.components().any(|part| part == Component::ParentDir) {
+        return Err(Error::Invalid {
+            field: "linux.cgroupsPath".to_owned(),
+            reason: format!("{} is no cgroup of one container", wanted.display()),
+        });
+    }
+    Ok(())
+}
+
+/// The inner error is why there can be none.
+fn make_directory(path: PathBuf) -> Result<Result<Cgroup, String>, Error> {
+    let existed = path.exists();
     let made = fs::create_dir_all(&path);
     // It may be there and belong to another user's container of the same id.
     let ours = || rustix::fs::access(path.join("cgroup.procs"), Access::WRITE_OK);
-    match made.and_then(|()| Ok(ours()?)) {
-        Ok(()) => Ok(Cgroup {
-            path,
-            scope: None,
-            within: None,
-        }),
-        Err(error) => Err(format!("cannot make cgroup {}: {error}", path.display())),
+    if let Err(error) = made.and_then(|()| Ok(ours()?)) {
+        return Ok(Err(format!(
+            "cannot make cgroup {}: {error}",
+            path.display()
+        )));
     }
+    let cgroup = Cgroup {
+        path,
+        scope: None,
+        within: None,
+    };
+    if existed {
+        cgroup.check_unused()?;
+    }
+    Ok(Ok(cgroup))
 }
 
 /// Where the cgroup of a container goes in the hierarchy.
@@ -138,6 +164,16 @@ fn device_filter(linux: &Linux) -> Option<Vec<Instruction>> {
 }
 
 impl Cgroup {
+    fn check_unused(&self) -> Result<(), Error> {
+        match self.pids()?.len() {
+            0 => Ok(()),
+            count => Err(Error::CgroupInUse {
+                count,
+                path: self.path.clone(),
+            }),
+        }
+    }
+
     fn filter_devices(&self, program: &[Instruction]) -> Result<(), Error> {
         let attach = || -> io::Result<()> {
             let filter = carrier_sys::bpf::load_device_filter(program)?;
