@@ -121,6 +121,42 @@ impl Cgroup {
         }
     }
 
+    /// [`add`](Self::add) for a process beside the first one: a cgroup that hands controllers down has no
+    /// processes of its own, cgroup-v2.rst, "No Internal Process Constraint", and where a container has
+    /// made it one of those, the first process is in one below.
+    ///
+    /// `first` reads the first one's `/proc/PID/cgroup`.
+    pub(crate) fn add_beside(
+        &self,
+        first: impl FnOnce() -> Option<String>,
+        pid: u32,
+    ) -> Result<(), Error> {
+        match self.add(pid) {
+            Err(Error::Cgroup { source, .. }) if source.kind() == io::ErrorKind::ResourceBusy => {
+                let below = || self.below_of(mount()?, &first()?);
+                match below() {
+                    Some(below) => below.add(pid),
+                    None => Err(self.failed("move a process to".to_owned(), source)),
+                }
+            }
+            added => added,
+        }
+    }
+
+    /// The cgroup in the text of a `/proc/PID/cgroup`, where it is one below.
+    fn below_of(&self, root: &Path, text: &str) -> Option<Self> {
+        let path = root.join(in_hierarchy(text)?);
+        let relative = path.strip_prefix(&self.path).ok()?;
+        let mut parts = relative.components().peekable();
+        parts.peek()?;
+        let is_plain = parts.all(|part| matches!(part, std::path::Component::Normal(_)));
+        is_plain.then_some(Self {
+            path,
+            scope: None,
+            within: None,
+        })
+    }
+
     /// Kills every process, also those that are frozen.
     pub(crate) fn kill(&self) -> Result<(), Error> {
         if !self.path.exists() {
@@ -346,8 +382,12 @@ fn is_cgroup2(path: &Path) -> bool {
 /// The cgroup of a process, where it is on the unified hierarchy.
 fn of_process(pid: &str) -> Option<PathBuf> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(mount()?.join(path))
+    Some(mount()?.join(in_hierarchy(&text)?))
+}
+
+/// Where in the unified hierarchy a process is, by the text of its `/proc/PID/cgroup`.
+fn in_hierarchy(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("0::/"))
 }
 
 /// Whether the unified hierarchy of this host has a controller, for whomever.
@@ -356,4 +396,29 @@ pub fn has_controller(name: &str) -> bool {
     let controllers = mount().map(|root| fs::read_to_string(root.join("cgroup.controllers")));
     let controllers = controllers.and_then(Result::ok).unwrap_or_default();
     controllers.split_whitespace().any(|one| one == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_process_is_followed_downwards_only() {
+        let cgroup = Cgroup {
+            path: "/cgroups/box".into(),
+            scope: None,
+            within: None,
+        };
+        let below = |text| cgroup.below_of(Path::new("/cgroups"), text);
+        let found = below("1:cpu:/\n0::/box/init/deep\n").unwrap();
+        assert_eq!(found.path(), Path::new("/cgroups/box/init/deep"));
+        for other in [
+            "0::/box\n",
+            "0::/boxes/x\n",
+            "0::/box/../x\n",
+            "1:cpu:/box/x\n",
+        ] {
+            assert_eq!(below(other), None, "{other}");
+        }
+    }
 }

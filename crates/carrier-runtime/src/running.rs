@@ -62,14 +62,8 @@ impl Running {
     /// Whether the process has not ended.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        let start_time = || {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            let file = rustix::fs::openat(&self.directory, "stat", flags, Mode::empty())?;
-            let mut stat = String::new();
-            File::from(file).read_to_string(&mut stat)?;
-            start_time_of(&stat)
-        };
-        start_time().is_ok_and(|time| time == self.start_time)
+        let start_time = self.read("stat").and_then(|stat| start_time_of(&stat));
+        start_time.is_ok_and(|time| time == self.start_time)
     }
 
     /// The root of the process: what is below it is the container's, and not to be trusted.
@@ -115,7 +109,7 @@ impl Running {
         leave_login_keyring()?;
         entry.launch.has_cgroup = true;
         let prepared = self.prepare(entry)?;
-        let spawned = prepared.spawn_and(proof, |pid: u32| cgroup.add(pid))?;
+        let spawned = prepared.spawn_and(proof, |pid: u32| self.add_to(cgroup, pid))?;
         let ready = spawned.wait_ready()?;
         self.check_alive()?;
         Ok(ready)
@@ -126,6 +120,20 @@ impl Running {
         let plan = compile::compile_joining(entry)?;
         let joined = join::namespaces_of(self.directory.as_fd())?;
         Ok(Prepared::joining(plan, joined, awaits_parent))
+    }
+
+    /// Puts a process into the cgroup of the container, or where in it the first one is.
+    pub(crate) fn add_to(&self, cgroup: &Cgroup, pid: u32) -> Result<(), Error> {
+        cgroup.add_beside(|| self.read("cgroup").ok(), pid)
+    }
+
+    /// A file of the process in `/proc`.
+    fn read(&self, name: &str) -> io::Result<String> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.directory, name, flags, Mode::empty())?;
+        let mut text = String::new();
+        File::from(file).read_to_string(&mut text)?;
+        Ok(text)
     }
 
     pub(crate) fn check_alive(&self) -> Result<(), Error> {

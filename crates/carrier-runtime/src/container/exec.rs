@@ -68,7 +68,8 @@ impl Runtime {
         #[cfg(feature = "fault-injection")]
         let prepared = prepared.fail_before(options.fail_before.unwrap_or(usize::MAX));
         let spawned = prepared.spawn_and(proof, |pid: u32| match &cgroup {
-            Some(cgroup) => cgroup.add(pid),
+            Some(cgroup) if options.cgroup.is_some() => cgroup.add(pid),
+            Some(cgroup) => running.add_to(cgroup, pid),
             None => Ok(()),
         })?;
         let mut ready = spawned.wait_ready()?;
