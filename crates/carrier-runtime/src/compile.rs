@@ -283,8 +283,11 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
     let filter = filter::of(bundle.filter, linux)?;
     let mut launch = bundle.launch;
 
-    let mut plan = InitPlan::default();
-    let awaits_parent = namespaces.makes_users() || launch.has_cgroup;
+    let mut plan = InitPlan {
+        oom_score: process.oom_score_adj(),
+        ..InitPlan::default()
+    };
+    let awaits_parent = namespaces.makes_users() || launch.has_cgroup || plan.oom_score.is_some();
     if awaits_parent {
         plan.push("linux.uidMappings", Step::AwaitParent);
     }
@@ -298,7 +301,6 @@ pub(crate) fn compile(bundle: Bundle<'_>) -> Result<Compiled, Error> {
         plan.push("linux.namespaces", Step::SeparateCgroups);
     }
     namespaces::compile_clocks(&mut plan, &mut namespaces, linux)?;
-    process::compile_oom_score(&mut plan, process);
     if !is_alone {
         // After the maps: a helper may not write them for a process that cannot be traced.
         plan.push("process", Step::SetTraceable(false));
@@ -363,7 +365,10 @@ pub(crate) fn compile_joining(entry: Entry<'_>) -> Result<InitPlan, Error> {
     } = entry;
     let linux = spec.linux().clone().unwrap_or_default();
     let maps = maps_of(&linux);
-    let mut plan = InitPlan::default();
+    let mut plan = InitPlan {
+        oom_score: process.oom_score_adj(),
+        ..InitPlan::default()
+    };
     if launch.has_cgroup {
         plan.push("linux.cgroupsPath", Step::AwaitParent);
     }

@@ -74,7 +74,6 @@ impl Machine<'_> {
             Step::BecomeRoot { keep_groups } => identity::become_root(*keep_groups),
             Step::SeparateCgroups => process::separate_cgroups(self.token),
             Step::SetClocks(offsets) => process::set_clocks(offsets, self.token),
-            Step::SetOomScore(score) => process::set_oom_score(score),
             Step::SetTraceable(traceable) => process::set_traceable(*traceable),
             Step::SetPropagation(flags) => rustix::mount::mount_change(c"/", *flags),
             Step::MountOverlay(overlay) => self.mount_overlay(overlay),

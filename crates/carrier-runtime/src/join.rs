@@ -19,8 +19,8 @@ use rustix::thread::LinkNameSpaceType;
 use crate::channel::{ChildEnd, ParentEnd, Report, pair};
 use crate::compile::Join;
 use crate::error::Error;
-use crate::init;
 use crate::plan::InitPlan;
+use crate::{init, oom};
 
 /// Where namespaces of a process are found below `/proc/PID/ns`, in the order in which they are
 /// joined: the user namespace gives the right to join the others, and the new root comes last.
@@ -83,6 +83,7 @@ fn identity(stat: rustix::io::Result<rustix::fs::Stat>) -> Option<(u64, u64)> {
 
 /// What a failure is about that is none of the namespaces to be joined.
 const CLONE: usize = u32::MAX as usize;
+const OOM_SCORE: usize = CLONE - 1;
 
 /// Clones a process into `new` namespaces, beside those in `joined`; it carries `plan` out.
 pub(crate) fn clone_inside(
@@ -94,10 +95,14 @@ pub(crate) fn clone_inside(
 ) -> Result<Child, Error> {
     let opened = open(joined)?;
     let (parent, helper_end) = pair().map_err(|errno| Error::Prepare(errno.into()))?;
+    let oom_score = plan.oom_score.map(|score| score.to_string());
     let helper = clone_into(Namespaces::empty(), proof, |token| {
         // A copy would keep the new process from ever seeing that the parent is gone.
         drop(parent_end.take());
-        let cloned = join_all(&opened, &token).and_then(|()| {
+        let scored = oom_score.as_deref().map_or(Ok(()), oom::set_own_score);
+        let scored = scored.map_err(|errno| (OOM_SCORE, errno));
+        let joined = scored.and_then(|()| join_all(&opened, &token));
+        let cloned = joined.and_then(|()| {
             let run = |token| init::run(plan, child_end, &token);
             carrier_sys::process::clone_sibling(new, &token, run)
                 .map_err(|error| (CLONE, init::errno(&error)))
@@ -120,6 +125,10 @@ pub(crate) fn clone_inside(
     let _ = helper.wait();
     match report {
         Report::Spawned { pid, pidfd } => Ok(Child::adopt(pid, pidfd)),
+        Report::Failed {
+            step: OOM_SCORE,
+            errno,
+        } => Err(oom::failed(errno)),
         Report::Failed { step, errno } => Err(match opened.get(step) {
             Some(namespace) => Error::Step {
                 action: format!("join namespace {}", namespace.join.path.to_string_lossy()),

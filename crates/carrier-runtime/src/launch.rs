@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::explain::Explanations;
 use crate::idmap::IdMaps;
 use crate::plan::InitPlan;
-use crate::{init, join, mapped};
+use crate::{init, join, mapped, oom};
 
 /// A container of which all is decided and nothing exists.
 #[derive(Debug)]
@@ -153,6 +153,10 @@ impl Prepared {
             channel,
             plan: self.plan,
         };
+        // Whoever joins namespaces has it from the process that joined them.
+        if let Some(score) = spawned.plan.oom_score.filter(|_| joined.is_empty()) {
+            oom::set_score(spawned.child.pid(), score)?;
+        }
         arrange.begin(spawned.child.pid())?;
         if self.namespaces.makes_users() && self.namespaces.nest.is_none() {
             self.maps.write(spawned.child.pid())?;

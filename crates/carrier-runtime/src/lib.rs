@@ -19,6 +19,7 @@ mod join;
 mod launch;
 mod mapped;
 mod members;
+mod oom;
 mod outer;
 mod plan;
 mod running;

@@ -27,6 +27,9 @@ use crate::mapped::Mapping;
 #[derive(Debug, Default)]
 pub(crate) struct InitPlan {
     pub(crate) steps: Vec<PlannedStep>,
+    /// How soon the kernel is to kill the process when memory runs out. It is not the child that says so:
+    /// in a user namespace of its own it may not lower it.
+    pub(crate) oom_score: Option<i32>,
 }
 
 /// A step and the field of the configuration that asked for it.
@@ -82,7 +85,6 @@ pub(crate) enum Step {
     SeparateCgroups,
     /// New clocks, and the lines of `/proc/self/timens_offsets` that set them.
     SetClocks(Vec<u8>),
-    SetOomScore(Vec<u8>),
     /// Whether others may trace this process or look into its descriptors, until it executes the
     /// program.
     SetTraceable(bool),
@@ -322,7 +324,6 @@ impl fmt::Display for Step {
             Self::BecomeRoot { .. } => f.write_str("become root of the user namespace"),
             Self::SeparateCgroups => f.write_str("separate the cgroups"),
             Self::SetClocks(_) => f.write_str("set the clocks"),
-            Self::SetOomScore(_) => f.write_str("set the OOM score"),
             Self::SetTraceable(true) => f.write_str("make the process traceable"),
             Self::SetTraceable(false) => f.write_str("make the process untraceable"),
             Self::SetPropagation(_) => f.write_str("separate the mount namespace"),

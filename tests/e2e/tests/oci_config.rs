@@ -36,6 +36,33 @@ fn the_process_is_as_the_configuration_says() {
 }
 
 #[test]
+fn root_lowers_the_score_of_a_container_in_a_user_namespace() {
+    const NAME: &str = "root_lowers_the_score_of_a_container_in_a_user_namespace";
+    if !is_root() {
+        return skip(NAME, "only root can lower a score");
+    }
+    let cx = Cx::new();
+    let lower = "sh -c 'echo -500 > /proc/self/oom_score_adj' 2>/dev/null && echo may";
+    if cx.host_script(lower).text().is_empty() {
+        return skip(NAME, "root has no CAP_SYS_RESOURCE here");
+    }
+    let mut bundle = Bundle::new(&cx, "cat /proc/self/oom_score_adj; sleep 1000");
+    bundle.config["process"]["oomScoreAdj"] = (-500).into();
+    let linux = bundle.config["linux"].as_object_mut().unwrap();
+    for maps in ["uidMappings", "gidMappings"] {
+        let map = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+        linux.insert(maps.to_owned(), map);
+    }
+    bundle.save();
+    let script = "
+        runtime='carrier oci --root run/root-oci --cgroup-manager disabled'
+        $runtime create -b home/bundle box </dev/null >run/out 2>&1 && $runtime start box
+        $runtime exec box cat /proc/self/oom_score_adj
+        $runtime delete -f box; cat run/out; rm -r run/root-oci run/out";
+    cx.host_script(script).succeeds().prints("-500\n-500");
+}
+
+#[test]
 fn scheduling_is_as_the_configuration_says() {
     let cx = Cx::new();
     let mut bundle = Bundle::new(&cx, "cat /proc/self/stat; cat /proc/self/personality");

@@ -68,14 +68,6 @@ fn open_terminal(plan: &mut InitPlan, process: &Process, place: DevicePlace) {
     );
 }
 
-/// Early: the file belongs to root once the process cannot be traced.
-pub(super) fn compile_oom_score(plan: &mut InitPlan, process: &Process) {
-    if let Some(score) = process.oom_score_adj() {
-        let content = score.to_string().into_bytes();
-        plan.push("process.oomScoreAdj", Step::SetOomScore(content));
-    }
-}
-
 pub(super) fn compile_working_directory(
     plan: &mut InitPlan,
     process: &Process,

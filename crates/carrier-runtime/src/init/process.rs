@@ -79,10 +79,6 @@ pub(super) fn set_clocks(offsets: &[u8], token: &ChildToken) -> Result<(), Errno
     rustix::thread::move_into_link_name_space(clocks.as_fd(), Some(LinkNameSpaceType::Time))
 }
 
-pub(super) fn set_oom_score(score: &[u8]) -> Result<(), Errno> {
-    write_own(c"/proc/self/oom_score_adj", score)
-}
-
 /// Writes a file of the host's `/proc`, before the container's tree is there.
 fn write_own(path: &CStr, content: &[u8]) -> Result<(), Errno> {
     let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
