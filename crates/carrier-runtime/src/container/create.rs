@@ -90,7 +90,7 @@ impl Runtime {
         hooks::run("startContainer", before, &state, inside, proof)?;
         let mut started = ready.start()?;
         if let Some(listener) = started.take_listener() {
-            record.deliver_listener(&listener)?;
+            record.deliver_listener(&listener, record.process.pid, Status::Created)?;
         }
         record.set_running();
         making.directory.write(record)?;
@@ -177,7 +177,7 @@ impl Runtime {
         let process = ProcessIdentity::of(ready.pid()).map_err(|_| Error::ChildDied)?;
         let record = Record::new(id, process, facts(ready.explanations()));
         if let Some(listener) = ready.take_listener() {
-            record.deliver_listener(&listener)?;
+            record.deliver_listener(&listener, record.process.pid, Status::Created)?;
         }
         if let Some(socket) = &options.console_socket
             && let Some(terminal) = ready.take_terminal()
@@ -191,16 +191,22 @@ impl Runtime {
 }
 
 impl Record {
-    pub(super) fn deliver_listener(&self, listener: &std::os::fd::OwnedFd) -> Result<(), Error> {
+    /// Hands the notifications of the filter of the process `pid` to whoever supervises it.
+    pub(super) fn deliver_listener(
+        &self,
+        listener: &std::os::fd::OwnedFd,
+        pid: u32,
+        status: Status,
+    ) -> Result<(), Error> {
         let Some(SeccompListener { path, metadata }) = &self.seccomp_listener else {
             return Ok(());
         };
         let state = serde_json::json!({
             "ociVersion": self.oci_version,
             "fds": ["seccompFd"],
-            "pid": self.process.pid,
+            "pid": pid,
             "metadata": metadata,
-            "state": self.state_as(Status::Created),
+            "state": self.state_as(status),
         });
         console::send_listener(path, &state, listener)
     }
@@ -379,4 +385,50 @@ fn seccomp_listener(spec: &Spec) -> Option<SeccompListener> {
         path: seccomp.listener_path().clone()?,
         metadata: seccomp.listener_metadata().clone().unwrap_or_default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn an_agent_is_told_whose_system_calls_it_supervises() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        let agent = UnixListener::bind(&path).unwrap();
+        let first = std::process::id();
+        let facts = Facts {
+            oci_version: "1.2.0".to_owned(),
+            bundle: PathBuf::new(),
+            rootfs: PathBuf::new(),
+            annotations: BTreeMap::new(),
+            cgroup: None,
+            new_keyring: false,
+            seccomp_listener: Some(SeccompListener {
+                path,
+                metadata: "of the agent".to_owned(),
+            }),
+            explanations: crate::explain::Explanations::default(),
+        };
+        let record = Record::new("box", ProcessIdentity::of(first).unwrap(), facts);
+        let notifications = std::fs::File::open("/dev/null").unwrap().into();
+        record
+            .deliver_listener(&notifications, 42, Status::Running)
+            .unwrap();
+        let mut told = String::new();
+        let (mut connection, _) = agent.accept().unwrap();
+        connection.read_to_string(&mut told).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(
+            (&told["pid"], &told["metadata"]),
+            (&42.into(), &"of the agent".into())
+        );
+        let state = &told["state"];
+        assert_eq!(
+            (&state["pid"], &state["status"]),
+            (&first.into(), &"running".into())
+        );
+    }
 }

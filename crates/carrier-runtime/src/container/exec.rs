@@ -82,7 +82,7 @@ impl Runtime {
         }
         let mut started = ready.start()?;
         if let Some(listener) = started.take_listener() {
-            record.deliver_listener(&listener)?;
+            record.deliver_listener(&listener, pid, Status::Running)?;
         }
         if let Some(path) = &options.pid_file {
             write_pid(path, pid)?;

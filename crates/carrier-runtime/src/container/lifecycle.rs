@@ -45,7 +45,7 @@ impl Runtime {
         let gate = directory.path(GATE);
         let listener = open_gate(&gate, &record.explanations)?;
         if let Some(listener) = listener {
-            record.deliver_listener(&listener)?;
+            record.deliver_listener(&listener, record.process.pid, Status::Created)?;
         }
         // What cannot be removed is never used again.
         let _ = std::fs::remove_file(gate);
