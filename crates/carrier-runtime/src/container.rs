@@ -8,6 +8,7 @@
 mod console;
 mod create;
 mod exec;
+mod home;
 mod hooks;
 mod lifecycle;
 mod listing;

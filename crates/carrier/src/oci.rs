@@ -117,12 +117,19 @@ fn unsupported(verb: &str) -> Failure {
 }
 
 fn create_options(args: &CreateArgs) -> Result<CreateOptions, Failure> {
+    let listen_fds = listen_fds(std::process::id(), |name| std::env::var(name).ok());
+    check_open("LISTEN_FDS", listen_fds)?;
+    check_open(
+        "--preserve-fds",
+        listen_fds.saturating_add(args.preserve_fds),
+    )?;
     Ok(CreateOptions {
         bundle: args.bundle.clone(),
         config: args.config.clone(),
         console_socket: absolute(args.console_socket.as_deref())?,
         pid_file: absolute(args.pid_file.as_deref())?,
-        preserve_fds: preserved(args.preserve_fds)?,
+        listen_fds,
+        preserve_fds: args.preserve_fds,
         new_keyring: !args.no_new_keyring,
     })
 }
@@ -136,15 +143,27 @@ fn absolute(path: Option<&Path>) -> Result<Option<std::path::PathBuf>, Failure> 
     })
 }
 
+/// How many sockets the service manager has handed to this process, sd_listen_fds(3).
+fn listen_fds(pid: u32, variable: impl Fn(&str) -> Option<String>) -> u32 {
+    let number = |name: &str| variable(name)?.parse::<u32>().ok();
+    // What was for a process further up is not for this one.
+    if number("LISTEN_PID") == Some(pid) {
+        number("LISTEN_FDS").unwrap_or(0)
+    } else {
+        0
+    }
+}
+
 /// Descriptors that are promised to the program must be there: one that is not would become one of
 /// the runtime's own.
-fn preserved(count: u32) -> Result<u32, Failure> {
+fn check_open(promise: &str, count: u32) -> Result<(), Failure> {
     let mut numbers = (3..).take(count as usize);
-    if let Some(missing) = numbers.find(|number| !carrier_sys::fd::is_open(*number)) {
-        let message = format!("--preserve-fds {count}: descriptor {missing} is not open");
-        return Err(Failure::Usage(message));
+    match numbers.find(|number| !carrier_sys::fd::is_open(*number)) {
+        Some(missing) => Err(Failure::Usage(format!(
+            "{promise}: descriptor {missing} is not open"
+        ))),
+        None => Ok(()),
     }
-    Ok(count)
 }
 
 fn run(runtime: &Runtime, args: &RunArgs, proof: &SingleThreaded) -> Result<u8, Failure> {
@@ -181,10 +200,11 @@ fn exec(runtime: &Runtime, args: &ExecArgs, proof: &SingleThreaded) -> Result<u8
         },
         console_socket: args.console_socket.clone(),
         pid_file: args.pid_file.clone(),
-        preserve_fds: preserved(args.preserve_fds)?,
+        preserve_fds: args.preserve_fds,
         ignore_paused: args.ignore_paused,
         cgroup: args.cgroup.clone(),
     };
+    check_open("--preserve-fds", args.preserve_fds)?;
     if args.process.is_none() && args.command.is_empty() {
         return Err(Failure::Usage(
             "exec needs a command or --process".to_owned(),
@@ -260,6 +280,20 @@ mod tests {
         assert_eq!(words("carrier oci state x").unwrap(), expected);
         assert!(words("/usr/bin/carrier-runtime state x").is_some());
         assert!(words("carrier run oci").is_none());
+    }
+
+    #[test]
+    fn sockets_are_for_the_process_that_is_named() {
+        let of = |pid: &'static str, count: &'static str| {
+            listen_fds(7, move |name| {
+                let value = if name == "LISTEN_PID" { pid } else { count };
+                (!value.is_empty()).then(|| value.to_owned())
+            })
+        };
+        assert_eq!(of("7", "2"), 2);
+        for (pid, count) in [("8", "2"), ("", "2"), ("7", ""), ("7", "x")] {
+            assert_eq!(of(pid, count), 0, "{pid} {count}");
+        }
     }
 
     #[test]

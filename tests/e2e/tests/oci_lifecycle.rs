@@ -181,6 +181,34 @@ fn an_exec_is_a_process_of_the_container() {
 }
 
 #[test]
+fn a_process_from_a_file_has_what_the_container_has_and_it_does_not_say() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "sleep 1000");
+    bundle.config["process"]["rlimits"] =
+        json!([{"type": "RLIMIT_NOFILE", "soft": 64, "hard": 128}]);
+    bundle.config["process"]["oomScoreAdj"] = 700.into();
+    bundle.create().succeeds();
+    bundle.oci(&["start", "box"]).succeeds();
+    let script =
+        "grep CapBnd /proc/self/status; ulimit -n; cat /proc/self/oom_score_adj; echo $HOME";
+    let mut process = json!({
+        "args": ["sh", "-c", script], "cwd": "/", "user": {"uid": 0, "gid": 0},
+        "env": ["PATH=/bin"],
+    });
+    let run = |process: &Value| {
+        let file = cx.file("process.json", &process.to_string());
+        bundle.oci(&["exec", "--process", &file, "box"]).succeeds()
+    };
+    run(&process).prints("CapBnd:\t0000000020000420\n64\n700\n/");
+    process["capabilities"] = json!({"bounding": ["CAP_KILL"]});
+    process["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 32, "hard": 32}]);
+    process["oomScoreAdj"] = 800.into();
+    process["env"] = json!(["PATH=/bin", "HOME=/tmp"]);
+    run(&process).prints("CapBnd:\t0000000000000020\n32\n800\n/tmp");
+    bundle.oci(&["delete", "-f", "box"]).succeeds();
+}
+
+#[test]
 fn p02_only_promised_descriptors_reach_the_program() {
     let cx = Cx::new();
     let bundle = Bundle::new(&cx, "cat <&3; ls /proc/self/fd");
@@ -197,6 +225,30 @@ fn p02_only_promised_descriptors_reach_the_program() {
         outcome.errors().contains("descriptor 4 is not open"),
         "{outcome:?}"
     );
+}
+
+#[test]
+fn sockets_of_the_service_manager_come_before_promised_descriptors() {
+    let cx = Cx::new();
+    let bundle = Bundle::new(&cx, "cat <&3; cat <&4; echo $LISTEN_FDS $LISTEN_PID");
+    bundle.save();
+    let runtime = bundle.runtime();
+    let activated = |pid: &str, options: &str| {
+        cx.script(&format!(
+            "echo one > one; echo two > two
+             export LISTEN_FDS=1 NOTIFY_SOCKET=/nowhere
+             exec 3<one 4<two
+             sh -c 'LISTEN_PID={pid} exec {runtime} run -b home/bundle {options} box'"
+        ))
+    };
+    let outcome = activated("$$", "--preserve-fds 1").succeeds();
+    let warning = "warning: NOTIFY_SOCKET: the socket is not handed to the container";
+    assert!(outcome.errors().contains(warning), "{outcome:?}");
+    outcome.prints("one\ntwo\n1 1");
+    // They are for another process.
+    activated("1", "--preserve-fds 2")
+        .succeeds()
+        .prints("one\ntwo");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use oci_spec::runtime::Spec;
 use super::hooks::{self, Place};
 use super::record::{Facts, SeccompListener, replace};
 use super::{
-    CONFIG, CreateOptions, Directory, GATE, Lock, Record, Runtime, check_id, console, warnings,
+    CONFIG, CreateOptions, Directory, GATE, Lock, Record, Runtime, check_id, console, home,
+    warnings,
 };
 use crate::cgroup::{Cgroup, Planned};
 use crate::channel;
@@ -140,8 +141,9 @@ impl Runtime {
         making.save_configuration()?;
         let mut planned = Planned::of(self.cgroups, id, spec)?;
         launch.has_cgroup = planned.is_some();
+        let completed = completed(spec, &rootfs, options);
         let prepared = Prepared::new(Bundle {
-            spec,
+            spec: &completed,
             root: RootSource::Directory(rootfs.clone()),
             filter: None,
             emulator: None,
@@ -322,13 +324,32 @@ fn enter_bundle(options: &CreateOptions) -> Result<Spec, Error> {
     })?;
     let spec = config::read(&file)?;
     warnings::of_capabilities(&spec);
+    warnings::of_notifications();
     Ok(spec)
+}
+
+/// The configuration with what the program finds in its environment, whoever made that.
+fn completed(spec: &Spec, rootfs: &Path, options: &CreateOptions) -> Spec {
+    let mut spec = spec.clone();
+    let Some(mut process) = spec.process().clone() else {
+        return spec;
+    };
+    home::complete(&mut process, || home::users_of(&spec, rootfs));
+    if options.listen_fds > 0 {
+        let mut environment = process.env().clone().unwrap_or_default();
+        // sd_listen_fds(3). The number is that of the first process of a PID namespace.
+        environment.push(format!("LISTEN_FDS={}", options.listen_fds));
+        environment.push("LISTEN_PID=1".to_owned());
+        process.set_env(Some(environment));
+    }
+    spec.set_process(Some(process));
+    spec
 }
 
 fn launch(options: &CreateOptions) -> Launch {
     Launch {
         dies_with_caller: false,
-        preserved: options.preserve_fds,
+        preserved: options.listen_fds.saturating_add(options.preserve_fds),
         ..Launch::default()
     }
 }

@@ -6,7 +6,7 @@ use oci_spec::runtime::{
 };
 
 use super::create::{check_console, write_pid};
-use super::{CONFIG, ExecOptions, ProcessChange, Runtime, console};
+use super::{CONFIG, ExecOptions, ProcessChange, Runtime, console, home};
 use crate::compile::Launch;
 use crate::config;
 use crate::error::Error;
@@ -56,6 +56,7 @@ impl Runtime {
         };
         let running = Running::of(&record.process).map_err(Error::Prepare)?;
         let running = running.ok_or(Error::ChildDied)?;
+        home::complete(&mut process, || home::users_below(running.root().ok()?));
         let prepared = running.prepare(Entry {
             spec: &spec,
             process: &process,

@@ -25,7 +25,9 @@ pub struct CreateOptions {
     pub console_socket: Option<PathBuf>,
     /// The file that gets the process id.
     pub pid_file: Option<PathBuf>,
-    /// How many descriptors, from number 3 on, the program gets.
+    /// How many sockets, from number 3 on, the service manager has handed over for the program.
+    pub listen_fds: u32,
+    /// How many descriptors after them the program gets.
     pub preserve_fds: u32,
     /// Whether the container leaves the session keyring of the caller.
     pub new_keyring: bool,

@@ -27,6 +27,13 @@ pub(super) fn of_capabilities(spec: &Spec) {
     }
 }
 
+/// Tells whoever waits for the word of the program that it will not come.
+pub(super) fn of_notifications() {
+    if std::env::var_os("NOTIFY_SOCKET").is_some() {
+        warn("NOTIFY_SOCKET: the socket is not handed to the container");
+    }
+}
+
 fn ungrantable(spec: &Spec, held: Capabilities) -> Capabilities {
     let linux = spec.linux().as_ref();
     let namespaces = linux.and_then(|linux| linux.namespaces().as_deref());

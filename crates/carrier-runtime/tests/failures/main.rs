@@ -83,6 +83,7 @@ impl Place {
             config: None,
             console_socket: terminal.then(|| self.console()),
             pid_file: None,
+            listen_fds: 0,
             preserve_fds: 0,
             new_keyring: false,
             fail_before: None,
