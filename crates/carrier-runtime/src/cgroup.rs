@@ -57,7 +57,7 @@ impl Cgroup {
     /// # Errors
     /// [`Error::Controller`] and [`Error::Limit`] for what cannot be applied.
     pub fn update(&self, resources: &oci_spec::runtime::LinuxResources) -> Result<(), Error> {
-        let limits = limits::files(resources)?;
+        let limits = limits::files(&limits::completed(resources, |file| self.read(file)))?;
         if self.scope.is_none() {
             self.enable(&limits);
         }

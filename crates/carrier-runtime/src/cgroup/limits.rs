@@ -122,6 +122,46 @@ pub(super) fn files(resources: &LinuxResources) -> Result<Vec<Limit>, Error> {
     Ok(limits)
 }
 
+/// `resources` with the other half of each pair of values that stand in one file or count together: what
+/// is not changed is what `read` finds.
+pub(super) fn completed(
+    resources: &LinuxResources,
+    read: impl Fn(&str) -> Option<String>,
+) -> LinuxResources {
+    let mut resources = resources.clone();
+    if let Some(cpu) = resources.cpu().clone()
+        && let Some(cpu) = completed_cpu(cpu, &read)
+    {
+        resources.set_cpu(Some(cpu));
+    }
+    if let Some(mut memory) = *resources.memory()
+        && memory.swap().is_some_and(|swap| swap > 0)
+        && memory.limit().is_none_or(|limit| limit == 0)
+        && let Some(limit) = read("memory.max").and_then(|text| text.trim().parse().ok())
+    {
+        memory.set_limit(Some(limit));
+        resources.set_memory(Some(memory));
+    }
+    resources
+}
+
+fn completed_cpu(mut cpu: LinuxCpu, read: impl Fn(&str) -> Option<String>) -> Option<LinuxCpu> {
+    let has_quota = cpu.quota().is_some_and(|quota| quota != 0);
+    let has_period = cpu.period().is_some_and(|period| period != 0);
+    if has_quota == has_period {
+        return None;
+    }
+    let content = read("cpu.max")?;
+    let (quota, period) = content.trim().split_once(' ')?;
+    if has_quota {
+        cpu.set_period(Some(period.parse().ok()?));
+    } else {
+        // `max`
+        cpu.set_quota(Some(quota.parse().unwrap_or(-1)));
+    }
+    Some(cpu)
+}
+
 fn add_memory(memory: &LinuxMemory, add: &mut impl FnMut(&str, &str, String)) -> Result<(), Error> {
     let limit = memory.limit().filter(|limit| *limit != 0);
     if let Some(swap) = memory.swap().filter(|swap| *swap != 0) {
@@ -352,6 +392,40 @@ mod tests {
             (other.file.as_str(), other.value.as_str()),
             ("io.weight", "default 10000")
         );
+    }
+
+    #[test]
+    fn what_is_not_changed_stays() {
+        let changed = |change: &str, cpu_max: &str, memory_max: &str| {
+            let resources = serde_json::from_str(change).unwrap();
+            let read = |file: &str| {
+                Some(
+                    if file == "cpu.max" {
+                        cpu_max
+                    } else {
+                        memory_max
+                    }
+                    .to_owned(),
+                )
+            };
+            let limits = files(&completed(&resources, read)).unwrap();
+            let pairs = limits.into_iter().map(|limit| (limit.file, limit.value));
+            pairs.collect::<Vec<_>>()
+        };
+        let cpu = |change, before| changed(change, before, "max\n");
+        let half = r#"{"cpu": {"period": 50000}}"#;
+        assert_eq!(
+            cpu(half, "20000 100000\n"),
+            [pair("cpu.max", "20000 50000")]
+        );
+        assert_eq!(cpu(half, "max 100000\n"), [pair("cpu.max", "max 50000")]);
+        let half = r#"{"cpu": {"quota": 30000}}"#;
+        assert_eq!(cpu(half, "20000 50000\n"), [pair("cpu.max", "30000 50000")]);
+        let both = r#"{"cpu": {"quota": 30000, "period": 60000}}"#;
+        assert_eq!(cpu(both, "20000 50000\n"), [pair("cpu.max", "30000 60000")]);
+        let swap = changed(r#"{"memory": {"swap": 5000}}"#, "max 100000\n", "4096\n");
+        let expected = [pair("memory.swap.max", "904"), pair("memory.max", "4096")];
+        assert_eq!(swap, expected);
     }
 
     #[test]
