@@ -205,6 +205,8 @@ pub(crate) struct Filesystem {
     pub(crate) propagation: u64,
     /// Begin with what is at the target.
     pub(crate) copy_up: bool,
+    /// Have the mode of the directory at the target, where there is one.
+    pub(crate) takes_mode: bool,
     pub(crate) target: Target,
     /// What is shown instead where the namespaces do not allow a mount of its own.
     pub(crate) fallback: Option<CString>,

@@ -113,6 +113,22 @@ fn a_file_goes_on_a_file_and_a_directory_on_a_directory() {
 }
 
 #[test]
+fn memory_is_for_everybody_unless_its_mode_is_said() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    for (tmpfs, expected) in [("/etc", "drwxrwxrwt"), ("/etc:mode=711", "drwx--x--x")] {
+        sh(
+            &cx,
+            &["--tmpfs", tmpfs],
+            &image,
+            "ls -ld /etc | cut -d' ' -f1",
+        )
+        .succeeds()
+        .prints(expected);
+    }
+}
+
+#[test]
 fn options_that_make_no_sense_are_errors_of_the_command() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");

@@ -5,6 +5,8 @@
     reason = "a test explains itself by its name"
 )]
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use carrier_e2e::{Bundle, Cx, is_root, skip};
 use serde_json::{Value, json};
 
@@ -159,6 +161,31 @@ fn a_new_filesystem_can_begin_with_what_it_covers() {
     mounts.push(json!({"destination": "/etc", "type": "tmpfs", "options": ["tmpcopyup"]}));
     bundle.run().succeeds().prints("content\ndeep\nnew");
     assert!(!etc.join("new").exists());
+}
+
+#[test]
+fn memory_has_the_mode_of_what_it_covers() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(
+        &cx,
+        "ls -ld /covered /said /new | while read m r; do echo $m; done",
+    );
+    for (name, mode) in [("covered", 0o2750), ("said", 0o755)] {
+        let path = bundle.path().join("rootfs").join(name);
+        std::fs::create_dir(&path).unwrap();
+        cx.give_to_user(&path);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    mounts.extend([
+        json!({"destination": "/covered", "type": "tmpfs"}),
+        json!({"destination": "/said", "type": "tmpfs", "options": ["mode=711"]}),
+        json!({"destination": "/new", "type": "tmpfs", "options": ["ro"]}),
+    ]);
+    bundle
+        .run()
+        .succeeds()
+        .prints("drwxr-s---\ndrwxrwxrwt\ndrwx--x--x");
 }
 
 #[test]

@@ -91,6 +91,10 @@ impl Located<'_> {
                 let own = ["nosuid", "nodev", "noexec"].map(str::to_owned);
                 let mut words: Vec<String> = own.into_iter().chain(flags.clone()).collect();
                 words.extend(options.clone());
+                if !options.iter().any(|word| word.starts_with("mode=")) {
+                    // Docker's, whatever the image has there.
+                    words.push("mode=1777".to_owned());
+                }
                 if *copy {
                     words.push("tmpcopyup".to_owned());
                 }

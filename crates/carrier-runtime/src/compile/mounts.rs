@@ -137,6 +137,7 @@ fn filesystem(
     settings.extend(options.general);
     settings.extend(options.settings);
     let recursive = options.recursive_change;
+    let takes_mode = kind == "tmpfs" && !settings.iter().any(|(key, _)| &**key == c"mode");
     let set = options.change.set | recursive.set;
     let propagation = options.change.propagation | recursive.propagation;
     Ok(Filesystem {
@@ -145,6 +146,7 @@ fn filesystem(
         attributes: MountAttrFlags::from_bits_retain(u32::try_from(set.bits()).unwrap_or(0)),
         propagation,
         copy_up: options.copy_up,
+        takes_mode,
         target,
         fallback: fallback.map(ToOwned::to_owned),
     })
@@ -245,6 +247,7 @@ pub(super) fn compile_emulator(plan: &mut InitPlan, registration: &[u8]) {
                 | MountAttrFlags::MOUNT_ATTR_NOEXEC,
             propagation: 0,
             copy_up: false,
+            takes_mode: false,
             target: place(BINFMT_MISC),
             fallback: None,
         }),

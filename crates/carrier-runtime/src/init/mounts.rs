@@ -69,7 +69,11 @@ impl Machine<'_> {
     }
 
     pub(super) fn mount_filesystem(&mut self, filesystem: &Filesystem) -> Result<(), Errno> {
-        let mount = match (new_mount(filesystem), &filesystem.fallback) {
+        let mode = match filesystem.takes_mode {
+            true => self.mode_of_covered(&filesystem.target)?,
+            false => None,
+        };
+        let mount = match (new_mount(filesystem, mode), &filesystem.fallback) {
             (Err(Errno::PERM | Errno::ACCESS | Errno::NODEV | Errno::BUSY), Some(source)) => {
                 borrowed_mount(source, filesystem)?
             }
@@ -92,6 +96,14 @@ impl Machine<'_> {
             self.devices = Some(mount);
         }
         Ok(())
+    }
+
+    fn mode_of_covered(&self, target: &Target) -> Result<Option<Mode>, Errno> {
+        match path::open(self.root()?, target) {
+            Ok(covered) => path::mode(covered.as_fd()).map(Some),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     pub(super) fn bind(&mut self, bind: &Bind) -> Result<(), Errno> {
@@ -261,7 +273,7 @@ fn or_exists(made: Result<(), Errno>) -> Result<(), Errno> {
     }
 }
 
-fn new_mount(filesystem: &Filesystem) -> Result<OwnedFd, Errno> {
+fn new_mount(filesystem: &Filesystem, mode: Option<Mode>) -> Result<OwnedFd, Errno> {
     let context = rustix::mount::fsopen(&*filesystem.kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     for (key, value) in &filesystem.options {
         match value {
@@ -269,9 +281,23 @@ fn new_mount(filesystem: &Filesystem) -> Result<OwnedFd, Errno> {
             None => rustix::mount::fsconfig_set_flag(&context, &**key)?,
         }
     }
+    if let Some(mode) = mode {
+        let digits = octal(mode);
+        let digits = CStr::from_bytes_until_nul(&digits).map_err(|_| Errno::INVAL)?;
+        rustix::mount::fsconfig_set_string(&context, c"mode", digits)?;
+    }
     rustix::mount::fsconfig_create(&context)?;
     let flags = FsMountFlags::FSMOUNT_CLOEXEC;
     rustix::mount::fsmount(&context, flags, filesystem.attributes)
+}
+
+/// Four digits and a null.
+fn octal(mode: Mode) -> [u8; 5] {
+    let mut digits = [0; 5];
+    for (place, shift) in digits.iter_mut().zip([9, 6, 3, 0]) {
+        *place = b'0' + u8::try_from(mode.as_raw_mode() >> shift & 7).unwrap_or(0);
+    }
+    digits
 }
 
 /// The host's own mount of the same kind, as read-only as the new one would have been.

@@ -137,6 +137,11 @@ pub(super) fn file_type(fd: BorrowedFd<'_>) -> Result<FileType, Errno> {
     Ok(FileType::from_raw_mode(stat.st_mode))
 }
 
+pub(super) fn mode(fd: BorrowedFd<'_>) -> Result<Mode, Errno> {
+    let stat = rustix::fs::statat(fd, c"", AtFlags::EMPTY_PATH)?;
+    Ok(Mode::from_raw_mode(stat.st_mode))
+}
+
 fn is_symlink(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
     Ok(file_type(fd)? == FileType::Symlink)
 }
