@@ -22,6 +22,7 @@ use carrier_runtime::{OuterIds, Started};
 use carrier_store::Durability;
 use carrier_sys::process::{ChildToken, SingleThreaded};
 use carrier_sys::signal::SignalStream;
+use carrier_sys::umask::with_users;
 use rustix::process::Signal;
 
 use crate::bridge::Membership;
@@ -428,7 +429,8 @@ impl<'a> Monitor<'a> {
         let Some(path) = &self.record.pid_file else {
             return Ok(());
         };
-        std::fs::write(path, format!("{pid}")).map_err(|source| Error::Write {
+        let written = with_users(|| std::fs::write(path, format!("{pid}")));
+        written.map_err(|source| Error::Write {
             path: path.clone(),
             source,
         })

@@ -28,6 +28,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod trampoline;
+pub mod umask;
 
 use std::io;
 

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     if carrier_applets::is_asked_for(std::env::args_os()) {
         return carrier_applets::main(std::env::args_os());
     }
+    carrier_sys::umask::leave_users();
     if let Some(words) = oci::words_for_runtime(std::env::args_os()) {
         return oci::main(words);
     }

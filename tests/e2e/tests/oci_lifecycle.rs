@@ -228,6 +228,23 @@ fn p02_only_promised_descriptors_reach_the_program() {
 }
 
 #[test]
+fn the_callers_umask_is_not_the_containers() {
+    let cx = Cx::new();
+    let mut bundle = Bundle::new(&cx, "ls -ld /dev/pts/.. | grep -o '^d[rwx-]*'");
+    bundle.config["process"]["cwd"] = "/work/deep".into();
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    mounts.push(json!({"destination": "/made/deep", "type": "tmpfs"}));
+    bundle.save();
+    let runtime = bundle.runtime();
+    let script = format!(
+        "umask 077; {runtime} run --pid-file run/pid -b home/bundle box
+         cd home/bundle/rootfs; stat -c %a made made/deep work work/deep ../../../run/pid"
+    );
+    let expected = "drwxr-xr-x\n755\n755\n755\n755\n600";
+    cx.script(&script).succeeds().prints(expected);
+}
+
+#[test]
 fn sockets_of_the_service_manager_come_before_promised_descriptors() {
     let cx = Cx::new();
     let bundle = Bundle::new(&cx, "cat <&3; cat <&4; echo $LISTEN_FDS $LISTEN_PID");

@@ -143,6 +143,28 @@ fn names_working_directories_and_users_are_as_asked() {
 }
 
 #[test]
+fn the_callers_umask_is_for_what_he_names() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    let inside = "id -u; umask; for path in / /new /new/deep /etc/hosts /etc/hostname /etc/resolv.conf; \
+                  do ls -ld $path; done | while read mode rest; do echo $mode; done";
+    let script = format!(
+        "umask 077
+         carrier run --rm --cidfile cid -u 1000 -w /new/deep {image} sh -c '{inside}'
+         carrier run -d --name web --pidfile pid {image} sleep 1000 >/dev/null
+         carrier cp web:/etc/passwd passwd; carrier export -o export.tar web; carrier rm -f web >/dev/null
+         carrier save -o save.tar {image}; carrier oci spec
+         stat -c %a cid pid passwd export.tar save.tar config.json"
+    );
+    let directory = "drwxr-xr-x\n".repeat(3);
+    let file = "-rw-r--r--\n".repeat(3);
+    let named = "600\n600\n644\n600\n600\n600";
+    cx.script(&script)
+        .succeeds()
+        .prints(&format!("1000\n0022\n{directory}{file}{named}"));
+}
+
+#[test]
 fn c03_odd_users_are_refused() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 
 use carrier_spec::{ContainerId, VolumeName};
 use carrier_store::{ImageRecord, LayerView, VolumeLock, VolumeRecord};
+use carrier_sys::umask::with_users;
 
 use super::driver::Backing;
 use super::error::VolumeError;
@@ -385,7 +386,8 @@ pub(super) fn ensure_source(mount: &MountPoint) -> Result<(), VolumeError> {
     if !make {
         return Err(VolumeError::NoSource(path.clone()));
     }
-    fs::create_dir_all(path).map_err(|source| VolumeError::MakeSource {
+    let made = with_users(|| fs::create_dir_all(path));
+    made.map_err(|source| VolumeError::MakeSource {
         path: path.clone(),
         source,
     })

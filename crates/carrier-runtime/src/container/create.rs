@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use carrier_sys::process::SingleThreaded;
+use carrier_sys::umask::with_users;
 use oci_spec::runtime::Spec;
 
 use super::hooks::{self, Place};
@@ -305,7 +306,8 @@ impl Drop for Making<'_> {
 }
 
 pub(super) fn write_pid(path: &Path, pid: u32) -> Result<(), Error> {
-    replace(path, pid.to_string().as_bytes()).map_err(|source| Error::File {
+    let written = with_users(|| replace(path, pid.to_string().as_bytes()));
+    written.map_err(|source| Error::File {
         action: "write",
         path: path.to_owned(),
         source,

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use carrier_sys::umask::with_users;
+
 use crate::cli::man::{ManArgs, pages};
 use crate::report::Failure;
 
@@ -15,10 +17,10 @@ pub(crate) fn man(args: &ManArgs) -> Result<u8, Failure> {
         }
     };
     let directory = args.directory.as_path();
-    std::fs::create_dir_all(directory).map_err(failed(directory))?;
+    with_users(|| std::fs::create_dir_all(directory)).map_err(failed(directory))?;
     for (name, text) in pages().map_err(failed(directory))? {
         let path = directory.join(format!("{name}.1"));
-        std::fs::write(&path, text).map_err(failed(&path))?;
+        with_users(|| std::fs::write(&path, text)).map_err(failed(&path))?;
     }
     Ok(0)
 }

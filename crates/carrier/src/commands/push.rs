@@ -7,6 +7,7 @@ use carrier_engine::{Engine, Event};
 use carrier_registry::{PushOptions, Pushed, Recompress};
 use carrier_spec::{Compression, Platform, Reference};
 use carrier_store::ImageRecord;
+use carrier_sys::umask::with_users;
 
 use super::print;
 use super::pull::{platform, refuse_tag};
@@ -34,7 +35,7 @@ pub(crate) fn push(args: &PushArgs) -> Result<u8, Failure> {
     announce(args, &destination)?;
     let pushed = push_one(args, &engine, &image, &destination, &options)?;
     if let Some(path) = &args.digestfile {
-        fs::write(path, pushed.digest.as_str()).map_err(|source| Failure::File {
+        with_users(|| fs::write(path, pushed.digest.as_str())).map_err(|source| Failure::File {
             action: "write",
             path: path.clone(),
             source,

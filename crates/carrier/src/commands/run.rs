@@ -16,6 +16,7 @@ use carrier_engine::{
 use carrier_runtime::Capabilities;
 use carrier_spec::Reference;
 use carrier_store::ImageRecord;
+use carrier_sys::umask::with_users;
 use rustix::termios::isatty;
 
 use super::containers::{attach_options, code_of};
@@ -137,7 +138,7 @@ fn make(args: &ContainerArgs, options: &RunOptions) -> Result<(Engine, Container
 }
 
 fn new_file(path: &str) -> Result<(String, fs::File), Failure> {
-    match fs::File::create_new(path) {
+    match with_users(|| fs::File::create_new(path)) {
         Ok(file) => Ok((path.to_owned(), file)),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(Failure::with_hint(
             format!("container id file {path} exists"),

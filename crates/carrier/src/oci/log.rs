@@ -5,6 +5,8 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use carrier_sys::umask::with_users;
+
 use super::grammar::LogFormat;
 
 /// Where errors go beside standard error.
@@ -32,7 +34,9 @@ impl Log {
             LogFormat::Json => record.to_string(),
         };
         if let Some(file) = &self.file {
-            let opened = OpenOptions::new().create(true).append(true).open(file);
+            let mut options = OpenOptions::new();
+            options.create(true).append(true);
+            let opened = with_users(|| options.open(file));
             // An engine that cannot be told still sees the exit code and standard error.
             let _ = opened.and_then(|mut file| writeln!(file, "{text}"));
         }

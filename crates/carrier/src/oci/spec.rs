@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use carrier_runtime::OCI_VERSION;
+use carrier_sys::umask::with_users;
 use serde_json::{Value, json};
 
 use super::Failure;
@@ -13,7 +14,9 @@ use super::Failure;
 pub(super) fn write(bundle: &Path, rootless: bool) -> Result<(), Failure> {
     let path = bundle.join("config.json");
     let text = format!("{:#}\n", configuration(rootless));
-    let created = OpenOptions::new().write(true).create_new(true).open(&path);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    let created = with_users(|| options.open(&path));
     created
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(|source| Failure::System {

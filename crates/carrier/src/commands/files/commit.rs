@@ -4,6 +4,7 @@ use std::fs;
 
 use carrier_engine::{CommitOptions, Engine};
 use carrier_spec::Reference;
+use carrier_sys::umask::with_users;
 
 use super::super::print;
 use crate::cli::files::CommitArgs;
@@ -31,7 +32,7 @@ pub(crate) fn commit(args: &CommitArgs) -> Result<u8, Failure> {
     engine.repair()?;
     let id = engine.commit(&args.container, &options)?;
     if let Some(path) = &args.iidfile {
-        fs::write(path, id.to_string()).map_err(|source| Failure::File {
+        with_users(|| fs::write(path, id.to_string())).map_err(|source| Failure::File {
             action: "write",
             path: path.clone(),
             source,

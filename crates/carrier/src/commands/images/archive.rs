@@ -9,6 +9,7 @@ use carrier_engine::{
     ArchiveFormat, Engine, Event, ImportOptions, LoadOptions, Loaded, SaveOptions,
 };
 use carrier_spec::Reference;
+use carrier_sys::umask::with_users;
 use rustix::termios::isatty;
 
 use super::super::print;
@@ -127,7 +128,9 @@ impl Draft {
         let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
         let hidden = format!(".{}.{}", name.to_string_lossy(), std::process::id());
         let path = path.with_file_name(hidden);
-        let file = File::options().write(true).create_new(true).open(&path)?;
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        let file = with_users(|| options.open(&path))?;
         Ok(Self { path, file })
     }
 
