@@ -186,6 +186,7 @@ fn the_program_is_killed_before_who_takes_care_of_it() {
              program=$(carrier inspect -f '{{{{.State.Pid}}}}' one)
              monitor=$(awk '$1 == \"PPid:\" {{ print $2 }}' /proc/$program/status)
              cat /proc/$program/oom_score_adj /proc/$monitor/oom_score_adj
+             carrier exec one cat /proc/self/oom_score_adj
              carrier rm -f one >/dev/null"
         );
         cx.script(&script).succeeds()
@@ -195,8 +196,8 @@ fn the_program_is_killed_before_who_takes_care_of_it() {
         .text()
         .trim()
         .to_owned();
-    scores("500").prints(&format!("500\n{caller}"));
-    let lowered = scores("-1000").prints(&format!("{caller}\n{caller}"));
+    scores("500").prints(&format!("500\n{caller}\n500"));
+    let lowered = scores("-1000").prints(&format!("{caller}\n{caller}\n{caller}"));
     assert!(
         lowered.errors().contains("nobody but root can lower"),
         "{lowered:?}"
