@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use crate::unpack::archive::{Archive, Entry, Kind};
 use crate::unpack::attributes::{set_possible_attributes, times};
+use crate::unpack::directories::Directories;
 use crate::unpack::place::Location;
 use crate::unpack::{ArchiveError, ArchiveReader, Limits, UnpackError, printable};
 
@@ -140,7 +141,7 @@ pub fn put(
     let mut put = Put {
         ways: Ways::new(destination),
         options,
-        directories: Vec::new(),
+        directories: Directories::default(),
         summary: PutSummary::default(),
         buffer: vec![0; BUFFER],
     };
@@ -154,8 +155,7 @@ pub fn put(
 struct Put<'a> {
     ways: Ways<'a>,
     options: &'a PutOptions,
-    /// Directories get their modes and times last: until then they must take their entries.
-    directories: Vec<(Location, u32, (i64, u32))>,
+    directories: Directories,
     summary: PutSummary,
     buffer: Vec<u8>,
 }
@@ -172,7 +172,7 @@ impl Put<'_> {
         }
         let path = location.path();
         let put = match entry.kind {
-            Kind::Directory => self.directory(entry, location),
+            Kind::Directory => self.directory(entry, &location),
             Kind::File => self.file(entry, &location, archive),
             Kind::Symlink | Kind::Fifo => self.leaf(entry, &location),
             Kind::HardLink => self.hard_link(entry, &location),
@@ -206,10 +206,10 @@ impl Put<'_> {
         Location::parse(&[placed, &b"/"[..], below].concat()).ok_or_else(outside)
     }
 
-    fn directory(&mut self, entry: &Entry, location: Location) -> Result<(), PutError> {
+    fn directory(&mut self, entry: &Entry, location: &Location) -> Result<(), PutError> {
         let refused = |errno| refused(entry, errno);
         let name = location.c_name().map_err(refused)?;
-        let parent = self.ways.parent(&location).map_err(refused)?;
+        let parent = self.ways.parent(location).map_err(refused)?;
         let directory = match rustix::fs::mkdirat(parent, &name, Mode::from_raw_mode(0o700)) {
             Ok(()) | Err(Errno::EXIST) => match open_directory(parent, &name) {
                 Err(Errno::NOTDIR | Errno::LOOP) => {
@@ -221,7 +221,7 @@ impl Put<'_> {
         };
         self.own(entry, directory.as_fd())?;
         set_possible_attributes(directory.as_fd(), entry).map_err(|error| given(entry, &error))?;
-        self.directories.push((location, entry.mode, entry.mtime));
+        self.directories.add(location.path(), entry);
         Ok(())
     }
 
@@ -388,25 +388,24 @@ impl Put<'_> {
         rustix::fs::fchown(file, Some(uid), Some(gid)).map_err(|errno| unowned(entry, errno))
     }
 
-    /// Gives the directories their modes and times, the deepest first.
-    fn finish(mut self) -> Result<PutSummary, PutError> {
-        for (location, mode, mtime) in std::mem::take(&mut self.directories).into_iter().rev() {
-            let mut settle = || {
-                let name = location.c_name()?;
-                let directory = match open_directory(self.ways.parent(&location)?, &name) {
-                    // Somebody has put something else there.
-                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
-                    other => other?,
-                };
-                rustix::fs::fchmod(&directory, Mode::from_raw_mode(mode))?;
-                rustix::fs::futimens(&directory, &times(mtime))
-            };
-            settle().map_err(|source| PutError::Entry {
-                name: printable(&location.path()),
+    fn finish(self) -> Result<PutSummary, PutError> {
+        let Self {
+            mut ways,
+            directories,
+            summary,
+            ..
+        } = self;
+        let open = |path: &[u8]| {
+            let location = Location::parse(path).ok_or(Errno::NOENT)?;
+            open_directory(ways.parent(&location)?, &*location.c_name()?)
+        };
+        directories
+            .settle(open)
+            .map_err(|(path, source)| PutError::Entry {
+                name: printable(&path),
                 source,
             })?;
-        }
-        Ok(self.summary)
+        Ok(summary)
     }
 }
 

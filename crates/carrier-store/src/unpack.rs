@@ -7,6 +7,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod attributes;
+pub(crate) mod directories;
 mod entry;
 mod header;
 mod pax;

@@ -82,6 +82,28 @@ impl Place {
 }
 
 #[test]
+fn the_last_entry_of_a_directory_says_its_mode() {
+    let place = Place::new();
+    let mut bytes = header("d/", b'5', "", 0);
+    let mut last = header("d", b'5', "", 0);
+    last[100..107].copy_from_slice(b"0000711");
+    last[148..156].fill(b' ');
+    let sum: u32 = last.iter().map(|byte| u32::from(*byte)).sum();
+    last[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    bytes.extend(last);
+    bytes.resize(bytes.len() + 1024, 0);
+    let root = File::open(place.path("root")).unwrap();
+    let options = PutOptions {
+        owner: Owner::Caller,
+        rename: None,
+    };
+    let destination = Destination::Directory(root.as_fd());
+    put(bytes.as_slice(), &destination, &options).unwrap();
+    let mode = fs::metadata(place.path("root/d")).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o7777, 0o711);
+}
+
+#[test]
 fn what_was_copied_gets_another_name() {
     let place = Place::new();
     let entries = [("x/", b'5', ""), ("x/a", b'0', "one"), ("x/b", b'1', "x/a")];

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::archive::{Archive, Entry, Kind};
 use super::attributes::{Birth, set_attributes, times};
+use super::directories::Directories;
 use super::place::{
     Existing, Location, OPAQUE_WHITEOUT, Places, WHITEOUT, clear, make_directory, make_opaque,
     open_child, reopen, what_is,
@@ -40,20 +41,12 @@ pub(super) struct Extractor<'a> {
     totals: Totals,
     /// Places of devices that were left out: links to them are left out too.
     devices: HashSet<Vec<u8>>,
-    /// Directories get their modes and times last: until then they must take their entries, and
-    /// each entry changes the time.
-    directories: Vec<Directory>,
+    directories: Directories,
     /// Bytes that the two lists may take.
     memory: u64,
     max_memory: u64,
     space: Space<'a>,
     buffer: Vec<u8>,
-}
-
-struct Directory {
-    path: Box<[u8]>,
-    mode: u32,
-    mtime: (i64, u32),
 }
 
 impl<'a> Extractor<'a> {
@@ -65,7 +58,7 @@ impl<'a> Extractor<'a> {
             birth: Birth::observe(root).map_err(|errno| refused(b"/", errno))?,
             totals: Totals::default(),
             devices: HashSet::new(),
-            directories: Vec::new(),
+            directories: Directories::default(),
             memory: 0,
             max_memory: options.limits.memory,
             space: Space::new(root, options.limits.reserve)?,
@@ -128,29 +121,16 @@ impl<'a> Extractor<'a> {
 
     fn settle_later(&mut self, path: Vec<u8>, entry: &Entry) -> Result<(), UnpackError> {
         self.remember(&path)?;
-        self.directories.push(Directory {
-            path: path.into(),
-            mode: entry.mode,
-            mtime: entry.mtime,
-        });
+        self.directories.add(path, entry);
         Ok(())
     }
 
-    /// Gives the directories their modes and times, the deepest first.
+    /// Gives the directories their modes and times, and counts.
     pub(super) fn finish(mut self) -> Result<(Totals, TreeSize), UnpackError> {
         let directories = std::mem::take(&mut self.directories);
-        for Directory { path, mode, mtime } in directories.into_iter().rev() {
-            let settle = || {
-                // A later entry may have put something else there.
-                let directory = match self.places.open_itself(&path) {
-                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
-                    other => other?,
-                };
-                rustix::fs::fchmod(&directory, Mode::from_raw_mode(mode))?;
-                rustix::fs::futimens(&directory, &times(mtime))
-            };
-            settle().map_err(|source| refused(&path, source))?;
-        }
+        directories
+            .settle(|path| self.places.open_itself(path))
+            .map_err(|(path, errno)| refused(&path, errno))?;
         // A look costs more than all that was made: it is taken only where something was replaced.
         let tree = match self.places.tally.total() {
             Some(entries) => Ok(TreeSize {

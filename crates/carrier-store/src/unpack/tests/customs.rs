@@ -42,6 +42,19 @@ fn u12_a_link_that_becomes_a_directory_leads_nowhere_any_more() {
 }
 
 #[test]
+fn u12_the_last_entry_of_a_directory_says_its_mode() {
+    let scene = Scene::new();
+    let directory =
+        |layer: Layer, name, mode| layer.add_with_mode(EntryType::Directory, name, "", b"", mode);
+    let layer = directory(Layer::default(), "d", 0o700);
+    let layer = directory(layer, "d/inner", 0o711).file("d/inner/f", "x");
+    let layer = directory(layer, "./d/", 0o751);
+    scene.unpack(&layer).unwrap();
+    let mode = |name| fs::metadata(scene.layer(name)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("d"), mode("d/inner")), (0o751, 0o711));
+}
+
+#[test]
 fn u02_loops_of_links_are_refused_by_name() {
     let layer = Layer::default()
         .symlink("one", "two")
