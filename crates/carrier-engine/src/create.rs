@@ -1,6 +1,6 @@
 //! Making a container: a record with a name, and directories for what it writes.
 
-use carrier_spec::{ContainerId, ContainerName};
+use carrier_spec::{ContainerId, ContainerName, DiffId};
 use carrier_store::ImageRecord;
 
 use crate::engine::{Engine, random};
@@ -82,6 +82,7 @@ impl Engine {
                 .create_container(&record.id, &record.name, record, record.durability())
             {
                 Ok(_) => {
+                    self.look_again(record, options)?;
                     self.emit(&Event::container("create", record));
                     return Ok(());
                 }
@@ -90,6 +91,25 @@ impl Engine {
             }
         }
         Err(Error::NoFreeName)
+    }
+
+    /// Takes the container back if its image was removed meanwhile: whoever does that sees it from now
+    /// on, or has taken layers away by now. A start that follows at once opens them anyway.
+    fn look_again(&self, record: &ContainerRecord, options: &RunOptions) -> Result<(), Error> {
+        if options.starts {
+            return Ok(());
+        }
+        let Some(layer) = self.lost_layer(record) else {
+            return Ok(());
+        };
+        self.store.remove_container(&record.id, &record.name)?;
+        Err(Error::LayerMissing(layer))
+    }
+
+    /// A layer that the container needs, and that is not here.
+    pub(crate) fn lost_layer(&self, record: &ContainerRecord) -> Option<DiffId> {
+        let mut layers = record.needed_layers().into_iter();
+        layers.find(|id| !self.store.has_layer(id))
     }
 }
 

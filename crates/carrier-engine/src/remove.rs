@@ -153,6 +153,12 @@ impl Engine {
         removed
     }
 
+    /// Removes a container that was just made, with its anonymous volumes.
+    pub(crate) fn remove_unstarted(&self, record: &ContainerRecord) -> Result<(), Error> {
+        let taken = self.take_files_and(record, true)?;
+        self.delete(record, &taken)
+    }
+
     /// Removes a container that does not run; its anonymous volumes stay, unless it was to be removed
     /// when it ends. One whose cgroup cannot be removed yet is left to whoever comes next.
     pub(crate) fn remove_files(&self, record: &ContainerRecord) -> Result<(), Error> {

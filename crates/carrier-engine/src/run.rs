@@ -37,6 +37,11 @@ impl Engine {
     }
 
     fn not_started(&self, record: &ContainerRecord, error: Error) -> Error {
+        if let Some(layer) = self.lost_layer(record) {
+            // Its image was removed while it was made: it could never be started.
+            let _ = self.remove_unstarted(record);
+            return Error::LayerMissing(layer);
+        }
         if record.remove {
             // The error that the user has to read is the first.
             let _ = self.remove_abandoned(record);

@@ -83,11 +83,11 @@ impl Store {
     ) -> Result<Unneeded, Error> {
         let lock = self.lock()?;
         let (_, taken) = self.space_taken()?;
-        let mut in_use: HashSet<DiffId> = in_use()?.into_iter().collect();
+        let mut needed: HashSet<DiffId> = in_use()?.into_iter().collect();
         let mut blobs_in_use = HashSet::new();
         for image in self.coming_images()? {
             blobs_in_use.extend(self.blobs_of(&image)?.iter().map(blob_place));
-            in_use.extend(image.config.rootfs.diff_ids);
+            needed.extend(image.config.rootfs.diff_ids);
         }
         let mut removed = Unneeded::default();
         let mut layers = Vec::new();
@@ -96,11 +96,10 @@ impl Store {
                 continue;
             }
             match part.layer {
-                Some(id) if in_use.contains(&id) => {}
+                Some(id) if needed.contains(&id) => {}
                 Some(id) => {
                     if let Some(staged) = Staged::take(self, &self.layer_path(&id))? {
-                        removed.bytes += part.bytes;
-                        layers.push(staged);
+                        layers.push((id, staged, part.bytes));
                     }
                 }
                 // What a broken pull has fetched is its own to remove.
@@ -112,8 +111,14 @@ impl Store {
                 }
             }
         }
+        // Of containers that were made meanwhile: as in `take_layers` of images.
+        needed.extend(in_use()?);
+        for (id, layer, _) in layers.extract_if(.., |(id, ..)| needed.contains(id)) {
+            layer.put_back(&self.layer_path(&id))?;
+        }
         drop(lock);
-        for layer in layers {
+        for (_, layer, bytes) in layers {
+            removed.bytes += bytes;
             match layer.discard() {
                 Ok(()) => {}
                 Err(RemoveError::Foreign { .. }) => removed.needs_sweep = true,

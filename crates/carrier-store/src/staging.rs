@@ -82,6 +82,18 @@ impl Staged {
         Ok(exists.then_some(Self { path, directory }))
     }
 
+    /// Undoes [`Self::take`], unless there is another one by now.
+    pub(crate) fn put_back(&self, path: &Path) -> Result<(), Error> {
+        match fs::rename(&self.path, path) {
+            Err(_) if path.exists() => {
+                // What cannot be removed here is left to a sweep.
+                let _ = self.discard();
+                Ok(())
+            }
+            other => other.map_err(Error::io("put back", path)),
+        }
+    }
+
     /// Removes the entry.
     pub(crate) fn discard(&self) -> Result<(), RemoveError> {
         remove(&self.path)

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use carrier_e2e::{Cx, Image, Layer, Registry, is_root, rounds_or, skip};
+use carrier_e2e::{Cx, Image, Layer, Outcome, Registry, is_root, rounds_or, skip};
 use serde_json::json;
 
 const FILES: usize = 300;
@@ -130,4 +130,50 @@ fn a_full_disk_refuses_load_and_import_and_rmi_works_on_it() {
     let left = lines.iter().filter(|line| line.len() == 64);
     assert_eq!(left.count(), 0, "{outcome:?}");
     assert!(Path::new(&home).exists());
+}
+
+#[test]
+fn an_image_that_did_not_get_its_name_leaves_nothing() {
+    let cx = with_archives();
+    for command in ["carrier import fs.tar x", "carrier load -i x.tar"] {
+        let images = cx.store().join("images").display().to_string();
+        let script = format!("chmod 500 {images}; {command}; echo $?; chmod 700 {images}");
+        cx.script(&script).prints("125");
+        assert!(count(&cx, "layers") > 0);
+        assert!(!is_whole_or_gone(&cx));
+    }
+}
+
+/// Runs `command` with a second between its last look at the image and the container's name, and removes
+/// the image in that second.
+fn meet_rmi(cx: &Cx, command: &str) -> (Outcome, Outcome) {
+    cx.script("carrier load -q -i x.tar").succeeds();
+    let script = format!(
+        "strace -f -q -u carrier-test -o trace -e trace=symlink -e inject=symlink:delay_enter=1500000 {command}"
+    );
+    std::thread::scope(|scope| {
+        let command = scope.spawn(|| cx.host_script(&script));
+        std::thread::sleep(Duration::from_millis(700));
+        let removed = cx.carrier(["rmi", "x"]);
+        (command.join().unwrap(), removed)
+    })
+}
+
+#[test]
+fn a_container_of_an_image_that_is_being_removed_is_not_made() {
+    const NAME: &str = "a_container_of_an_image_that_is_being_removed_is_not_made";
+    if !is_root() {
+        return skip(
+            NAME,
+            "a set-user-ID helper works under strace only for root",
+        );
+    }
+    let cx = with_archives();
+    for command in ["create --name met x", "run --name met x", "run -d x"] {
+        let (made, removed) = meet_rmi(&cx, &format!("carrier {command}"));
+        removed.succeeds();
+        made.exits_with(125).complains("layer");
+        cx.carrier(["ps", "-aq"]).succeeds().prints("");
+        assert!(!is_whole_or_gone(&cx));
+    }
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Write as _};
 use std::rc::Rc;
 
 use carrier_spec::{Descriptor, Digest, ImageId, Platform, Reference};
-use carrier_store::{ImageRecord, Store, VerifiedBlob, digest_of};
+use carrier_store::{ImageRecord, Store, Transit, VerifiedBlob, digest_of};
 
 use super::layers::{LayerSource, unpack};
 use super::spool::{Bytes, Content, Spool};
@@ -42,7 +42,7 @@ impl Engine {
         let unpacker = Unpacker::start(self.host.own_ids()?)?;
         let spool = Spool::read(&self.store, input)?;
         let images = images(&spool, options.platform.as_ref())?;
-        // A crash between the parts and the names leaves nothing but these.
+        // A crash or a failure between the parts and the names leaves nothing but these.
         let mut transits = Vec::new();
         for image in &images {
             transits.push(self.store.announce_image(&record(image))?);
@@ -52,6 +52,7 @@ impl Engine {
         for image in &images {
             loaded.extend(self.name(image)?);
         }
+        transits.into_iter().for_each(Transit::done);
         Ok(loaded)
     }
 

@@ -99,8 +99,8 @@ impl Engine {
             size: 0,
             config: parsed,
         };
-        // A crash between the parts and the name leaves nothing but this.
-        let _transit = self.store.announce_image(&record)?;
+        // A crash or a failure between the parts and the name leaves nothing but this.
+        let transit = self.store.announce_image(&record)?;
         let mut ingest = self.store.ingest();
         if let Some(layer) = new.layer {
             ingest.add_layer(layer.staged, &layer.summary)?;
@@ -112,6 +112,7 @@ impl Engine {
         ingest.commit()?;
         record.size = self.store.unpacked_size(&record.config)?;
         self.store.put_image(&record)?;
+        transit.done();
         Ok(record.id)
     }
 }

@@ -106,7 +106,7 @@ impl Store {
         })
     }
 
-    fn write_record(&self, record: &ImageRecord) -> Result<(), Error> {
+    pub(super) fn write_record(&self, record: &ImageRecord) -> Result<(), Error> {
         let path = self.record_path(record);
         if let Some(directory) = path.parent() {
             self.make_record_dir(directory)?;

@@ -54,8 +54,16 @@ pub struct RemovedImages {
 /// What is on its way out of the store.
 #[derive(Default)]
 pub(super) struct Garbage {
-    pub(super) layers: Vec<(DiffId, Staged)>,
+    pub(super) layers: Vec<TakenLayer>,
+    /// Containers that were made meanwhile are among them.
+    users: Vec<ImageUser>,
+}
+
+/// A layer that is out of sight, and not deleted yet.
+pub(super) struct TakenLayer {
+    id: DiffId,
     bytes: u64,
+    pub(super) staged: Staged,
 }
 
 impl Store {
@@ -79,7 +87,8 @@ impl Store {
         let mut named: HashSet<&ImageId> = stays.iter().map(|image| &image.id).collect();
         let last = gone.iter().filter(|image| named.insert(&image.id));
         let last: Vec<ImageRecord> = last.cloned().collect();
-        let users = users()?;
+        // While nothing has changed: a record of a container may be damaged.
+        let known = users()?;
         let deleted = if last_name == LastName::Keep {
             for image in &last {
                 self.keep_untagged(image)?;
@@ -87,7 +96,7 @@ impl Store {
             Vec::new()
         } else {
             if last_name == LastName::Remove {
-                check_unused(&last, &users)?;
+                check_unused(&last, &known)?;
             }
             last
         };
@@ -100,21 +109,43 @@ impl Store {
             transits.extend(self.take_record(&path)?);
             self.sync_record(&path)?;
         }
-        let garbage = self.collect_garbage(&gone, &deleted, users)?;
+        let garbage = self.take_layers(&deleted, known, &users)?;
+        if last_name == LastName::Remove
+            && let Err(used) = check_unused(&deleted, &garbage.users)
+        {
+            self.put_back(&gone, garbage)?;
+            transits.into_iter().for_each(Transit::done);
+            return Err(used);
+        }
+        let blobs = self.remove_blobs(&gone)?;
         self.refresh_index();
         // Deleting takes long; the names are gone already.
         drop(lock);
         let mut removed = RemovedImages {
             untagged,
             deleted,
-            bytes: garbage.bytes,
+            bytes: blobs,
             ..RemovedImages::default()
         };
-        for (id, layer) in garbage.layers {
-            removed.needs_sweep |= !discard(&layer)?;
-            removed.layers.push(id);
+        for layer in garbage.layers {
+            removed.needs_sweep |= !discard(&layer.staged)?;
+            removed.bytes += layer.bytes;
+            removed.layers.push(layer.id);
         }
+        transits.into_iter().for_each(Transit::done);
         Ok(removed)
+    }
+
+    /// Undoes the removal of images of which a container was made meanwhile.
+    fn put_back(&self, records: &[ImageRecord], garbage: Garbage) -> Result<(), Error> {
+        for layer in garbage.layers {
+            layer.staged.put_back(&self.layer_path(&layer.id))?;
+        }
+        for record in records {
+            self.write_record(record)?;
+        }
+        self.refresh_index();
+        Ok(())
     }
 
     /// Takes the records by which images stay without a name, durably. A name may still have them, so
@@ -152,22 +183,22 @@ impl Store {
         }
     }
 
-    /// Deletes the blobs that only the records in `gone` had needed, and takes the layers out of
-    /// sight that only the images in `deleted` had.
-    pub(super) fn collect_garbage(
+    /// Takes the layers out of sight that only the images in `deleted`, which have no records any more,
+    /// had.
+    ///
+    /// Whoever makes a container takes no lock: he looks for its layers when it can be seen. So either
+    /// he misses them, or the second look at the users, with the layers gone, finds his container.
+    pub(super) fn take_layers(
         &self,
-        gone: &[ImageRecord],
         deleted: &[ImageRecord],
-        users: Vec<ImageUser>,
+        known: Vec<ImageUser>,
+        users: &impl Fn() -> Result<Vec<ImageUser>, Error>,
     ) -> Result<Garbage, Error> {
-        let mut garbage = Garbage {
-            bytes: self.remove_blobs(gone)?,
-            ..Garbage::default()
-        };
+        let mut garbage = Garbage::default();
         if deleted.is_empty() {
             return Ok(garbage);
         }
-        let mut needed: HashSet<DiffId> = users.into_iter().flat_map(|user| user.layers).collect();
+        let mut needed: HashSet<DiffId> = layers_of(known).collect();
         for image in self.needed_images()? {
             needed.extend(image.config.rootfs.diff_ids);
         }
@@ -177,13 +208,22 @@ impl Store {
                     continue;
                 }
                 // A layer without a summary was damaged, and its size is anybody's guess.
-                let size = self.layer_bytes(id).unwrap_or(0);
+                let bytes = self.layer_bytes(id).unwrap_or(0);
                 if let Some(staged) = Staged::take(self, &self.layer_path(id))? {
-                    garbage.bytes += size;
-                    garbage.layers.push((id.clone(), staged));
+                    let id = id.clone();
+                    garbage.layers.push(TakenLayer { id, bytes, staged });
                 }
             }
         }
+        let later = users();
+        let is_needed = |layer: &mut TakenLayer| match &later {
+            Ok(users) => users.iter().any(|user| user.layers.contains(&layer.id)),
+            Err(_) => true,
+        };
+        for layer in garbage.layers.extract_if(.., is_needed) {
+            layer.staged.put_back(&self.layer_path(&layer.id))?;
+        }
+        garbage.users = later?;
         Ok(garbage)
     }
 
@@ -217,6 +257,10 @@ impl Store {
         }
         Ok(bytes)
     }
+}
+
+fn layers_of(users: Vec<ImageUser>) -> impl Iterator<Item = DiffId> {
+    users.into_iter().flat_map(|user| user.layers)
 }
 
 fn check_unused(images: &[ImageRecord], users: &[ImageUser]) -> Result<(), Error> {

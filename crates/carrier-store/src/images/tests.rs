@@ -327,6 +327,54 @@ fn an_image_in_use_keeps_its_last_name_unless_forced() {
     assert!(store.has_layer(&base));
 }
 
+/// One container that is there from the second look on.
+fn late_user(image: &ImageRecord) -> impl Fn() -> Result<Vec<ImageUser>, Error> {
+    let user = ImageUser {
+        name: "late".into(),
+        image: image.id.clone(),
+        layers: image.config.rootfs.diff_ids.clone(),
+    };
+    let looks = std::cell::Cell::new(0);
+    move || {
+        looks.set(looks.get() + 1);
+        let is_there = looks.get() > 1;
+        Ok(is_there.then(|| user.clone()).into_iter().collect())
+    }
+}
+
+#[test]
+fn a_container_that_is_made_while_its_image_is_removed_keeps_it() {
+    let (_home, store) = store();
+    let base = layer(&store, "base");
+    let a = image(&store, "a", "linux/amd64", std::slice::from_ref(&base));
+    let all = store.images().unwrap();
+    let refused = store.remove_images(&all, LastName::Remove, late_user(&a));
+    assert!(matches!(refused, Err(Error::ImageInUse { users, .. }) if users == ["late"]));
+    assert_eq!(store.images().unwrap(), all);
+    assert!(store.has_layer(&base) && store.has_blob(&a.manifest.digest).unwrap());
+    let user = late_user(&a);
+    let removed = store.remove_images(&all, LastName::RemoveUsed, user);
+    assert!(removed.unwrap().layers.is_empty());
+    assert!(listed(&store).is_empty() && store.has_layer(&base));
+    let user = late_user(&a);
+    let layers = || Ok(user()?.into_iter().flat_map(|user| user.layers).collect());
+    store.remove_unneeded(layers).unwrap();
+    assert!(store.has_layer(&base));
+    assert_eq!(fs::read_dir(store.path("staging")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_image_that_did_not_arrive_is_reclaimed() {
+    let (_home, store) = store();
+    let base = layer(&store, "base");
+    let a = record(&store, "a", "a", std::slice::from_ref(&base));
+    drop(store.announce_image(&a).unwrap());
+    assert!(store.sweep().unwrap().images);
+    store.reclaim_images(nobody).unwrap();
+    assert!(!store.has_layer(&base) && !store.has_blob(&a.manifest.digest).unwrap());
+    assert_eq!(fs::read_dir(store.path("staging")).unwrap().count(), 0);
+}
+
 #[test]
 fn tagging_replaces_every_platform_of_the_name() {
     let (_home, store) = store();
@@ -467,8 +515,8 @@ fn an_image_on_its_way_is_left_alone_and_one_that_arrived_is_kept() {
     remove(&store, &b);
     store.remove_unneeded(|| Ok(Vec::new())).unwrap();
     assert!(store.has_layer(&base) && store.has_blob(&a.manifest.digest).unwrap());
-    drop(transit);
     store.put_image(&a).unwrap();
+    transit.done();
     crash(&store, &a);
     store.reclaim_images(nobody).unwrap();
     assert!(store.has_layer(&base) && store.has_blob(&a.manifest.digest).unwrap());

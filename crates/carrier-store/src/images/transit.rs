@@ -19,9 +19,10 @@ use crate::store::Store;
 const COMING: &str = "image";
 const GOING: &str = "removed";
 
-/// The mark of one image. Dropped, it is gone: the image is whole, or its parts are gone.
+/// The mark of one image. Dropped before it is [done](Self::done), it stays, and tells a sweep of parts
+/// that may be garbage.
 #[derive(Debug)]
-#[must_use = "the mark is gone when it is dropped"]
+#[must_use = "a mark that is not done is for a sweep"]
 pub struct Transit {
     path: PathBuf,
     /// Holds the lock.
@@ -40,7 +41,8 @@ impl Store {
         let make = || {
             let bytes = serde_json::to_vec(record)?;
             let mut file = File::create_new(&path)?;
-            file.try_lock()?;
+            // A sweep that asks whether it is abandoned has it for a moment.
+            file.lock()?;
             file.write_all(&bytes)?;
             Ok(file)
         };
@@ -106,7 +108,8 @@ impl Store {
             };
             if let Some(record) = record {
                 let records = std::slice::from_ref(&record);
-                garbage.push(self.collect_garbage(records, records, users()?)?);
+                garbage.push(self.take_layers(records, users()?, &users)?);
+                self.remove_blobs(records)?;
             }
             marks.push(mark);
         }
@@ -121,9 +124,10 @@ impl Store {
         }
         drop(lock_of_store);
         let mut needs_sweep = false;
-        for (_, layer) in garbage.into_iter().flat_map(|garbage| garbage.layers) {
-            needs_sweep |= !discard(&layer)?;
+        for layer in garbage.into_iter().flat_map(|garbage| garbage.layers) {
+            needs_sweep |= !discard(&layer.staged)?;
         }
+        marks.into_iter().for_each(Transit::done);
         Ok(needs_sweep)
     }
 
@@ -161,8 +165,9 @@ impl Store {
     }
 }
 
-impl Drop for Transit {
-    fn drop(&mut self) {
+impl Transit {
+    /// Takes the mark away: the image is whole, or its parts are gone.
+    pub fn done(self) {
         // One that stays is reclaimed, which changes nothing then.
         let _ = fs::remove_file(&self.path);
     }
