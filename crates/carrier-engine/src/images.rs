@@ -88,8 +88,7 @@ impl Engine {
     ) -> Result<ImageRecord, Error> {
         let images = self.find_images(word)?.some(word)?;
         let wanted = platform.cloned().unwrap_or_else(Platform::host);
-        let fits = |image: &&ImageRecord| wanted.accepts(&image.platform);
-        let fitting = images.iter().find(fits);
+        let fitting = nearest(&images, &wanted).next();
         let found = fitting.or_else(|| images.first().filter(|_| platform.is_none()));
         found.cloned().ok_or_else(|| Error::NoSuchPlatform {
             image: word.to_owned(),
@@ -97,6 +96,18 @@ impl Engine {
             offered: images.into_iter().map(|image| image.platform).collect(),
         })
     }
+}
+
+/// The images for `platform`, or for the highest of the variants below.
+fn nearest<'a>(
+    images: &'a [ImageRecord],
+    platform: &'a Platform,
+) -> impl Iterator<Item = &'a ImageRecord> {
+    let fits = |image: &&ImageRecord| platform.accepts(&image.platform);
+    let distance = |image: &ImageRecord| platform.distance(&image.platform);
+    let least = images.iter().filter(fits).filter_map(distance).min();
+    let is_nearest = move |image: &&ImageRecord| least.is_some() && distance(image) == least;
+    images.iter().filter(is_nearest)
 }
 
 /// One record for each platform, though an image may have several names.

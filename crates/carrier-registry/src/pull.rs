@@ -115,7 +115,7 @@ impl Puller<'_> {
     fn check_platform(&self, config: &ImageConfig) -> Result<Option<String>, Error> {
         let wanted = &self.options.platform;
         match config.platform() {
-            Some(platform) if !wanted.accepts(&platform) => {
+            Some(platform) if wanted.distance(&platform).is_none() => {
                 if self.options.platform_requested {
                     return Err(Error::NoPlatform {
                         image: self.reference.familiar(),

@@ -35,6 +35,11 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    fn is_manifest(&self) -> bool {
+        let kind = MediaType::from_name(&self.media_type);
+        kind.is_some_and(|kind| !matches!(kind, MediaType::Layer(_)))
+    }
+
     /// How the layer behind this descriptor is compressed.
     ///
     /// # Errors
@@ -65,13 +70,18 @@ pub struct Index {
 }
 
 impl Index {
-    /// The first image that runs on `platform`.
+    /// The image that is nearest to `platform`, the first of those that are as near; where none runs
+    /// there, the first that does not say what it is for: its configuration does.
     #[must_use]
     pub fn select(&self, platform: &Platform) -> Option<&Descriptor> {
-        let fits = |offered: &Platform| platform.accepts(offered);
-        self.manifests
-            .iter()
-            .find(|entry| entry.platform.as_ref().is_some_and(fits))
+        let distance = |entry: &Descriptor| match &entry.platform {
+            Some(offered) => platform.distance(offered),
+            None => entry.is_manifest().then_some(u8::MAX),
+        };
+        let entries = self.manifests.iter();
+        let running = entries.filter_map(|entry| Some((distance(entry)?, entry)));
+        let nearest = running.min_by_key(|(distance, _)| *distance);
+        nearest.map(|(_, entry)| entry)
     }
 
     /// The platforms on offer, for an error message; attestations (`unknown/unknown`) left out.
@@ -493,6 +503,52 @@ mod tests {
         assert_eq!(chosen.digest.as_str(), hex('2'));
         assert!(index.select(&"linux/s390x".parse().unwrap()).is_none());
         assert_eq!(index.platforms(), ["linux/amd64", "linux/arm64"]);
+    }
+
+    /// An index of these platforms, in the spelling of JSON; and which of them is chosen.
+    fn chosen(platforms: &[&str], wanted: &str) -> Option<usize> {
+        let entries = platforms.iter().enumerate().map(|(place, platform)| {
+            let platform: Option<Platform> = serde_json::from_str(platform).unwrap();
+            Descriptor {
+                media_type: MediaType::OciManifest.to_string(),
+                digest: hex(char::from_digit(place as u32, 10).unwrap())
+                    .parse()
+                    .unwrap(),
+                size: 1,
+                platform,
+            }
+        });
+        let index = Index {
+            manifests: entries.collect(),
+        };
+        let entry = index.select(&wanted.parse().unwrap())?;
+        index.manifests.iter().position(|known| known == entry)
+    }
+
+    #[test]
+    fn an_index_gives_what_is_nearest_to_the_platform() {
+        let amd64 = r#"{"os":"linux","architecture":"amd64"}"#;
+        let v2 = r#"{"os":"linux","architecture":"amd64","variant":"v2"}"#;
+        let v3 = r#"{"os":"linux","architecture":"amd64","variant":"v3"}"#;
+        let x86 = r#"{"os":"linux","architecture":"386"}"#;
+        let v5 = r#"{"os":"linux","architecture":"arm","variant":"v5"}"#;
+        let v6 = r#"{"os":"linux","architecture":"arm","variant":"v6"}"#;
+        let other = r#"{"os":"unknown","architecture":"unknown"}"#;
+        for (platforms, wanted, expected) in [
+            (&[v3, amd64][..], "linux/amd64", Some(1)),
+            (&[amd64, v2, v3], "linux/amd64/v3", Some(2)),
+            (&[amd64, v2], "linux/amd64/v3", Some(1)),
+            (&[v3], "linux/amd64", None),
+            (&["null", x86, amd64, amd64], "linux/amd64", Some(2)),
+            (&["null", x86], "linux/amd64", Some(1)),
+            (&[other, "null", "null"], "linux/amd64", Some(1)),
+            (&[v5, v6], "linux/arm/v7", Some(1)),
+            (&[v6], "linux/arm/v5", None),
+            (&[other], "linux/amd64", None),
+        ] {
+            let found = chosen(platforms, wanted);
+            assert_eq!(found, expected, "{wanted} of {platforms:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
+/// The distance of what runs as well, but for another architecture.
+const OTHER_ARCHITECTURE: u8 = 100;
+
 /// A text that is not `OS/ARCH[/VARIANT]`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0:?} is not a platform of the form os/architecture[/variant]")]
@@ -50,21 +53,50 @@ impl Platform {
         }
     }
 
-    /// Whether software for `offered` is what a user who asked for `self` wants.
-    ///
-    /// Variants count only where both sides name one: an index seldom spells out `v8`.
+    fn normal(&self) -> Self {
+        Self::normalized(&self.os, &self.architecture, self.variant.as_deref())
+    }
+
+    /// How far software for `offered` is from what a user who asked for `self` wants: nothing where it
+    /// does not run there. A processor runs what was made for lower variants, and amd64 also 386.
+    #[must_use]
+    pub fn distance(&self, offered: &Self) -> Option<u8> {
+        let (wanted, offered) = (self.normal(), offered.normal());
+        if wanted.os != offered.os {
+            return None;
+        }
+        match (wanted.architecture.as_str(), offered.architecture.as_str()) {
+            ("amd64", "386") => Some(OTHER_ARCHITECTURE),
+            (one, other) if one != other => None,
+            _ => match (wanted.level(), offered.level()) {
+                (Some(wanted), Some(offered)) => wanted.checked_sub(offered),
+                _ if wanted.variant == offered.variant => Some(0),
+                // Where nobody says which variants are above which, an index seldom spells one out.
+                (None, None) if wanted.variant.is_none() || offered.variant.is_none() => Some(1),
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether software for `offered` is what a user who asked for `self` wants: for the same
+    /// architecture, and for no higher variant of it.
     #[must_use]
     pub fn accepts(&self, offered: &Self) -> bool {
-        let offered = Self::normalized(
-            &offered.os,
-            &offered.architecture,
-            offered.variant.as_deref(),
-        );
-        let variants_agree = match (&self.variant, &offered.variant) {
-            (Some(wanted), Some(offered)) => wanted == offered,
-            _ => true,
+        self.distance(offered)
+            .is_some_and(|distance| distance < OTHER_ARCHITECTURE)
+    }
+
+    /// Which variant of an architecture it is whose variants include those below.
+    fn level(&self) -> Option<u8> {
+        let variant = match (self.architecture.as_str(), self.variant.as_deref()) {
+            ("amd64", None) => "v1",
+            ("arm64", None) => "v8",
+            ("amd64" | "arm64" | "arm", Some(variant)) => variant,
+            _ => return None,
         };
-        self.os == offered.os && self.architecture == offered.architecture && variants_agree
+        // Nothing is as far as another architecture.
+        let level = variant.strip_prefix('v')?.parse().ok();
+        level.filter(|level| *level < OTHER_ARCHITECTURE)
     }
 
     /// The platform as one path component, `linux-arm64-v8`.
@@ -145,24 +177,38 @@ mod tests {
     }
 
     #[test]
-    fn an_index_entry_without_variant_is_accepted() {
-        let wanted: Platform = "linux/arm64/v8".parse().unwrap();
-        let offered = Platform {
-            os: "linux".into(),
-            architecture: "arm64".into(),
-            variant: None,
+    fn lower_variants_run_and_higher_ones_do_not() {
+        let platform = |text: &str| {
+            let mut parts = text.split('/').map(str::to_owned);
+            Platform {
+                os: "linux".into(),
+                architecture: parts.next().unwrap(),
+                variant: parts.next(),
+            }
         };
-        assert!(wanted.accepts(&offered));
-        let spelled = Platform {
-            variant: Some("v8".into()),
-            ..offered.clone()
-        };
-        assert!(wanted.accepts(&spelled));
-        let v6 = Platform {
-            architecture: "arm".into(),
-            variant: Some("v6".into()),
-            ..offered
-        };
-        assert!(!"linux/arm/v7".parse::<Platform>().unwrap().accepts(&v6));
+        for (wanted, offered, distance) in [
+            ("arm64/v8", "arm64", Some(0)),
+            ("arm64", "arm64/v8", Some(0)),
+            ("arm64", "arm64/v9", None),
+            ("arm64", "arm64/v8.1", None),
+            ("amd64", "amd64/v1", Some(0)),
+            ("amd64", "amd64/v2", None),
+            ("amd64/v3", "amd64", Some(2)),
+            ("amd64/v3", "amd64/v2", Some(1)),
+            ("amd64", "386", Some(OTHER_ARCHITECTURE)),
+            ("386", "amd64", None),
+            ("arm/v7", "arm", Some(0)),
+            ("arm/v7", "arm/v6", Some(1)),
+            ("arm/v7", "arm/v5", Some(2)),
+            ("arm/v6", "arm", None),
+            ("ppc64le", "ppc64le/power9", Some(1)),
+            ("ppc64le/power8", "ppc64le/power9", None),
+            ("s390x", "s390x", Some(0)),
+        ] {
+            let found = platform(wanted).distance(&platform(offered));
+            assert_eq!(found, distance, "{offered} for {wanted}");
+        }
+        assert!(platform("amd64/v3").accepts(&platform("amd64")));
+        assert!(!platform("amd64").accepts(&platform("386")));
     }
 }

@@ -103,10 +103,10 @@ impl Store {
         if let Some(record) = read_record(&exact)? {
             return Ok(Some(record));
         }
-        let others = records_in(&directory)?;
-        let fits =
-            |record: &ImageRecord| platform.is_none_or(|wanted| wanted.accepts(&record.platform));
-        Ok(others.into_iter().find(fits))
+        let mut others = records_in(&directory)?;
+        others.retain(|record| platform.is_none_or(|wanted| wanted.accepts(&record.platform)));
+        let distance = |record: &ImageRecord| wanted.distance(&record.platform).unwrap_or(u8::MAX);
+        Ok(others.into_iter().min_by_key(distance))
     }
 
     /// All images, those without a name last. One whose record is damaged is not among them: it must

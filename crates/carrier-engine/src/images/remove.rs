@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::events::Event;
 use crate::images::filter::ImageFilter;
+use crate::images::nearest;
 
 /// What `rmi` may do.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +53,7 @@ impl Engine {
         let mut images = found.some(word)?;
         if let Some(wanted) = &options.platform {
             let offered = images.iter().map(|image| image.platform.clone()).collect();
-            images.retain(|image| wanted.accepts(&image.platform));
+            images = nearest(&images, wanted).cloned().collect();
             if images.is_empty() {
                 return Err(Error::NoSuchPlatform {
                     image: word.to_owned(),
