@@ -406,7 +406,7 @@ impl<'a> Monitor<'a> {
             }
         }
         self.clients.tell_exit(self.life.code);
-        taken?.map_or(Ok(()), |taken| self.engine.delete(&self.record, &taken))
+        taken?.map_or(Ok(()), |taken| self.engine.delete(&self.record.id, &taken))
     }
 
     /// Lets nobody in any more, and others take care of the container.

@@ -1,7 +1,9 @@
 //! Removing containers and images.
 
+use std::fs::File;
 use std::time::Duration;
 
+use carrier_spec::ContainerId;
 use carrier_store::{ImageUser, TakenContainer};
 use rustix::process::Signal;
 
@@ -82,7 +84,10 @@ impl Engine {
                 })
                 .collect();
             for (record, asked) in batch.iter().zip(asked?) {
-                self.remove_asked(record, (force, volumes), asked)?;
+                match self.remove_asked(record, (force, volumes), asked) {
+                    Err(Error::NoSuchContainer(_)) => continue,
+                    other => other?,
+                }
                 removed.push(Removed::Container(record.name.to_string()));
             }
         }
@@ -124,46 +129,62 @@ impl Engine {
         (force, volumes): (bool, bool),
         asked: Option<Peer>,
     ) -> Result<(), Error> {
-        let container = self.store.container(&record.id);
-        let lock = match container.try_lock() {
-            // Its monitor has removed it.
-            Err(_) if asked.is_some() && !container.path().exists() => return Ok(()),
+        let was_asked = asked.is_some();
+        let lock = match self.end_and_lock(record, force, asked) {
+            Err(_) if !self.store.container(&record.id).path().exists() => match was_asked {
+                true => return Ok(()),
+                // Somebody else was faster.
+                false => return Err(Error::NoSuchContainer(record.name.to_string())),
+            },
             other => other?,
         };
-        let lock = match lock {
-            Some(lock) => lock,
-            None if !force => return Err(Error::ContainerRuns(record.name.to_string())),
-            None => {
-                let life = self.settled_life(record)?;
-                let asked = match asked {
-                    None => self.ask_to_be_killed(record)?,
-                    asked => asked,
-                };
-                self.await_end(record, &life, asked, Some(Duration::ZERO))?;
-                if !container.path().exists() {
-                    // Its monitor has removed it.
-                    return Ok(());
-                }
-                self.seize(record)?
-            }
+        let Some(lock) = lock else {
+            return Ok(());
         };
         let taken = self.take_files_and(record, volumes || record.remove);
-        let removed = taken.and_then(|taken| self.delete(record, &taken));
+        let removed = taken.and_then(|taken| self.delete(&record.id, &taken));
         drop(lock);
         removed
+    }
+
+    /// Takes a container into the caller's hands, by force also one that runs; nothing where its monitor
+    /// has removed it.
+    fn end_and_lock(
+        &self,
+        record: &ContainerRecord,
+        force: bool,
+        asked: Option<Peer>,
+    ) -> Result<Option<File>, Error> {
+        let container = self.store.container(&record.id);
+        if let Some(lock) = container.try_lock()? {
+            return Ok(Some(lock));
+        }
+        if !force {
+            return Err(Error::ContainerRuns(record.name.to_string()));
+        }
+        let life = self.settled_life(record)?;
+        let asked = match asked {
+            None => self.ask_to_be_killed(record)?,
+            asked => asked,
+        };
+        self.await_end(record, &life, asked, Some(Duration::ZERO))?;
+        if !container.path().exists() {
+            return Ok(None);
+        }
+        self.seize(record).map(Some)
     }
 
     /// Removes a container that was just made, with its anonymous volumes.
     pub(crate) fn remove_unstarted(&self, record: &ContainerRecord) -> Result<(), Error> {
         let taken = self.take_files_and(record, true)?;
-        self.delete(record, &taken)
+        self.delete(&record.id, &taken)
     }
 
     /// Removes a container that does not run; its anonymous volumes stay, unless it was to be removed
     /// when it ends. One whose cgroup cannot be removed yet is left to whoever comes next.
     pub(crate) fn remove_files(&self, record: &ContainerRecord) -> Result<(), Error> {
         match self.take_files(record)? {
-            Some(taken) => self.delete(record, &taken),
+            Some(taken) => self.delete(&record.id, &taken),
             None => Ok(()),
         }
     }
@@ -182,12 +203,8 @@ impl Engine {
     }
 
     /// The second half.
-    pub(crate) fn delete(
-        &self,
-        record: &ContainerRecord,
-        taken: &TakenContainer,
-    ) -> Result<(), Error> {
-        self.remove_etc(&record.id);
+    pub(crate) fn delete(&self, id: &ContainerId, taken: &TakenContainer) -> Result<(), Error> {
+        self.remove_etc(id);
         if taken.delete()? {
             return Ok(());
         }

@@ -151,6 +151,7 @@ impl Engine {
             };
             // It may just have been removed.
             let Some(record): Option<R> = record else {
+                self.remove_emptied(&id)?;
                 continue;
             };
             let is_stale = life.status != status;
@@ -169,6 +170,20 @@ impl Engine {
         self.sweep()?;
         found.sort_by_cached_key(|(record, _)| Reverse(record.created()));
         Ok(found)
+    }
+
+    /// Removes a container whose record a power cut has emptied, unless somebody has it in his hands.
+    fn remove_emptied(&self, id: &ContainerId) -> Result<(), Error> {
+        let container = self.store.container(id);
+        if !container.is_emptied() {
+            return Ok(());
+        }
+        let Ok(Some(_lock)) = container.try_lock() else {
+            return Ok(());
+        };
+        self.remove_cgroup(id)?;
+        let taken = self.store.take_nameless_container(id)?;
+        self.delete(id, &taken)
     }
 
     /// Ends what is left of a container's life; how it is then, unless it is gone.

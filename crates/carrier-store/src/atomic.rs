@@ -104,6 +104,14 @@ pub(crate) fn unless_emptied<T>(read: Result<Option<T>, Error>) -> Result<Option
     }
 }
 
+/// The same, where half a value would be damage.
+pub(crate) fn unless_empty<T>(read: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Err(Error::Damaged { source, .. }) if source.is_eof() && source.column() == 0 => Ok(None),
+        other => other,
+    }
+}
+
 fn parse<T: DeserializeOwned>(
     opened: std::io::Result<fs::File>,
     space: &mut Vec<u8>,

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 
-use crate::atomic::{read_json_at, unless_emptied};
+use crate::atomic::{read_json_at, unless_emptied, unless_empty};
 use crate::containers::{RECORD, STATE};
 use crate::error::Error;
 use crate::store::Store;
@@ -45,12 +45,12 @@ impl Store {
 }
 
 impl ContainerReader {
-    /// A container's record; nothing when the container is gone.
+    /// A container's record; nothing when the container is gone, or its record was emptied.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Damaged`].
     pub fn record<T: DeserializeOwned>(&self, id: &ContainerId) -> Result<Option<T>, Error> {
-        self.read(id, RECORD)
+        unless_empty(self.read(id, RECORD))
     }
 
     /// What was observed of a container; nothing before its first start.

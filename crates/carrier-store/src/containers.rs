@@ -13,7 +13,9 @@ use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::atomic::{Durability, overwrite_json, read_json, unless_emptied, write_json};
+use crate::atomic::{
+    Durability, overwrite_json, read_json, unless_emptied, unless_empty, write_json,
+};
 use crate::error::Error;
 use crate::staging::Staged;
 use crate::store::Store;
@@ -75,12 +77,20 @@ impl ContainerDir {
         Ok(path)
     }
 
-    /// Reads the container's record; nothing when the container is gone.
+    /// Reads the container's record; nothing when the container is gone, or as good as that since it
+    /// [was emptied](Self::is_emptied).
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Damaged`].
     pub fn read_record<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
-        read_json(&self.0.join(RECORD))
+        unless_empty(read_json(&self.0.join(RECORD)))
+    }
+
+    /// Whether a power cut has emptied the record, which is not synced where the container is removed at
+    /// its end: nobody knows more about it than that it has ended.
+    #[must_use]
+    pub fn is_emptied(&self) -> bool {
+        fs::metadata(self.0.join(RECORD)).is_ok_and(|found| found.len() == 0)
     }
 
     /// Replaces the container's record: afterwards it survives a power cut. Whoever does so holds the
@@ -339,8 +349,17 @@ impl Store {
         id: &ContainerId,
         name: &ContainerName,
     ) -> Result<TakenContainer, Error> {
-        let staged = Staged::take(self, self.container(id).path())?;
+        let taken = self.take_nameless_container(id)?;
         self.release_name(id, name);
+        Ok(taken)
+    }
+
+    /// The same for a container whose name nobody knows: a sweep finds that it is nobody's.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn take_nameless_container(&self, id: &ContainerId) -> Result<TakenContainer, Error> {
+        let staged = Staged::take(self, self.container(id).path())?;
         Ok(TakenContainer(staged))
     }
 }
@@ -440,6 +459,28 @@ mod tests {
         assert_eq!(read.unwrap(), None);
         let reader = store.container_reader().unwrap();
         assert_eq!(reader.state::<String>(&id(1)).unwrap(), None);
+    }
+
+    #[test]
+    fn a_record_that_a_power_cut_has_emptied_is_none_and_half_a_record_is_damage() {
+        let (_home, store) = store();
+        let name: ContainerName = "web".parse().unwrap();
+        let made = store.create_container(&id(1), &name, &"record", Durability::Cached);
+        let path = made.unwrap().path().join(RECORD);
+        let container = store.container(&id(1));
+        let reader = store.container_reader().unwrap();
+        fs::write(&path, "\"rec").unwrap();
+        assert!(!container.is_emptied() && container.read_record::<String>().is_err());
+        assert!(reader.record::<String>(&id(1)).is_err());
+        assert_eq!(store.name_owner(&name).unwrap(), Some(id(1)));
+        fs::write(&path, "").unwrap();
+        assert!(container.is_emptied());
+        assert_eq!(container.read_record::<String>().unwrap(), None);
+        assert_eq!(reader.record::<String>(&id(1)).unwrap(), None);
+        store
+            .create_container(&id(2), &name, &"other", Durability::Cached)
+            .unwrap();
+        assert_eq!(store.container_named(&name).unwrap(), Some(id(2)));
     }
 
     #[test]

@@ -128,3 +128,35 @@ fn a_pull_replaces_layers_that_are_damaged() {
         "all was unpacked from the blobs"
     );
 }
+
+#[test]
+fn a_container_whose_record_a_power_cut_has_emptied_keeps_neither_image_nor_name() {
+    let (cx, registry) = (Cx::new(), Registry::empty());
+    image().push(registry.host(), "x", "latest");
+    let name = registry.reference("x");
+    let left_by_a_power_cut = || {
+        cx.carrier(["create", "--rm", "--name", "web", &name])
+            .succeeds();
+        for container in files_in(&cx, "containers") {
+            fs::write(container.join("container.json"), "").unwrap();
+        }
+    };
+    for command in [
+        "carrier rmi",
+        "carrier image prune -a -f #",
+        "carrier system prune -a -f #",
+        "carrier rm -f web #",
+        "carrier create --name web",
+    ] {
+        cx.carrier(["pull", "-q", &name]).succeeds();
+        left_by_a_power_cut();
+        cx.script(&format!("{command} {name}")).succeeds();
+        let made = usize::from(command.contains("create"));
+        cx.script("carrier ps -aq | wc -l")
+            .prints(&made.to_string());
+        assert_eq!(files_in(&cx, "containers").len(), made, "{command}");
+        assert_eq!(files_in(&cx, "names").len(), made, "{command}");
+        assert!(files_in(&cx, "staging").is_empty());
+        cx.script("carrier rm -f web").succeeds();
+    }
+}

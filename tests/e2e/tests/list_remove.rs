@@ -166,3 +166,25 @@ fn files_of_other_ids_are_removed_too() {
         .succeeds();
     cx.carrier(["rm", &image]).succeeds();
 }
+
+#[test]
+fn of_several_who_remove_a_container_the_others_find_none() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("busybox");
+    for make in ["create", "run -d"] {
+        let script = format!(
+            "for round in 1 2 3 4 5 6; do
+                 carrier {make} --name c {image} sleep 2009 >/dev/null
+                 for n in 1 2 3 4; do
+                     {{ carrier rm -f c >/dev/null || echo failed; }} 2>&1 | grep -v hint: &
+                 done
+                 wait
+             done | sort -u"
+        );
+        let told = cx.script(&script).succeeds().text().to_owned();
+        let is_expected =
+            |line: &str| line.contains("no such object") || line.contains("no such container");
+        assert!(told.lines().all(is_expected), "{told}");
+    }
+    cx.carrier(["ls", "-c", "-a", "-q"]).succeeds().prints("");
+}

@@ -90,7 +90,7 @@ impl Store {
             return Ok(None);
         };
         let container = self.container(&id);
-        if !container.path().exists() {
+        if !container.path().exists() || container.is_emptied() {
             return Ok(None);
         }
         // A damaged record takes no name away.
