@@ -13,6 +13,7 @@ pub(crate) mod new_image;
 mod oci;
 mod save;
 mod spool;
+mod words;
 pub(crate) mod write;
 
 use std::io;

@@ -19,6 +19,8 @@ use crate::log::LogDriver;
 use crate::moment::Moment;
 use crate::record::ContainerRecord;
 
+pub(crate) use network::exposed_ports;
+
 /// What the description is made of.
 pub(crate) struct Facts<'a> {
     pub(crate) record: &'a ContainerRecord,

@@ -21,7 +21,8 @@ pub use container::{
 pub use digest::{Algorithm, ChainId, DiffId, Digest, ImageId, ParseDigestError};
 pub use healthcheck::Healthcheck;
 pub use image::{
-    Config, Descriptor, History, ImageConfig, ImageError, Index, Manifest, ManifestOrIndex, RootFs,
+    Config, Descriptor, Empty, History, ImageConfig, ImageError, Index, Manifest, ManifestOrIndex,
+    RootFs,
 };
 pub use media_type::{Compression, MediaType};
 pub use platform::{ParsePlatformError, Platform};

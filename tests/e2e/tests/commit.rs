@@ -147,6 +147,31 @@ fn changes_and_words_are_in_the_configuration() {
 }
 
 #[test]
+fn what_a_container_was_given_is_in_its_image() {
+    let cx = Cx::with_registry();
+    let image = cx.pulled("configured");
+    cx.script(&format!(
+        "carrier create --name box -w / --expose 81/udp -p 0:82 -v /data -v $PWD:/bound \
+            --health-cmd 'test -e /x' --health-retries 4 {image} && \
+         carrier commit -c 'ENV A=1' -c 'ENV B=$A' -c 'ENTRYPOINT [\"/bin/echo\"]' box made"
+    ))
+    .succeeds();
+    let config = &inspect(&cx, "made")["Config"];
+    assert_eq!(config["WorkingDir"], "/");
+    let names = |of: &str| -> Vec<String> {
+        let names = config[of].as_object().unwrap().keys();
+        names.cloned().collect()
+    };
+    assert_eq!(names("ExposedPorts"), ["81/udp", "82/tcp"]);
+    assert_eq!(names("Volumes"), ["/data"]);
+    assert_eq!(config["Healthcheck"]["Test"][1], "test -e /x");
+    assert_eq!(config["Healthcheck"]["Retries"], 4);
+    assert!(config["Env"].as_array().unwrap().contains(&"B=1".into()));
+    assert!(config["Cmd"].is_null());
+    cx.carrier(["rm", "-v", "box"]).succeeds();
+}
+
+#[test]
 fn a_container_that_changed_nothing_adds_no_layer() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");

@@ -3,6 +3,7 @@
 use carrier_spec::{Config, Healthcheck};
 use serde_json::Value;
 
+use super::words::{word, words};
 use crate::health::parse_duration;
 
 /// Why a change makes no sense.
@@ -26,6 +27,16 @@ pub enum BadChange {
 pub(crate) struct Changed {
     pub(crate) config: Config,
     pub(crate) on_build: Vec<String>,
+    has_command: bool,
+}
+
+impl From<Config> for Changed {
+    fn from(config: Config) -> Self {
+        Self {
+            config,
+            ..Self::default()
+        }
+    }
 }
 
 impl Changed {
@@ -45,32 +56,47 @@ impl Changed {
             return Err(bad());
         }
         match name.as_str() {
-            "CMD" => config.cmd = Some(command(arguments)),
-            "ENTRYPOINT" => config.entrypoint = Some(command(arguments)),
+            "CMD" => {
+                config.cmd = Some(command(arguments));
+                self.has_command = true;
+            }
+            "ENTRYPOINT" => {
+                config.entrypoint = Some(command(arguments));
+                // The words of another one are none of its.
+                config.cmd = config.cmd.take().filter(|_| self.has_command);
+            }
             "ENV" => {
-                for (name, value) in pairs(arguments).ok_or_else(bad)? {
+                for (name, value) in pairs(arguments, &config.env).ok_or_else(bad)? {
                     set_variable(&mut config.env, &name, &value);
                 }
             }
-            "LABEL" => config.labels.extend(pairs(arguments).ok_or_else(bad)?),
+            "LABEL" => config
+                .labels
+                .extend(pairs(arguments, &config.env).ok_or_else(bad)?),
             "EXPOSE" => {
-                for word in words(arguments).ok_or_else(bad)? {
-                    for port in ports(&word).ok_or_else(bad)? {
+                let words = words(arguments, &config.env).ok_or_else(bad)?;
+                // A variable may have several.
+                for word in words.iter().flat_map(|word| word.split_whitespace()) {
+                    for port in ports(word).ok_or_else(bad)? {
                         config.exposed_ports.insert(port, Default::default());
                     }
                 }
             }
             "VOLUME" => {
-                let paths = list(arguments)
-                    .or_else(|| words(arguments))
-                    .ok_or_else(bad)?;
+                let paths = match list(arguments) {
+                    Some(paths) => paths.iter().map(|path| word(path, &config.env)).collect(),
+                    None => words(arguments, &config.env),
+                };
+                let paths: Vec<String> = paths.ok_or_else(bad)?;
                 let paths = paths.into_iter().map(|path| (path, Default::default()));
                 config.volumes.extend(paths);
             }
-            "USER" => config.user = single(arguments).ok_or_else(bad)?,
-            "STOPSIGNAL" => config.stop_signal = Some(single(arguments).ok_or_else(bad)?),
+            "USER" => config.user = single(arguments, &config.env).ok_or_else(bad)?,
+            "STOPSIGNAL" => {
+                config.stop_signal = Some(single(arguments, &config.env).ok_or_else(bad)?)
+            }
             "WORKDIR" => {
-                let path = single(arguments).ok_or_else(bad)?;
+                let path = single(arguments, &config.env).ok_or_else(bad)?;
                 config.working_dir = if path.starts_with('/') {
                     path
                 } else {
@@ -140,11 +166,12 @@ fn set_variable(lines: &mut Vec<String>, name: &str, value: &str) {
 }
 
 /// `NAME=VALUE...`, or one `NAME VALUE` whose value may have spaces.
-fn pairs(text: &str) -> Option<Vec<(String, String)>> {
-    let all = words(text)?;
+fn pairs(text: &str, environment: &[String]) -> Option<Vec<(String, String)>> {
+    let all = words(text, environment)?;
     if !all.first()?.contains('=') {
         let (name, value) = text.split_once(char::is_whitespace)?;
-        return Some(vec![(name.to_owned(), value.trim().to_owned())]);
+        let pair = (word(name, environment)?, word(value.trim(), environment)?);
+        return Some(vec![pair]);
     }
     let pair = |word: &String| {
         let (name, value) = word.split_once('=')?;
@@ -153,8 +180,8 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     all.iter().map(pair).collect()
 }
 
-fn single(text: &str) -> Option<String> {
-    match words(text)?.as_slice() {
+fn single(text: &str, environment: &[String]) -> Option<String> {
+    match words(text, environment)?.as_slice() {
         [word] => Some(word.clone()),
         _ => None,
     }
@@ -172,30 +199,6 @@ fn ports(text: &str) -> Option<Vec<String>> {
         let ports = first..=last;
         ports.map(|port| format!("{port}/{protocol}")).collect()
     })
-}
-
-/// Words as a shell takes them apart, without expansions.
-fn words(text: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some('\''), c) if c != '\'' => word.get_or_insert_default().push(c),
-            (_, '\\') => word.get_or_insert_default().push(chars.next()?),
-            (Some(open), c) if c == open => quote = None,
-            (Some(_), c) => word.get_or_insert_default().push(c),
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (None, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    quote.is_none().then_some(words)
 }
 
 #[cfg(test)]
@@ -252,6 +255,61 @@ mod tests {
     }
 
     #[test]
+    fn variables_are_those_of_the_image_so_far() {
+        let all = changed(&[
+            "ENV A=1 P=\"80 53/udp\" HOME=/srv",
+            "ENV A=2 B=$A",
+            "ENV C ${NONE:-x} '$A'",
+            "LABEL $B=${C}",
+            "EXPOSE $P 9$A",
+            "VOLUME [\"$HOME/data\"]",
+            "VOLUME ${HOME}/more",
+            "WORKDIR $HOME/app",
+            "USER u$A",
+            "STOPSIGNAL $A",
+            "CMD [\"$A\"]",
+            "ENTRYPOINT echo $A",
+            "ONBUILD RUN $A",
+        ]);
+        let all = all.unwrap();
+        let config = all.config;
+        let env = ["A=2", "P=80 53/udp", "HOME=/srv", "B=1", "C=x $A"];
+        assert_eq!(config.env, env);
+        assert_eq!(config.labels["1"], "x $A");
+        let ports: Vec<_> = config.exposed_ports.keys().cloned().collect();
+        assert_eq!(ports, ["53/udp", "80/tcp", "92/tcp"]);
+        let volumes: Vec<_> = config.volumes.keys().cloned().collect();
+        assert_eq!(volumes, ["/srv/data", "/srv/more"]);
+        assert_eq!(
+            (config.working_dir.as_str(), config.user.as_str()),
+            ("/srv/app", "u2")
+        );
+        assert_eq!(config.stop_signal.as_deref(), Some("2"));
+        assert_eq!(config.cmd.unwrap(), ["$A"]);
+        assert_eq!(config.entrypoint.unwrap()[2], "echo $A");
+        assert_eq!(all.on_build, ["RUN $A"]);
+    }
+
+    #[test]
+    fn another_entry_point_takes_the_command_with_it_unless_a_change_said_one() {
+        let with = |changes: &[&str]| {
+            let mut changed = Changed::from(Config {
+                cmd: Some(vec!["old".to_owned()]),
+                ..Config::default()
+            });
+            for change in changes {
+                changed.apply(change).unwrap();
+            }
+            changed.config.cmd.map(|words| words.concat())
+        };
+        assert_eq!(with(&["ENTRYPOINT [\"x\"]"]), None);
+        let before = with(&["CMD [\"new\"]", "ENTRYPOINT [\"x\"]"]);
+        assert_eq!(before.as_deref(), Some("new"));
+        let behind = with(&["ENTRYPOINT [\"x\"]", "CMD [\"new\"]"]);
+        assert_eq!(behind.as_deref(), Some("new"));
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for bad in [
             "",
@@ -261,6 +319,7 @@ mod tests {
             "ENV A",
             "ENV =x",
             "ENV A=\"x",
+            "ENV A=${B",
             "LABEL a=b c",
             "EXPOSE 0",
             "EXPOSE 70000",

@@ -1,6 +1,6 @@
 //! `Config`: what the program is, wherever it runs.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::network;
 use crate::record::ContainerRecord;
@@ -10,6 +10,9 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
     let (entrypoint, command) = record.arguments.split_at(count);
     let words = |words: &[String]| (!words.is_empty()).then(|| words.to_vec());
     let attached = !record.detached;
+    let volumes: Map<String, Value> = crate::volumes::declared(record)
+        .map(|place| (place.to_owned(), json!({})))
+        .collect();
     let mut config = json!({
         "Hostname": record.hostname,
         "Domainname": record.networking.domainname,
@@ -23,7 +26,7 @@ pub(super) fn describe(record: &ContainerRecord) -> Value {
         "Env": record.environment,
         "Cmd": words(command),
         "Image": record.image_name(),
-        "Volumes": crate::volumes::declared(record),
+        "Volumes": (!volumes.is_empty()).then_some(volumes),
         "WorkingDir": record.working_directory,
         "Entrypoint": words(entrypoint),
         "OnBuild": null,

@@ -207,9 +207,14 @@ fn host_lines(host: &ExtraHost) -> Vec<String> {
 
 /// `Config.ExposedPorts`.
 pub(super) fn exposed(record: &ContainerRecord) -> Option<Value> {
+    let ports = exposed_ports(record).map(|port| (port.to_string(), json!({})));
+    let ports: Map<String, Value> = ports.collect();
+    (!ports.is_empty()).then_some(Value::Object(ports))
+}
+
+/// What the image or the user names, and what is published.
+pub(crate) fn exposed_ports(record: &ContainerRecord) -> impl Iterator<Item = PortSpec> {
     let options = &record.networking;
     let published = options.publish.iter().map(PortMapping::target);
-    let all = options.exposed.iter().copied().chain(published);
-    let ports: Map<String, Value> = all.map(|port| (port.to_string(), json!({}))).collect();
-    (!ports.is_empty()).then_some(Value::Object(ports))
+    options.exposed.iter().copied().chain(published)
 }

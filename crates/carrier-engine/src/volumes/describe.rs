@@ -185,14 +185,11 @@ fn object(mount: &MountPoint) -> Value {
 }
 
 /// `Config.Volumes`: places that the image or the user calls volumes.
-pub(crate) fn declared(record: &ContainerRecord) -> Value {
+pub(crate) fn declared(record: &ContainerRecord) -> impl Iterator<Item = &str> {
     let anonymous = record.storage.mounts.iter().filter(|mount| {
         mount.is_anonymous() && matches!(mount.origin, Origin::Volume | Origin::Image)
     });
-    let places: Map<String, Value> = anonymous
-        .map(|mount| (mount.target.clone(), json!({})))
-        .collect();
-    or_null(places.is_empty(), places.into())
+    anonymous.map(|mount| mount.target.as_str())
 }
 
 /// What `ps` calls the mounts: names of volumes, and paths.

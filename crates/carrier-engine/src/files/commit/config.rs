@@ -1,13 +1,19 @@
 //! The configuration of an image that is made of a container.
 
-use carrier_spec::{Config, DiffId};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use carrier_spec::{Config, DiffId, Empty};
 use carrier_store::ImageRecord;
 use serde_json::{Map, Value, json};
 
 use super::CommitOptions;
 use crate::archive::changes::Changed;
 use crate::error::Error;
+use crate::inspect::exposed_ports;
 use crate::record::ContainerRecord;
+use crate::spec;
+use crate::volumes::declared;
 
 /// The names that [`Config`] has in a document, and one that is for builders.
 const NAMES: [&str; 12] = [
@@ -31,10 +37,7 @@ pub(super) fn changed(
     record: &ContainerRecord,
     changes: &[String],
 ) -> Result<Changed, Error> {
-    let mut changed = Changed {
-        config: of_container(&image.config.config, record),
-        on_build: Vec::new(),
-    };
+    let mut changed = Changed::from(of_container(&image.config.config, record));
     for change in changes {
         changed.apply(change)?;
     }
@@ -55,14 +58,27 @@ fn of_container(image: &Config, record: &ContainerRecord) -> Config {
         env: record.environment.iter().filter(own).cloned().collect(),
         entrypoint: some(entrypoint),
         cmd: some(command),
-        working_dir: match record.working_directory.as_str() {
-            "/" => image.working_dir.clone(),
-            directory => directory.to_owned(),
+        exposed_ports: named(&image.exposed_ports, exposed_ports(record)),
+        volumes: named(&image.volumes, declared(record)),
+        working_dir: match spec::working_directory(None, &image.working_dir) {
+            path if path == Path::new(&record.working_directory) => image.working_dir.clone(),
+            _ => record.working_directory.clone(),
         },
         labels: record.labels.clone(),
         stop_signal: (!is_default).then(|| record.stop_signal.clone()),
-        ..image.clone()
+        healthcheck: record.health.as_ref().map(|check| check.config.clone()),
+        shell: image.shell.clone(),
     }
+}
+
+/// What the image names, and what the container does.
+fn named(
+    image: &BTreeMap<String, Empty>,
+    container: impl Iterator<Item = impl ToString>,
+) -> BTreeMap<String, Empty> {
+    let mut all = image.clone();
+    all.extend(container.map(|name| (name.to_string(), Empty::default())));
+    all
 }
 
 /// The document: that of the container's image, with what has changed.
