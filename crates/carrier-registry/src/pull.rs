@@ -3,11 +3,12 @@
 mod document;
 mod layers;
 
+use std::cell::RefCell;
 use std::io::Write as _;
 use std::time::Duration;
 
 use carrier_spec::{Descriptor, ImageConfig, ImageError, ImageId, Platform, Reference};
-use carrier_store::{Error as StoreError, ImageRecord, Store, VerifiedBlob};
+use carrier_store::{Error as StoreError, ImageRecord, Ingest, Store, Transit, VerifiedBlob};
 
 use crate::client::Client;
 use crate::runtime;
@@ -61,6 +62,16 @@ pub fn pull(
     write_behind(store, || runtime.block_on(pull))
 }
 
+/// An image on its way.
+struct Arrival<'a> {
+    record: ImageRecord,
+    /// Whether no record has its parts yet.
+    is_new: bool,
+    documents: Vec<(&'a Descriptor, &'a [u8])>,
+    /// From the first layer on.
+    mark: RefCell<Option<Transit>>,
+}
+
 struct Puller<'a> {
     store: &'a Store,
     reference: &'a Reference,
@@ -78,33 +89,30 @@ impl Puller<'_> {
         let warning = self.check_platform(&config.content)?;
         let layers = &manifest.content.layers;
         let diff_ids = &config.content.rootfs.diff_ids;
-        let fetched = self.fetch_layers(layers, diff_ids).await?;
-        let mut downloaded = fetched > 0;
-
+        let mut record = self.record(&resolved, &config);
+        let known = self.store.image(self.reference, Some(&record.platform))?;
+        let is_new = known.is_none_or(|known| known.manifest.digest != record.manifest.digest);
+        let arrival = Arrival {
+            record: record.clone(),
+            is_new,
+            documents: resolved.documents(),
+            mark: RefCell::default(),
+        };
+        let fetched = self.fetch_layers(layers, diff_ids, &arrival).await?;
         let mut ingest = self.store.ingest();
-        let index = resolved.index.as_ref();
-        let documents = index.map(|index| (&index.descriptor, &index.bytes));
-        for (descriptor, bytes) in documents
-            .into_iter()
-            .chain([(&manifest.descriptor, &manifest.bytes)])
-        {
-            if !self.store.is_intact(&descriptor.digest)? {
-                downloaded = true;
-                ingest.add_blob(self.blob(descriptor, bytes)?);
-            }
-        }
+        let downloaded = self.add_documents(&mut ingest, &arrival)? || fetched > 0;
         ingest.commit()?;
-        let digest = resolved.digest.clone();
-        let record = self.record(resolved, config)?;
+        record.size = self.store.unpacked_size(&record.config)?;
         let known = self.store.image(self.reference, Some(&record.platform))?;
         if known.as_ref() != Some(&record) {
             self.store.put_image(&record)?;
         } else {
             self.store.repair_index()?;
         }
+        self.store.forget_pull(&record);
         Ok(Pulled {
             record,
-            digest,
+            digest: resolved.digest,
             downloaded,
             warning,
         })
@@ -134,26 +142,46 @@ impl Puller<'_> {
         }
     }
 
-    fn record(
-        &self,
-        resolved: Resolved,
-        config: Document<ImageConfig>,
-    ) -> Result<ImageRecord, Error> {
+    /// The record of an image whose size is not known yet.
+    fn record(&self, resolved: &Resolved, config: &Document<ImageConfig>) -> ImageRecord {
         let config_platform: Option<Platform> = config
             .content
             .platform()
             .and_then(|platform| platform.to_string().parse().ok());
-        Ok(ImageRecord {
+        let index = resolved.index.as_ref();
+        ImageRecord {
             schema: ImageRecord::SCHEMA,
             reference: Some(self.reference.clone()),
             origin: Some(self.reference.at_digest(&resolved.digest)),
-            index: resolved.index.map(|index| index.descriptor),
+            index: index.map(|index| index.descriptor.clone()),
             platform: config_platform.unwrap_or_else(|| self.options.platform.clone()),
-            manifest: resolved.manifest.descriptor,
-            id: ImageId(config.descriptor.digest),
-            size: self.store.unpacked_size(&config.content)?,
-            config: config.content,
-        })
+            manifest: resolved.manifest.descriptor.clone(),
+            id: ImageId(config.descriptor.digest.clone()),
+            size: 0,
+            config: config.content.clone(),
+        }
+    }
+
+    /// Before the first layer becomes visible: whoever is interrupted before the record is written leaves
+    /// nothing for good but this, and the documents that name the layers.
+    fn announce(&self, ingest: &mut Ingest<'_>, arrival: &Arrival<'_>) -> Result<(), Error> {
+        if arrival.is_new && arrival.mark.borrow().is_none() {
+            let mark = self.store.announce_pull(&arrival.record)?;
+            arrival.mark.replace(mark);
+        }
+        self.add_documents(ingest, arrival).map(drop)
+    }
+
+    /// Adds the documents that are not here; returns whether there were some.
+    fn add_documents(&self, ingest: &mut Ingest<'_>, arrival: &Arrival<'_>) -> Result<bool, Error> {
+        let mut are_missing = false;
+        for (descriptor, bytes) in &arrival.documents {
+            if !self.store.is_intact(&descriptor.digest)? {
+                are_missing = true;
+                ingest.add_blob(self.blob(descriptor, bytes)?);
+            }
+        }
+        Ok(are_missing)
     }
 
     fn blob(&self, descriptor: &Descriptor, bytes: &[u8]) -> Result<VerifiedBlob, Error> {

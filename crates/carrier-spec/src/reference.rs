@@ -108,6 +108,13 @@ impl Reference {
         })
     }
 
+    /// Whether a reference, as it was written, has neither a tag nor a digest.
+    #[must_use]
+    pub fn is_repository(text: &str) -> bool {
+        let last = text.rsplit('/').next().unwrap_or_default();
+        !last.contains([':', '@'])
+    }
+
     /// Whether both lie in the same repository of the same registry.
     #[must_use]
     pub fn is_same_repository(&self, other: &Self) -> bool {
@@ -317,6 +324,19 @@ impl From<Reference> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_repository_is_a_name_without_tag_and_digest() {
+        for (text, expected) in [
+            ("x", true),
+            ("host:5000/x", true),
+            ("x:1", false),
+            ("host:5000/x:1", false),
+            ("host/x@sha256:00", false),
+        ] {
+            assert_eq!(Reference::is_repository(text), expected, "{text}");
+        }
+    }
 
     const HEX: &str = "abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789";
 

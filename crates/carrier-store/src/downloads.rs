@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use carrier_spec::Digest;
@@ -18,9 +18,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::blobs::{VerifiedBlob, check};
 use crate::error::Error;
+use crate::images::is_mark;
 use crate::store::Store;
 
-const DIRECTORY: &str = "downloads";
+pub(crate) const DIRECTORY: &str = "downloads";
 
 /// How long what a broken pull has fetched is kept for the next one.
 const KEPT: Duration = Duration::from_hours(24);
@@ -61,8 +62,7 @@ impl Store {
             }
             let opened = file.metadata().map_err(Error::io("look at", &path))?;
             // Whoever had the lock before may have named the blob, or dropped what had come of it.
-            let is_same = |named: &fs::Metadata| named.ino() == opened.ino();
-            if !fs::symlink_metadata(&path).is_ok_and(|named| is_same(&named)) {
+            if !is_at(&path, &opened) {
                 continue;
             }
             return Ok(Some(Download {
@@ -101,12 +101,17 @@ impl Store {
         let mut removed = 0;
         for entry in entries.filter_map(Result::ok) {
             let path = entry.path();
+            if is_mark(&path) {
+                continue;
+            }
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let Ok(file) = rustix::fs::open(&path, flags, Mode::empty()).map(File::from) else {
                 continue;
             };
             let lock = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-            if lock.is_ok() && file.metadata().is_ok_and(|found| is_stale(&found)) {
+            // By now another file, which somebody else has claimed, may have the name.
+            let is_garbage = |found: &fs::Metadata| is_stale(found) && is_at(&path, found);
+            if lock.is_ok() && file.metadata().is_ok_and(|found| is_garbage(&found)) {
                 removed += usize::from(fs::remove_file(path).is_ok());
             }
         }
@@ -114,7 +119,13 @@ impl Store {
     }
 }
 
-fn is_stale(found: &fs::Metadata) -> bool {
+/// Whether a path leads to a file that was opened.
+fn is_at(path: &Path, opened: &fs::Metadata) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|named| named.ino() == opened.ino())
+}
+
+/// Whether it holds nothing, or nobody has written to it for a day.
+pub(crate) fn is_stale(found: &fs::Metadata) -> bool {
     let now = SystemTime::now();
     let age = |written: SystemTime| {
         // A clock that was set back says nothing about an age.

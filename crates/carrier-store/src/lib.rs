@@ -8,6 +8,7 @@
 //! oci-layout, index.json              the store is an OCI image layout that other tools can read
 //! blobs/sha256/<hex>                  manifests, configurations and layers as they came
 //! downloads/<hex>                     what has come of a blob; whoever adds to it holds a lock on it
+//! downloads/<hex>.pull                the record of an image whose layers an interrupted pull has brought
 //! layers/<hex>/fs                     an unpacked layer in overlay's format, by diff ID
 //! layers/<hex>/layer.json             its summary
 //! images/<hex>/<platform>.json        what a reference means: all that `run` needs, in one file

@@ -397,7 +397,7 @@ impl Put<'_> {
         } = self;
         let open = |path: &[u8]| {
             let location = Location::parse(path).ok_or(Errno::NOENT)?;
-            open_directory(ways.parent(&location)?, &*location.c_name()?)
+            open_directory(ways.parent(&location)?, &location.c_name()?)
         };
         directories
             .settle(open)

@@ -412,3 +412,29 @@ fn save_refuses_a_terminal_and_load_too() {
         shown.shows(reason);
     }
 }
+
+#[test]
+fn a_repository_means_all_its_tags_in_save() {
+    let cx = Cx::with_registry();
+    let name = cx.pulled("busybox");
+    let other = cx.pulled("layered");
+    for (image, tag) in [
+        (&name, "box:1"),
+        (&name, "box:2"),
+        (&other, "box:3"),
+        (&name, "boxes:4"),
+    ] {
+        cx.carrier(["tag", image, tag]).succeeds();
+    }
+    for format in ["docker-archive", "oci-archive"] {
+        cx.script(&format!(
+            "carrier save --format {format} box -o box.tar && carrier rmi box:1 box:2 box:3 >/dev/null \
+             && carrier load -q -i box.tar && carrier images box --format '{{{{.Tag}}}}' | sort"
+        ))
+        .succeeds()
+        .shows("1\n2\n3");
+    }
+    cx.carrier(["save", "-o", "none.tar", "nothing"])
+        .exits_with(125)
+        .complains("no such image: nothing");
+}

@@ -139,9 +139,40 @@ fn an_image_that_did_not_get_its_name_leaves_nothing() {
         let images = cx.store().join("images").display().to_string();
         let script = format!("chmod 500 {images}; {command}; echo $?; chmod 700 {images}");
         cx.script(&script).prints("125");
-        assert!(count(&cx, "layers") > 0);
+        let places = ["blobs/sha256", "layers", "staging"];
+        assert_eq!(places.map(|place| count(&cx, place)), [0; 3]);
         assert!(!is_whole_or_gone(&cx));
     }
+}
+
+#[test]
+fn the_layers_of_an_interrupted_pull_are_kept_for_a_day() {
+    let (cx, registry) = (Cx::new(), Registry::empty());
+    let image = Image::new(vec![Layer::new().file("x", "x")], json!({ "Cmd": ["/x"] }));
+    image.push(registry.host(), "x", "latest");
+    let name = registry.reference("x");
+    cx.carrier(["images", "-q"]).succeeds();
+    let interrupted = || {
+        let images = cx.store().join("images").display().to_string();
+        cx.script(&format!(
+            "chmod 500 {images}; carrier pull -q {name}; echo $?; chmod 700 {images}"
+        ))
+        .prints("125");
+        cx.carrier(["images", "-q"]).succeeds().prints("");
+    };
+    let fetched = || registry.log().matches("/blobs/").count();
+    interrupted();
+    assert_eq!(count(&cx, "layers"), 1);
+    let before = fetched();
+    cx.carrier(["pull", "-q", &name]).succeeds();
+    assert_eq!(fetched(), before);
+    assert_eq!(count(&cx, "downloads"), 0);
+    cx.carrier(["rmi", &name]).succeeds();
+    interrupted();
+    let downloads = cx.store().join("downloads").display().to_string();
+    cx.script(&format!("touch -d '25 hours ago' {downloads}/*.pull"))
+        .succeeds();
+    assert!(!is_whole_or_gone(&cx));
 }
 
 /// Runs `command` with a second between its last look at the image and the container's name, and removes

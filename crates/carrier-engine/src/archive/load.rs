@@ -5,7 +5,7 @@ use std::io::{Read, Write as _};
 use std::rc::Rc;
 
 use carrier_spec::{Descriptor, Digest, ImageId, Platform, Reference};
-use carrier_store::{ImageRecord, Store, Transit, VerifiedBlob, digest_of};
+use carrier_store::{ImageRecord, Store, VerifiedBlob, digest_of};
 
 use super::layers::{LayerSource, unpack};
 use super::spool::{Bytes, Content, Spool};
@@ -42,18 +42,17 @@ impl Engine {
         let unpacker = Unpacker::start(self.host.own_ids()?)?;
         let spool = Spool::read(&self.store, input)?;
         let images = images(&spool, options.platform.as_ref())?;
-        // A crash or a failure between the parts and the names leaves nothing but these.
+        // A crash between the parts and the names leaves nothing but these.
         let mut transits = Vec::new();
         for image in &images {
             transits.push(self.store.announce_image(&record(image))?);
         }
-        self.ingest(&unpacker, &images)?;
-        let mut loaded = Vec::new();
-        for image in &images {
-            loaded.extend(self.name(image)?);
-        }
-        transits.into_iter().for_each(Transit::done);
-        Ok(loaded)
+        let loaded = self.ingest(&unpacker, &images).and_then(|()| {
+            let named = images.iter().map(|image| self.name(image));
+            named.collect::<Result<Vec<_>, _>>()
+        });
+        let loaded = self.arrived(transits, loaded)?;
+        Ok(loaded.into_iter().flatten().collect())
     }
 
     /// Unpacks what is not here, and makes all parts of the images visible.

@@ -6,7 +6,7 @@ use carrier_spec::{
     Compression, Descriptor, ImageConfig, ImageId, Manifest, MediaType, Platform, Reference,
 };
 use carrier_store::{
-    ImageRecord, LayerSummary, StagedLayer, VerifiedBlob, compression_of, digest_of,
+    ImageRecord, LayerSummary, StagedLayer, Transit, VerifiedBlob, compression_of, digest_of,
 };
 
 use super::layers::{LayerSource, unpack};
@@ -99,20 +99,46 @@ impl Engine {
             size: 0,
             config: parsed,
         };
-        // A crash or a failure between the parts and the name leaves nothing but this.
+        // A crash between the parts and the name leaves nothing but this.
         let transit = self.store.announce_image(&record)?;
+        let put = self.put_parts(&mut record, new.layer, [&new.config, &manifest]);
+        self.arrived(vec![transit], put)?;
+        Ok(record.id)
+    }
+
+    fn put_parts(
+        &self,
+        record: &mut ImageRecord,
+        layer: Option<NewLayer>,
+        documents: [&Vec<u8>; 2],
+    ) -> Result<(), Error> {
         let mut ingest = self.store.ingest();
-        if let Some(layer) = new.layer {
+        if let Some(layer) = layer {
             ingest.add_layer(layer.staged, &layer.summary)?;
             ingest.add_blob(layer.blob);
         }
-        for document in [&new.config, &manifest] {
+        for document in documents {
             ingest.add_blob(blob_of(&self.store, document)?);
         }
         ingest.commit()?;
         record.size = self.store.unpacked_size(&record.config)?;
-        self.store.put_image(&record)?;
-        transit.done();
-        Ok(record.id)
+        self.store.put_image(record)?;
+        Ok(())
+    }
+
+    /// Ends the way of images. Where they have no names, what has come of them goes at once.
+    pub(super) fn arrived<T>(
+        &self,
+        transits: Vec<Transit>,
+        result: Result<T, Error>,
+    ) -> Result<T, Error> {
+        if result.is_ok() {
+            transits.into_iter().for_each(Transit::done);
+        } else {
+            drop(transits);
+            // The error that the user has to read is the first, and the next sweep is another chance.
+            let _ = self.sweep();
+        }
+        result
     }
 }

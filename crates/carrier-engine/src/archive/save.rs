@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 
-use carrier_spec::{Compression, Descriptor, DiffId, Digest, Manifest, ManifestOrIndex, Platform};
+use carrier_spec::{
+    Compression, Descriptor, DiffId, Digest, Manifest, ManifestOrIndex, Platform, Reference,
+};
 use carrier_store::ImageRecord;
 use serde_json::{Value, json};
 
@@ -64,7 +66,35 @@ impl Engine {
         Ok(())
     }
 
+    /// Adds what a word names: by a repository alone, the images of all its tags, as in Docker.
     fn add(
+        &self,
+        images: &mut Vec<Saved>,
+        word: &str,
+        platform: Option<&Platform>,
+    ) -> Result<(), Error> {
+        let mut names: Vec<Reference> = match word.parse::<Reference>() {
+            Ok(name) if Reference::is_repository(word) => {
+                let all = self.store.images()?.into_iter();
+                let tagged = all.filter_map(|image| image.reference);
+                tagged
+                    .filter(|it| it.tag().is_some() && it.is_same_repository(&name))
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        if names.is_empty() {
+            return self.add_one(images, word, platform);
+        }
+        names.sort_by_key(ToString::to_string);
+        names.dedup();
+        for name in names {
+            self.add_one(images, &name.to_string(), platform)?;
+        }
+        Ok(())
+    }
+
+    fn add_one(
         &self,
         images: &mut Vec<Saved>,
         word: &str,
@@ -83,6 +113,8 @@ impl Engine {
             .find(|known| known.record.manifest == record.manifest)
         {
             known.names.extend(name);
+            known.names.sort_unstable();
+            known.names.dedup();
             return Ok(());
         }
         let bytes = self.document(&record, &record.manifest.digest)?;
@@ -271,7 +303,7 @@ fn layer_path(id: &DiffId) -> String {
 
 /// Names of Docker Hub are short in Docker's archives.
 fn familiar(name: &str) -> String {
-    let parsed = name.parse::<carrier_spec::Reference>();
+    let parsed = name.parse::<Reference>();
     parsed.map_or_else(|_| name.to_owned(), |name| name.familiar())
 }
 

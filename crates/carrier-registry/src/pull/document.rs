@@ -33,6 +33,16 @@ pub(super) struct Resolved {
     pub(super) manifest: Document<Manifest>,
 }
 
+impl Resolved {
+    /// The documents that the image's parts are known by, with their bytes.
+    pub(super) fn documents(&self) -> Vec<(&Descriptor, &[u8])> {
+        let index = self.index.as_ref();
+        let index = index.map(|index| (&index.descriptor, index.bytes.as_slice()));
+        let manifest = (&self.manifest.descriptor, self.manifest.bytes.as_slice());
+        index.into_iter().chain([manifest]).collect()
+    }
+}
+
 impl<T> Document<T> {
     /// What the bytes mean, and the rest.
     fn split(self) -> (T, Document<()>) {

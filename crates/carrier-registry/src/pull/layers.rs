@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use carrier_spec::{Descriptor, DiffId, ImageError};
 use carrier_store::Download;
 
-use super::{LOOK_AGAIN, Puller};
+use super::{Arrival, LOOK_AGAIN, Puller};
 use crate::layer::{Claimed, Context, Fetched, FetchedBlob};
 use crate::{Error, LayerEvent};
 
@@ -21,6 +21,7 @@ impl Puller<'_> {
         &self,
         layers: &[Descriptor],
         ids: &[DiffId],
+        arrival: &Arrival<'_>,
     ) -> Result<usize, Error> {
         let mut missing = self.distinct(layers, ids)?;
         for (layer, _) in &missing {
@@ -49,7 +50,7 @@ impl Puller<'_> {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
             count += claimed.len();
-            self.fetch_claimed(claimed).await?;
+            self.fetch_claimed(claimed, arrival).await?;
             missing = later;
         }
     }
@@ -104,7 +105,11 @@ impl Puller<'_> {
     /// Fetches layers three at a time, and makes them visible together.
     ///
     /// When one fails, those that are complete are kept all the same.
-    async fn fetch_claimed(&self, mut claimed: Vec<Claimed<'_>>) -> Result<(), Error> {
+    async fn fetch_claimed(
+        &self,
+        mut claimed: Vec<Claimed<'_>>,
+        arrival: &Arrival<'_>,
+    ) -> Result<(), Error> {
         claimed.reverse();
         let queue = RefCell::new(claimed);
         let (done, failure) = (RefCell::new(Vec::new()), Cell::new(None));
@@ -113,11 +118,15 @@ impl Puller<'_> {
 
         let mut ingest = self.store.ingest();
         let mut claims = Vec::new();
+        let done = done.into_inner();
+        if !done.is_empty() {
+            self.announce(&mut ingest, arrival)?;
+        }
         for Fetched {
             blob,
             layer,
             summary,
-        } in done.into_inner()
+        } in done
         {
             match blob {
                 FetchedBlob::New(blob) => ingest.add_blob(blob),

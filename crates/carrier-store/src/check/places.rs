@@ -9,6 +9,7 @@ use carrier_spec::Digest;
 use super::{Checker, Depth, Remedy};
 use crate::error::Error;
 use crate::foundation;
+use crate::images::is_mark;
 use crate::store::{DIRECTORIES, MARK, MARK_TEXT};
 
 /// A directory of the root that is made when it is needed.
@@ -75,7 +76,8 @@ impl Checker<'_> {
             self.find(&path, "is left of a command that has ended", Remedy::Sweep);
         }
         for path in entries(&root.join("downloads"))? {
-            if digest_of_name(&path).is_none() || !path.is_file() {
+            let is_known = digest_of_name(&path).is_some() || is_mark(&path);
+            if !is_known || !path.is_file() {
                 self.find_stray(&path);
             }
         }

@@ -376,6 +376,34 @@ fn an_image_that_did_not_arrive_is_reclaimed() {
 }
 
 #[test]
+fn what_an_interrupted_pull_has_brought_is_kept_for_a_day() {
+    let (_home, store) = store();
+    let base = layer(&store, "base");
+    let a = record(&store, "a", "a", std::slice::from_ref(&base));
+    let mark = store.announce_pull(&a).unwrap().unwrap();
+    let b = image(&store, "b", "linux/amd64", std::slice::from_ref(&base));
+    assert!(store.announce_pull(&a).unwrap().is_none());
+    remove(&store, &b);
+    assert!(store.has_layer(&base));
+    drop(mark);
+    assert!(!store.sweep().unwrap().images && store.leftovers().unwrap().is_empty());
+    store.reclaim_images(nobody).unwrap();
+    assert!(store.has_layer(&base));
+    drop(store.announce_pull(&a).unwrap().unwrap());
+    let mark = store.pull_mark(&a);
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_hours(25);
+    let file = fs::File::options().write(true).open(&mark).unwrap();
+    file.set_modified(yesterday).unwrap();
+    drop(file);
+    assert!(store.sweep().unwrap().images);
+    store.reclaim_images(nobody).unwrap();
+    assert!(!store.has_layer(&base) && !mark.exists());
+    drop(store.announce_pull(&a).unwrap().unwrap());
+    store.forget_pull(&a);
+    assert_eq!(fs::read_dir(store.path("staging")).unwrap().count(), 0);
+}
+
+#[test]
 fn tagging_replaces_every_platform_of_the_name() {
     let (_home, store) = store();
     let amd64 = image(&store, "a", "linux/amd64", &[]);

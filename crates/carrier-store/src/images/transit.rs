@@ -1,7 +1,8 @@
 //! Images on their way in or out: so that a crash in the middle leaves nothing that nobody needs.
 //!
 //! The record of such an image is a locked file of `staging/`. One that nobody locks tells what a
-//! crash has left: parts that are garbage unless another image has them.
+//! crash has left: parts that are garbage unless another image has them. That of an image that is pulled
+//! is among the downloads, and as they are for the next pull.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -9,14 +10,16 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
+use crate::downloads::{self, is_stale};
 use crate::error::Error;
 use crate::images::remove::{discard, remove_drafts};
 use crate::images::{ImageRecord, ImageUser, read_record};
 use crate::staging::{self, random_name};
 use crate::store::Store;
 
-/// Marks of images that come, and of those that go.
+/// Marks of images that come, of those that are pulled, and of those that go.
 const COMING: &str = "image";
+const PULLED: &str = "pull";
 const GOING: &str = "removed";
 
 /// The mark of one image. Dropped before it is [done](Self::done), it stays, and tells a sweep of parts
@@ -37,7 +40,40 @@ impl Store {
     pub fn announce_image(&self, record: &ImageRecord) -> Result<Transit, Error> {
         // Whoever reclaims holds it too, and does not take a mark for abandoned before it is locked.
         let _lock = self.lock()?;
-        let path = self.mark(COMING)?;
+        self.announce(record, self.mark(COMING)?)
+    }
+
+    /// The same for an image that is pulled: when that is interrupted, the mark keeps the parts for as long
+    /// as downloads are kept, so that the next pull finds them. None where another process pulls the same
+    /// image, whose mark is as good. [`Store::forget_pull`] takes it away.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn announce_pull(&self, record: &ImageRecord) -> Result<Option<Transit>, Error> {
+        let _lock = self.lock()?;
+        let path = self.pull_mark(record);
+        if path.exists() && lock(&path)?.is_none() {
+            return Ok(None);
+        }
+        let mut mark = self.announce(record, self.mark(COMING)?)?;
+        // In the place of one that says the same and is older.
+        fs::rename(&mark.path, &path).map_err(Error::io("write", &path))?;
+        mark.path = path;
+        Ok(Some(mark))
+    }
+
+    /// Takes the mark of a pull away, whoever made it: there is a record of its image.
+    pub fn forget_pull(&self, record: &ImageRecord) {
+        // One that stays is reclaimed, which changes nothing then.
+        let _ = fs::remove_file(self.pull_mark(record));
+    }
+
+    pub(super) fn pull_mark(&self, record: &ImageRecord) -> PathBuf {
+        let name = format!("{}.{PULLED}", record.manifest.digest.hex());
+        self.path(downloads::DIRECTORY).join(name)
+    }
+
+    fn announce(&self, record: &ImageRecord, path: PathBuf) -> Result<Transit, Error> {
         let make = || {
             let bytes = serde_json::to_vec(record)?;
             let mut file = File::create_new(&path)?;
@@ -90,7 +126,7 @@ impl Store {
         let mut garbage = Vec::new();
         let mut marks = Vec::new();
         for path in self.marks()? {
-            let Some(file) = lock(&path)? else {
+            let Some(file) = lock_abandoned(&path)? else {
                 continue;
             };
             let record = match read_record(&path) {
@@ -100,7 +136,7 @@ impl Store {
                 record => record?,
             };
             // It does not come any more.
-            let going = path.with_extension(GOING);
+            let going = self.mark(GOING)?;
             fs::rename(&path, &going).map_err(Error::io("remove", &path))?;
             let mark = Transit {
                 path: going,
@@ -134,7 +170,7 @@ impl Store {
     /// Whether a crash has left an image on its way.
     pub(crate) fn has_abandoned_images(&self) -> Result<bool, Error> {
         for path in self.marks()? {
-            if lock(&path)?.is_some() {
+            if lock_abandoned(&path)?.is_some() {
                 return Ok(true);
             }
         }
@@ -146,7 +182,7 @@ impl Store {
         let mut coming = Vec::new();
         for path in self.marks()? {
             // One that is abandoned is garbage, and one that goes is none of these.
-            if has_suffix(&path, COMING) && lock(&path)?.is_none() {
+            if !has_suffix(&path, GOING) && lock(&path)?.is_none() {
                 coming.extend(read_record(&path)?);
             }
         }
@@ -160,6 +196,7 @@ impl Store {
 
     fn marks(&self) -> Result<Vec<PathBuf>, Error> {
         let mut marks = super::entries(&self.path(staging::DIRECTORY))?;
+        marks.extend(super::entries(&self.path(downloads::DIRECTORY))?);
         marks.retain(|path| is_mark(path));
         Ok(marks)
     }
@@ -173,18 +210,29 @@ impl Transit {
     }
 }
 
-/// Whether a file of `staging/` is the mark of an image.
+/// Whether a file is the mark of an image.
 pub(crate) fn is_mark(path: &Path) -> bool {
-    has_suffix(path, COMING) || has_suffix(path, GOING)
+    [COMING, PULLED, GOING]
+        .iter()
+        .any(|suffix| has_suffix(path, suffix))
 }
 
 fn has_suffix(path: &Path, suffix: &str) -> bool {
     path.extension().is_some_and(|found| found == suffix)
 }
 
-/// Whether a file of `staging/` is the mark of an image that a command works on.
+/// Whether a file is the mark of an image that a command works on, or may go on with.
 pub(crate) fn is_live(path: &Path) -> bool {
-    is_mark(path) && lock(path).is_ok_and(|file| file.is_none())
+    is_mark(path) && lock_abandoned(path).is_ok_and(|file| file.is_none())
+}
+
+/// Locks a mark that nobody works on, and that is not kept for the next pull.
+fn lock_abandoned(path: &Path) -> Result<Option<File>, Error> {
+    let file = lock(path)?;
+    let is_kept = |file: &File| {
+        has_suffix(path, PULLED) && file.metadata().is_ok_and(|found| !is_stale(&found))
+    };
+    Ok(file.filter(|file| !is_kept(file)))
 }
 
 /// Locks a file without waiting; nothing where somebody else has, or where there is none.
