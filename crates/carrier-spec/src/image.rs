@@ -507,13 +507,11 @@ mod tests {
 
     /// An index of these platforms, in the spelling of JSON; and which of them is chosen.
     fn chosen(platforms: &[&str], wanted: &str) -> Option<usize> {
-        let entries = platforms.iter().enumerate().map(|(place, platform)| {
+        let entries = platforms.iter().zip('0'..='9').map(|(platform, digit)| {
             let platform: Option<Platform> = serde_json::from_str(platform).unwrap();
             Descriptor {
                 media_type: MediaType::OciManifest.to_string(),
-                digest: hex(char::from_digit(place as u32, 10).unwrap())
-                    .parse()
-                    .unwrap(),
+                digest: hex(digit).parse().unwrap(),
                 size: 1,
                 platform,
             }

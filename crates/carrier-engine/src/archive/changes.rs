@@ -93,7 +93,7 @@ impl Changed {
             }
             "USER" => config.user = single(arguments, &config.env).ok_or_else(bad)?,
             "STOPSIGNAL" => {
-                config.stop_signal = Some(single(arguments, &config.env).ok_or_else(bad)?)
+                config.stop_signal = Some(single(arguments, &config.env).ok_or_else(bad)?);
             }
             "WORKDIR" => {
                 let path = single(arguments, &config.env).ok_or_else(bad)?;
