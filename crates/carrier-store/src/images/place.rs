@@ -8,6 +8,7 @@ use carrier_spec::{ImageId, Reference};
 
 use crate::atomic::{Durability, write_json};
 use crate::error::Error;
+use crate::images::remove::remove_drafts;
 use crate::images::{DIRECTORY, ImageRecord, records_in};
 use crate::store::Store;
 
@@ -110,6 +111,8 @@ impl Store {
         let path = self.record_path(record);
         if let Some(directory) = path.parent() {
             self.make_record_dir(directory)?;
+            // With the store's lock, those of crashes.
+            remove_drafts(directory)?;
         }
         write_json(&path, record, Durability::Synced)
     }

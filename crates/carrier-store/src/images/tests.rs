@@ -561,7 +561,11 @@ fn half_a_record_of_a_crash_keeps_no_directory() {
     let a = record(&store, "a", "a", &[]);
     store.put_image(&a).unwrap();
     let path = store.record_path(&a);
-    fs::write(path.with_file_name(".linux-amd64.json.1"), "{").unwrap();
+    let half = path.with_file_name(".linux-amd64.json.1");
+    fs::write(&half, "{").unwrap();
+    store.put_image(&a).unwrap();
+    assert!(!half.exists());
+    fs::write(&half, "{").unwrap();
     remove(&store, &a);
     assert_eq!(fs::read_dir(store.path("images")).unwrap().count(), 0);
 }
