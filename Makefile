@@ -52,6 +52,7 @@ unit: ## unit tests, in seconds
 	cargo test --locked --quiet -p carrier-engine --features other-work --test confinement
 
 e2e: ## end-to-end tests of the release binary; T=FILTER chooses some
+	cargo run --locked --quiet -p carrier-e2e --bin fixtures
 	CARRIER_SKIP_LOG=$(SKIPS) CARRIER_BIN=$(CURDIR)/$(RELEASE) \
 		cargo nextest run --locked -p carrier-e2e $(T)
 

@@ -13,7 +13,12 @@ use crate::registry::Registry;
 /// To be changed when a fixture changes.
 const VERSION: &str = "4";
 
-/// The storage of a registry with all fixtures, made by whichever test comes first.
+/// Makes the fixtures where there are none yet, which takes minutes.
+pub fn make_fixtures() {
+    storage();
+}
+
+/// The storage of a registry with all fixtures.
 pub(crate) fn storage() -> PathBuf {
     let cache = cache();
     fs::create_dir_all(&cache).unwrap();

@@ -37,6 +37,7 @@ pub use canary::Canary;
 pub use context::Cx;
 pub use document::{Block, Document};
 pub use faulty::{Fault, FaultyRegistry};
+pub use fixtures::make_fixtures;
 pub use host::{is_root, other_runtime, skip};
 pub use image::{Image, Layer, digest};
 pub use internet::{Internet, Reply, Request};
