@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use crate::Cx;
+use crate::registry::free_port;
 
 /// Names that documents use for images, and the fixtures that stand for them.
 const IMAGES: [(&str, &str); 6] = [
@@ -22,15 +23,18 @@ const IMAGES: [(&str, &str); 6] = [
     ("redis", "debian-redis"),
 ];
 
+/// Ports of the host that documents use.
+const PORTS: [&str; 3] = ["8081", "8082", "8083"];
+
 /// All of a document, on a slow machine.
-const TIMEOUT: &str = "240";
+const TIMEOUT: &str = "480";
 
 /// What happens between two steps. Who types is slower than a server that starts.
 const PRELUDE: &str = r#"
 cd "$HOME/work"
 carrier() {
     command carrier "$@" || return
-    case " $* " in *" -d "* | *" connect "* | *" start "*) sleep 1 ;; esac
+    case " $* " in *" -d "* | *" connect "* | *" start "*) sleep 3 ;; esac
 }
 "#;
 
@@ -116,11 +120,12 @@ impl Document {
     #[must_use]
     pub fn is_typed_in(&self, cx: &Cx) -> usize {
         let blocks: Vec<&Block> = self.blocks.iter().filter(|block| block.is_run()).collect();
-        let steps: Vec<Step> = blocks.iter().flat_map(|block| block.steps()).collect();
+        let mut steps: Vec<Step> = blocks.iter().flat_map(|block| block.steps()).collect();
         if steps.is_empty() {
             return 0;
         }
         let desk = prepare(cx);
+        use_free_ports(&mut steps);
         let mut script = PRELUDE.to_owned();
         for (number, step) in steps.iter().enumerate() {
             let file = desk.join(number.to_string());
@@ -237,6 +242,18 @@ fn prepare(cx: &Cx) -> PathBuf {
     )
     .succeeds();
     cx.home().join("desk")
+}
+
+/// Replaces the ports of the host that documents publish: on a machine that does other things as well
+/// somebody may have them.
+fn use_free_ports(steps: &mut [Step]) {
+    for port in PORTS {
+        let free = free_port().to_string();
+        for step in steps.iter_mut() {
+            let lines = step.expected.iter_mut().chain([&mut step.script]);
+            lines.for_each(|line| *line = line.replace(port, &free));
+        }
+    }
 }
 
 /// Whether a text is what a document shows of it.

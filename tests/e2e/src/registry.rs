@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::authority::Certified;
@@ -92,6 +93,13 @@ impl Registry {
     }
 
     fn start_with(storage: &Path, http: &str, extra: &str) -> Self {
+        // A port that was free may be another's by now.
+        let mut tries = (0..5).map(|_| Self::try_start(storage, http, extra));
+        tries.find_map(|it| it).expect("a registry that starts")
+    }
+
+    /// Nothing where the program has ended.
+    fn try_start(storage: &Path, http: &str, extra: &str) -> Option<Self> {
         let host = format!("127.0.0.1:{}", free_port());
         let scratch = scratch("registry");
         fs::create_dir_all(&scratch).unwrap();
@@ -113,14 +121,13 @@ impl Registry {
             .stderr(output)
             .spawn()
             .unwrap();
-        let registry = Self {
+        let mut registry = Self {
             process,
             host,
             log,
             scratch: vec![scratch],
         };
-        registry.await_start();
-        registry
+        registry.starts().then_some(registry)
     }
 
     fn owning(mut self, storage: PathBuf) -> Self {
@@ -128,16 +135,23 @@ impl Registry {
         self
     }
 
-    fn await_start(&self) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(&self.host).is_err() {
+    /// Waits until it says itself that it listens: somebody else may do so at its address.
+    fn starts(&mut self) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let listens = format!("listening on {}", self.host);
+        while !self.written().contains(&listens) {
+            if self.process.try_wait().unwrap().is_some() {
+                println!("a registry has ended: {}", self.written());
+                return false;
+            }
             assert!(
                 Instant::now() < deadline,
                 "the registry did not start: {}",
-                self.log()
+                self.written()
             );
             std::thread::sleep(Duration::from_millis(10));
         }
+        TcpStream::connect(&self.host).is_ok()
     }
 
     /// Host and port.
@@ -179,10 +193,23 @@ impl Registry {
         put_manifest(&self.host, repository, tag, kind, bytes.as_bytes());
     }
 
-    /// What was asked of the registry.
+    fn written(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What was asked of the registry, once it has written all of it: a line is written after its
+    /// answer has been sent.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        let mut log = self.written();
+        loop {
+            std::thread::sleep(Duration::from_millis(100));
+            let later = self.written();
+            if later == log {
+                return log;
+            }
+            log = later;
+        }
     }
 
     /// How many blobs were asked for.
@@ -204,19 +231,23 @@ impl Drop for Registry {
     }
 }
 
-/// A port that nobody listened on a moment ago.
+/// A port that nobody listened on a moment ago, and that the kernel gives to nobody who does not ask for
+/// it: below `ip_local_port_range`.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    // Tests that run at the same time have other process ids.
+    let first = std::process::id() * 64 + next_number();
+    let mut ports = (first..).map(|number| 10_000 + (number % 20_000) as u16);
+    let is_free = |port: &u16| TcpListener::bind(("0.0.0.0", *port)).is_ok();
+    ports.find(is_free).unwrap()
 }
 
 fn scratch(name: &str) -> PathBuf {
-    PathBuf::from(format!(
-        "/var/tmp/carrier-e2e-{name}-{}-{}",
-        std::process::id(),
-        free_port()
-    ))
+    let (process, number) = (std::process::id(), next_number());
+    PathBuf::from(format!("/var/tmp/carrier-e2e-{name}-{process}-{number}"))
+}
+
+/// Another number each time.
+fn next_number() -> u32 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    COUNT.fetch_add(1, Ordering::Relaxed)
 }
