@@ -32,7 +32,7 @@ impl<'a> Terminal<'a> {
             "100",
             "-y",
             "30",
-            "sh",
+            "exec sh",
         ]);
         terminal.enter("PS1='ready$ '");
         terminal.waits_for("ready$");
@@ -62,7 +62,7 @@ impl<'a> Terminal<'a> {
     /// Waits until `text` is on the screen.
     #[track_caller]
     pub fn waits_for(&self, text: &str) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.screen().contains(text) {
             assert!(
                 Instant::now() < deadline,
@@ -73,11 +73,17 @@ impl<'a> Terminal<'a> {
         }
     }
 
+    /// The command that the shell waits for.
+    #[must_use]
+    pub fn command_id(&self) -> String {
+        let shell = self.command(&["display-message", "-p", "#{pane_pid}"]);
+        child_of(&text(shell))
+    }
+
     /// What is on the screen.
     #[must_use]
     pub fn screen(&self) -> String {
-        let output = self.command(&["capture-pane", "-p"]).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        text(self.command(&["capture-pane", "-p"]))
     }
 
     fn tmux(&self, arguments: &[&str]) {
@@ -89,6 +95,19 @@ impl<'a> Terminal<'a> {
         let words = [&["tmux", "-S", &self.socket], arguments].concat();
         self.cx.command(&words)
     }
+}
+
+/// The only child of a process.
+#[must_use]
+pub fn child_of(process: &str) -> String {
+    let mut children = Command::new("pgrep");
+    children.args(["-P", process.trim()]);
+    text(children).trim().to_owned()
+}
+
+fn text(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 impl Drop for Terminal<'_> {

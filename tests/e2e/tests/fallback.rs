@@ -152,7 +152,8 @@ fn the_program_that_serves_the_root_ends_with_the_monitor() {
          carrier run --name one {image} sleep 60 & \
          until carrier ls -c -q | grep -q .; do sleep 0.05; done; \
          pgrep -u carrier-test -f \"^/usr/bin/fuse-overlayfs.*$PWD\" >/dev/null && echo serves; \
-         kill -9 $(ps -o ppid= $(pgrep -f ^sleep.60)); wait; carrier rm one; carrier rmi {image} >/dev/null"
+         program=$(carrier inspect -f {{{{.State.Pid}}}} one); \
+         kill -9 $(grep ^PPid: /proc/$program/status | cut -f 2); wait; carrier rm one; carrier rmi {image} >/dev/null"
     );
     let Some(outcome) = on_an_overlay(
         &cx,

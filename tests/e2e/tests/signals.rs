@@ -10,6 +10,9 @@ use carrier_e2e::Cx;
 
 const TRAP: &str = "trap 'echo got it; exit 3' TERM; echo up; while :; do sleep 0.1; done";
 
+/// Prints the monitor of a container: the parent of its program.
+const MONITOR: &str = r#"sh -c 'awk "/^PPid/ { print \$2 }" /proc/$(carrier inspect -f "{{.State.Pid}}" $1)/status' -"#;
+
 #[test]
 fn signals_reach_the_program() {
     let cx = Cx::with_registry();
@@ -31,7 +34,7 @@ fn the_container_dies_with_its_monitor_and_the_next_command_cleans_up() {
     let script = format!(
         "carrier run --rm --name gone {image} sleep 1000 & pid=$!
          until carrier ls -c -q | grep -q .; do sleep 0.05; done
-         kill -KILL $(ps -o ppid= $(pgrep -f '^sleep 1000')); wait $pid; echo $?
+         kill -KILL $({MONITOR} gone); wait $pid; echo $?
          carrier ls -c -a -q"
     );
     let outcome = cx.script(&script).succeeds().prints("137");
@@ -45,7 +48,7 @@ fn a_killed_container_that_was_to_stay_is_listed_as_ended() {
     let image = cx.pulled("busybox");
     let script = format!(
         "carrier run -d --name stays {image} sleep 1001
-         monitor=$(ps -o ppid= $(pgrep -f '^sleep 1001')); kill -KILL $monitor
+         monitor=$({MONITOR} stays); kill -KILL $monitor
          while kill -0 $monitor 2> /dev/null; do sleep 0.01; done
          carrier ls -c -a"
     );

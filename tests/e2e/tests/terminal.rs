@@ -7,7 +7,7 @@
 )]
 
 use carrier_e2e::Cx;
-use carrier_e2e::terminal::Terminal;
+use carrier_e2e::terminal::{Terminal, child_of};
 
 #[test]
 fn a_shell_in_a_container_behaves_like_one_outside() {
@@ -23,7 +23,8 @@ fn a_shell_in_a_container_behaves_like_one_outside() {
     terminal.resize(120, 40);
     terminal.enter("stty size");
     terminal.waits_for("40 120");
-    terminal.enter("sleep 60");
+    terminal.enter("sh -c 'echo be\"\"gun; exec sleep 60'");
+    terminal.waits_for("begun");
     terminal.keys(&["C-c"]);
     terminal.enter("echo interrupted: $?");
     terminal.waits_for("interrupted: 130");
@@ -78,11 +79,13 @@ fn a_shell_in_a_container_that_runs_is_one_like_outside() {
         terminal.resize(120, 40);
         terminal.enter("stty size");
         terminal.waits_for("40 120");
-        terminal.enter("sleep 60");
+        terminal.enter("sh -c 'echo be\"\"gun; exec sleep 60'");
+        terminal.waits_for("begun");
         terminal.keys(&["C-c"]);
         terminal.enter("echo interrupted: $?");
         terminal.waits_for("interrupted: 130");
-        terminal.enter("sleep 61");
+        terminal.enter("sh -c 'echo st\"\"arted; exec sleep 61'");
+        terminal.waits_for("started");
         terminal.keys(&["C-z"]);
         terminal.waits_for("Stopped");
         terminal.enter("kill -9 %1; wait; clear; echo continued");
@@ -112,7 +115,7 @@ fn the_terminal_is_restored_whatever_kills_the_command() {
         terminal.enter("clear; carrier sh web");
         terminal.waits_for("/ #");
         // The command, and not the process behind it.
-        let kill = format!("kill -{signal} $(pgrep -o -f '^carrier sh web')");
+        let kill = format!("kill -{signal} {}", terminal.command_id());
         cx.script(&kill).succeeds();
         terminal.waits_for("ready$");
         terminal.enter(COMPARE);
@@ -123,8 +126,8 @@ fn the_terminal_is_restored_whatever_kills_the_command() {
     // And when it is the other one.
     terminal.enter("clear; carrier sh web");
     terminal.waits_for("/ #");
-    cx.script("kill -KILL $(pgrep -n -f '^carrier sh web')")
-        .succeeds();
+    let behind = child_of(&terminal.command_id());
+    cx.script(&format!("kill -KILL {behind}")).succeeds();
     terminal.waits_for("ready$");
     terminal.enter(&format!("echo code: $?; {COMPARE}"));
     terminal.waits_for("code: 137");
@@ -222,7 +225,7 @@ fn a_run_that_is_killed_leaves_its_terminal_as_it_was() {
     terminal.enter(KEEP);
     terminal.enter(&format!("carrier run -it --name web {image}"));
     terminal.waits_for("/ #");
-    cx.script("kill -KILL $(pgrep -x carrier -n -f '^carrier run' || pgrep -o -f '^carrier run')")
+    cx.script(&format!("kill -KILL {}", terminal.command_id()))
         .succeeds();
     terminal.waits_for("ready$");
     terminal.enter(COMPARE);
