@@ -97,8 +97,9 @@ fn a_missing_helper_is_named_with_its_package() {
     }
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
-    let hide = "mkdir -p /run/none && cp -a /usr/bin /run/none/ && rm /run/none/bin/newuidmap && \
-                mount --bind /run/none/bin /usr/bin";
+    let hide = "mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w && \
+                mount -t overlay none -o lowerdir=/usr/bin,upperdir=/mnt/u,workdir=/mnt/w /usr/bin && \
+                rm /usr/bin/newuidmap";
     on_a_host_where(&cx, hide, &format!("run --rm {image} true"))
         .exits_with(125)
         .complains("newuidmap is not installed");
