@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::context::{Cx, run};
 use crate::host::other_runtime;
+use crate::networks::until;
 use crate::outcome::Outcome;
 
 /// A bundle with busybox as its root filesystem.
@@ -113,14 +114,9 @@ impl<'a> Bundle<'a> {
     }
 
     /// Waits until the container `box` has the status.
+    #[track_caller]
     pub fn wait_for(&self, status: &str) {
-        for _ in 0..100 {
-            if self.status() == status {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        panic!("the container is {}, not {status}", self.status());
+        until(&format!("the status {status}"), || self.status() == status);
     }
 
     /// The command that the tests of the clients name as the runtime.

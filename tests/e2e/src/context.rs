@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::host::{binary, is_root, other_runtime};
+use crate::networks::until;
 use crate::outcome::Outcome;
 use crate::registry::Registry;
 
 const TEST_USER: &str = "carrier-test";
-const TIMEOUT: &str = "60";
+const TIMEOUT: &str = "240";
 /// Where the processor is emulated.
 const SESSION_TIMEOUT: &str = "300";
 
@@ -258,19 +259,45 @@ impl Cx {
     /// Looks for processes, mounts and files that should be gone; containers must have been removed.
     #[track_caller]
     pub fn assert_nothing_is_left(&self) {
-        let processes = until_empty(|| self.processes());
-        assert!(processes.is_empty(), "processes are left: {processes:?}");
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let left = until_empty(|| [self.processes(), self.mounts(), self.files()].concat());
+        assert!(
+            left.is_empty(),
+            "processes, mounts or files are left: {left:#?}"
+        );
+    }
+
+    /// Waits until commands have swept what a killed one has left: they leave it alone as long as a
+    /// process that unpacks for the killed one has not noticed its end.
+    #[track_caller]
+    pub fn until_swept(&self) {
+        until("an empty staging directory", || {
+            self.carrier(["images", "-q"]).succeeds();
+            names_in(&self.store().join("staging")).is_empty()
+        });
+    }
+
+    /// Mounts below the world's directory.
+    fn mounts(&self) -> Vec<String> {
         let root = self.root.display().to_string();
-        assert!(!mounts.contains(&root), "mounts are left: {mounts}");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let ours = mounts.lines().filter(|line| line.contains(&root));
+        ours.map(ToOwned::to_owned).collect()
+    }
+
+    /// Files that are there only while a command works or a container exists.
+    fn files(&self) -> Vec<String> {
         let places = ["containers", "names", "staging"].map(|name| self.store().join(name));
-        for place in places.into_iter().chain([self.root.join("run/carrier")]) {
-            let mut left = names_in(&place);
-            // What has happened may be asked for until the next boot, and the last container that others
-            // could share a user namespace with is known so long.
-            left.retain(|name| !name.starts_with("events.jsonl") && name != "outer-ids.json");
-            assert!(left.is_empty(), "{} has {left:?}", place.display());
-        }
+        let places = places.into_iter().chain([self.root.join("run/carrier")]);
+        let mut left = places
+            .flat_map(|place| names_in(&place))
+            .collect::<Vec<_>>();
+        // What has happened may be asked for until the next boot, and the last container that others
+        // could share a user namespace with is known so long.
+        left.retain(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            !name.starts_with("events.jsonl") && name != "outer-ids.json"
+        });
+        left.iter().map(|path| path.display().to_string()).collect()
     }
 
     /// Processes that carry the mark of this test in their environment.
@@ -305,19 +332,14 @@ impl Drop for Cx {
     }
 }
 
-fn names_in(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok);
-    entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect()
+fn names_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    entries.flatten().map(|entry| entry.path()).collect()
 }
 
 /// The kernel ends processes of a namespace a moment after their first one.
 fn until_empty(look: impl Fn() -> Vec<String>) -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let found = look();
         if found.is_empty() || Instant::now() > deadline {

@@ -67,8 +67,7 @@ fn u17_processes_that_unpack_know_no_credentials() {
         "U-17: {} processes that unpack, none knows a secret",
         unpackers.len()
     );
-    // The next command sweeps what the killed one left.
-    std::thread::sleep(Duration::from_millis(500));
+    cx.until_swept();
     cx.carrier(["pull", "-q", &name]).succeeds();
 }
 

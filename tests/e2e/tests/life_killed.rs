@@ -10,7 +10,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use carrier_e2e::{Cx, is_root, rounds_or, skip};
+use carrier_e2e::{Cx, is_root, rounds_or, skip, until};
 use serde_json::{Value, json};
 
 /// What is known of the containers, by their directories.
@@ -38,6 +38,15 @@ fn kill(pid: &str) {
         .status();
 }
 
+/// Kills a container's monitor, with which its program ends.
+fn kill_with_program(state: &Value) {
+    kill(&pid(state, "monitor").unwrap());
+    for who in ["monitor", "process"] {
+        let process = format!("/proc/{}", pid(state, who).unwrap());
+        until("its end", || !fs::exists(&process).unwrap());
+    }
+}
+
 /// Numbers that look random, the same in each run.
 struct Dice(u64);
 
@@ -63,7 +72,7 @@ fn duration_of(cx: &Cx, verb: &str) -> Duration {
 /// What is listed as running runs, and what is not has no process: at the latest when what was on its
 /// way has arrived.
 fn assert_true_lists(cx: &Cx, round: u32) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let listed = cx.carrier(["ls", "-c"]).succeeds().text().to_owned();
         let up = listed.lines().filter(|line| line.contains("  Up ")).count();
@@ -163,14 +172,14 @@ fn a_stranger_with_a_recycled_pid_survives_stop_kill_and_rm() {
         cx.carrier(["run", "-d", "--name", "it", &image, "sleep", "1004"])
             .succeeds();
         let mut state = states(&cx).remove(0);
-        kill(&pid(&state, "monitor").unwrap());
+        kill_with_program(&state);
         // The processes have gone, and somebody else has got their numbers.
         for who in ["monitor", "process"] {
             state[who]["pid"] = json!(stranger.id());
         }
         let written = state.to_string();
         let path = "~/.local/share/carrier/containers/*/state.json";
-        cx.script(&format!("sleep 0.2; echo '{written}' > $(echo {path})"))
+        cx.script(&format!("echo '{written}' > $(echo {path})"))
             .succeeds();
         cx.script(&format!("carrier {verb} it"));
         assert!(
@@ -194,11 +203,9 @@ fn after_a_boot_nothing_runs_and_everything_can_be_started() {
     ])
     .succeeds();
     // A boot ends all processes, changes the boot's id and empties the runtime directory.
-    for state in states(&cx) {
-        kill(&pid(&state, "monitor").unwrap());
-    }
+    states(&cx).iter().for_each(kill_with_program);
     cx.script(
-        "sleep 0.2; rm -rf $XDG_RUNTIME_DIR/carrier
+        "rm -rf $XDG_RUNTIME_DIR/carrier
          sed -i 's/\"bootId\":\"[^\"]*\"/\"bootId\":\"another\"/g' \
              ~/.local/share/carrier/containers/*/state.json",
     )
@@ -269,7 +276,7 @@ fn a_commit_or_a_copy_that_is_killed_leaves_a_container_that_runs_and_nothing_el
         kill(&command.id().to_string());
         command.wait().unwrap();
         assert_true_lists(&cx, round);
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while cx
             .carrier(["inspect", "-f", "{{.State.Status}}", "it"])
             .succeeds()
@@ -286,6 +293,7 @@ fn a_commit_or_a_copy_that_is_killed_leaves_a_container_that_runs_and_nothing_el
         {
             assert!(verb.starts_with("commit"), "round {round}: {verb}");
         }
+        cx.until_swept();
         assert_eq!(ids(&cx), before, "round {round}: {verb}");
     }
     for verb in verbs {
@@ -317,7 +325,7 @@ fn whoever_holds_a_container_and_is_killed_before_the_answer_lets_it_go() {
     }
     let until_it_runs =
         "until carrier inspect -f '{{.State.Status}}' it | grep -q running; do :; done";
-    cx.script(&format!("sleep 0.5; timeout 10 sh -c \"{until_it_runs}\""))
+    cx.script(&format!("sleep 0.5; timeout 30 sh -c \"{until_it_runs}\""))
         .succeeds();
     cx.carrier(["rm", "-f", "it"]).succeeds();
 }

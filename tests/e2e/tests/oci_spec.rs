@@ -5,7 +5,7 @@
     reason = "a test explains itself by its name"
 )]
 
-use carrier_e2e::{Bundle, Cx, is_root, skip};
+use carrier_e2e::{Bundle, Cx, is_root, skip, until};
 use serde_json::{Value, json};
 
 /// Without the limits of a user namespace: for scripts of root.
@@ -187,12 +187,7 @@ fn a_configuration_that_changes_after_the_creation_changes_nothing() {
     bundle.config["hooks"] = json!({"poststart": [{"path": "/bin/false"}]});
     bundle.save();
     bundle.oci(&["start", "box"]).succeeds();
-    for _ in 0..100 {
-        if !bundle.output().is_empty() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until("its output", || !bundle.output().is_empty());
     assert_eq!(bundle.output(), "original\n");
     bundle.oci(&["delete", "-f", "box"]).succeeds();
 }
