@@ -325,7 +325,7 @@ fn servers_that_hold_a_client_up() {
         ("a byte a second always", Slow, FOREVER, BLOBS, IsRefused),
     ];
     let modes = cases.len();
-    let tried = try_all_with("[network]\nread-timeout = 1\nretries = 2\n", cases, None);
+    let tried = try_all_with("[network]\nread-timeout = 3\nretries = 2\n", cases, None);
     println!("{modes} ways to hold a client up: {tried} pulls ended as they should");
 }
 

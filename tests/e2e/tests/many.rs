@@ -59,7 +59,7 @@ fn many_start_at_once_while_others_look() {
         times.len()
     );
     // A lock that somebody holds for long would show.
-    assert!(p99 < Duration::from_secs(2), "{p99:?}");
+    assert!(p99 < Duration::from_secs(10), "{p99:?}");
 }
 
 #[test]

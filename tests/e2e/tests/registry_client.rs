@@ -59,11 +59,11 @@ fn a_token_is_renewed_before_it_expires() {
     let (shelf, tokens) = (Shelf::of("x", &image(7)), Tokens::default());
     let internet = Internet::of(&cx, &["x"], move |request| {
         if request.path == "/token" {
-            return tokens.issue(2);
+            return tokens.issue(8);
         }
         match tokens.age(request) {
-            Some(age) if age < Duration::from_secs(2) => {
-                shelf.get(&request.path).slowly(Duration::from_millis(700))
+            Some(age) if age < Duration::from_secs(8) => {
+                shelf.get(&request.path).slowly(Duration::from_millis(1700))
             }
             _ => challenge(request),
         }
@@ -88,16 +88,26 @@ fn a_token_is_renewed_before_it_expires() {
 fn a_token_that_is_refused_in_mid_pull_is_replaced_once_for_all() {
     let cx = Cx::new();
     let (shelf, tokens) = (Shelf::of("x", &image(3)), Tokens::default());
-    let blobs = AtomicUsize::new(0);
+    let (blobs, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let internet = Internet::of(&cx, &["x"], move |request| {
         let is_first = request.authorization() == "Bearer token1";
         match request.path.as_str() {
             // Whoever does not wait for another's token would ask for one meanwhile.
-            "/token" => tokens.issue(300).slowly(Duration::from_millis(300)),
+            "/token" => {
+                let deadline = Instant::now() + Duration::from_secs(10);
+                let refusals = || refused.load(Ordering::Relaxed);
+                while (1..3).contains(&refusals()) && Instant::now() < deadline {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                tokens.issue(300).slowly(Duration::from_millis(300))
+            }
             _ if tokens.age(request).is_none() => challenge(request),
             // The configuration comes with the first token, the layers do not.
             path if path.contains("/blobs/") => match blobs.fetch_add(1, Ordering::Relaxed) {
-                1.. if is_first => challenge(request),
+                1.. if is_first => {
+                    refused.fetch_add(1, Ordering::Relaxed);
+                    challenge(request)
+                }
                 _ => shelf.get(path),
             },
             path => shelf.get(path),
@@ -301,8 +311,8 @@ fn proxies_are_used_but_for_this_machine() {
 }
 
 #[test]
-fn an_address_that_leads_nowhere_costs_less_than_two_seconds() {
-    const NAME: &str = "an_address_that_leads_nowhere_costs_less_than_two_seconds";
+fn an_address_that_leads_nowhere_costs_little_more_than_none() {
+    const NAME: &str = "an_address_that_leads_nowhere_costs_little_more_than_none";
     if !is_root() {
         return skip(NAME, "only root can make a network that swallows packets");
     }
@@ -314,7 +324,8 @@ fn an_address_that_leads_nowhere_costs_less_than_two_seconds() {
         storage.display()
     );
     let config = cx.file("config.yml", &config);
-    let hosts = "2001:db8::1 six.test\n127.0.0.1 six.test\n192.0.2.1 four.test\n::1 four.test\n";
+    let hosts = "2001:db8::1 six.test\n127.0.0.1 six.test\n192.0.2.1 four.test\n::1 four.test\n\
+                 127.0.0.1 near.test\n";
     let hosts = cx.file("hosts", hosts);
     let inside = format!(
         "ip link set lo up; ip link add hole type veth peer name end
@@ -329,7 +340,7 @@ fn an_address_that_leads_nowhere_costs_less_than_two_seconds() {
          for hole in 2001:db8::1 192.0.2.1; do
              timeout 1 bash -c \": < /dev/tcp/$hole/5000\"; echo $?
          done
-         for host in six four; do
+         for host in near six four; do
              start=$(date +%s%N)
              setpriv --reuid carrier-test --regid carrier-test --init-groups \
                  carrier pull --tls-verify=false $host.test:5000/x 2>&1 | grep -c \"not found\"
@@ -343,8 +354,10 @@ fn an_address_that_leads_nowhere_costs_less_than_two_seconds() {
     let numbers: Vec<u64> = numbers.map(|number| number.parse().unwrap()).collect();
     println!("waits at both holes, found, ms: {numbers:?}");
     // Whoever connects to the holes waits until timeout(1) ends it.
-    let [124, 124, 1, six, 1, four] = numbers[..] else {
+    let [124, 124, 1, near, 1, six, 1, four] = numbers[..] else {
         panic!("{outcome:#?}")
     };
-    assert!(six < 2000 && four < 2000, "{outcome:#?}");
+    // Who waits for a hole waits ten seconds.
+    let limit = near + 5000;
+    assert!(six < limit && four < limit, "{outcome:#?}");
 }
