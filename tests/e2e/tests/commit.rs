@@ -5,7 +5,7 @@
     reason = "a test explains itself by its name"
 )]
 
-use carrier_e2e::Cx;
+use carrier_e2e::{Cx, until};
 use serde_json::Value;
 
 /// Something of each kind that a layer has to tell.
@@ -211,8 +211,9 @@ fn a_running_container_is_held_and_goes_on() {
     }
     let count = "carrier cp live:/count - | tar xOf -";
     let before = cx.script(count).succeeds().text().to_owned();
-    cx.script(&format!("sleep 0.2; test \"$({count})\" != '{before}'"))
-        .succeeds();
+    until("a higher count", || {
+        cx.script(count).succeeds().text() != before
+    });
     cx.carrier(["rm", "--force", "live"]).succeeds();
 }
 

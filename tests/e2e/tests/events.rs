@@ -187,10 +187,10 @@ fn who_follows_hears_at_once_and_nothing_of_before() {
     let script = "
         carrier events --format '{{.Action}} {{.Actor.Attributes.name}}' >told &
         follower=$!
-        sleep 0.5
+        until ls -l /proc/$follower/fd | grep -q events; do sleep 0.05; done
         carrier create --name after IMAGE true >ids
         i=0
-        until grep -q 'create after' told || [ $i = 100 ]; do sleep 0.05; i=$((i + 1)); done
+        until grep -q 'create after' told || [ $i = 600 ]; do sleep 0.05; i=$((i + 1)); done
         kill $follower
         cat told";
     cx.script(&script.replace("IMAGE", &image))

@@ -350,7 +350,8 @@ fn a_command_that_is_killed_at_any_moment_leaves_no_program() {
                 sleep $(awk \"BEGIN {{ print ($n % 40) / 3000 }}\"); kill -KILL $pid
             done
         done 2> /dev/null
-        sleep 0.5; carrier exec web ps | grep -c 'sleep 3001$'; carrier exec web true; echo $?"
+        left() {{ carrier exec web ps | grep -c 'sleep 3001$'; }}
+        sleep 0.5; n=0; until [ $(left) = 0 ] || [ $n = 300 ]; do n=$((n+1)); sleep 0.1; done; left; carrier exec web true; echo $?"
     );
     cx.script(&script).succeeds().prints("0\n0");
     println!("{} commands were killed", 2 * rounds);
@@ -361,8 +362,10 @@ fn h09_output_that_nobody_reads_takes_no_memory() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     let _web = cx.running("web", [&image, "sleep", "1000"]);
-    let script = "carrier exec -t web cat /dev/zero | sleep 4 & 
-        sleep 3; for pid in $(pgrep -f '^carrier exec -t web cat'); do grep VmRSS /proc/$pid/status; done; wait";
+    let script = "carrier exec -t web cat /dev/zero | sleep 200 & reader=$!
+        both() { pgrep -f '^carrier exec -t web cat /dev/zero'; }
+        until [ $(both | wc -l) = 2 ]; do sleep 0.1; done; sleep 3
+        for pid in $(both); do grep VmRSS /proc/$pid/status; done; kill $reader; wait";
     let outcome = cx.script(script).succeeds();
     let sizes: Vec<u64> = outcome
         .text()

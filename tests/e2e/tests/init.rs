@@ -5,7 +5,7 @@
     reason = "a test explains itself by its name"
 )]
 
-use carrier_e2e::Cx;
+use carrier_e2e::{Cx, until};
 
 #[test]
 fn the_code_of_the_program_is_the_code_of_the_container() {
@@ -63,7 +63,7 @@ fn orphans_are_buried() {
     let image = cx.pulled("busybox");
     // Their parent ends, and the program does not care for them.
     let script = "for i in 1 2 3 4 5 6 7 8; do (sleep 0.1 &); done; exec sleep 300";
-    let zombies = |init: &[&str], name: &str| {
+    let becomes = |zombies: u32, init: &[&str], name: &str| {
         let words = [
             &["run", "-d", "--name", name],
             init,
@@ -71,13 +71,20 @@ fn orphans_are_buried() {
         ]
         .concat();
         cx.carrier(words.iter().copied()).succeeds();
-        let count = format!("sleep 1; carrier exec {name} ps -o stat | grep -c Z");
-        let count = cx.script(&count).text().parse::<u32>().unwrap();
+        // The program is the one that it becomes, and its children have ended.
+        let settled = format!(
+            "until ps=$(carrier exec {name} ps -o args) && echo \"$ps\" | grep -q '^sleep 300' &&
+                 ! echo \"$ps\" | grep -q '^sleep 0.1\\|^sh '; do sleep 0.1; done"
+        );
+        cx.script(&settled).succeeds();
+        let count = format!("carrier exec {name} ps -o stat | grep -c Z");
+        until(&format!("{zombies} zombies"), || {
+            cx.script(&count).text() == zombies.to_string()
+        });
         cx.carrier(["rm", "--force", name]).succeeds();
-        count
     };
-    assert_eq!(zombies(&["--init"], "cared"), 0);
-    assert_eq!(zombies(&[], "left"), 8);
+    becomes(0, &["--init"], "cared");
+    becomes(8, &[], "left");
 }
 
 #[test]

@@ -5,7 +5,7 @@
     reason = "a test explains itself by its name"
 )]
 
-use carrier_e2e::{Bundle, Cx};
+use carrier_e2e::{Bundle, Cx, until};
 use serde_json::{Value, json};
 
 #[test]
@@ -18,6 +18,7 @@ fn a_container_goes_from_created_to_running_to_stopped() {
     bundle.oci(&["start", "box"]).succeeds();
     assert_eq!(bundle.status(), "running");
     bundle.oci(&["delete", "box"]).exits_with(1);
+    until("its output", || !bundle.output().is_empty());
     bundle.oci(&["kill", "box", "KILL"]).succeeds();
     bundle.wait_for("stopped");
     assert_eq!(bundle.output(), "started\n");

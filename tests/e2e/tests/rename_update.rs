@@ -100,7 +100,8 @@ fn a_rename_that_is_killed_leaves_one_name() {
 fn a_restart_policy_changes_while_the_container_runs() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
-    cx.carrier(["run", "-d", "--name", "short", &image, "sleep", "1"])
+    let script = "until [ -e /go ]; do sleep 0.1; done";
+    cx.carrier(["run", "-d", "--name", "short", &image, "sh", "-c", script])
         .succeeds();
     assert_eq!(policy(&cx, "short"), "no:0");
     cx.carrier(["update", "--restart", "on-failure:5", "short"])
@@ -109,6 +110,7 @@ fn a_restart_policy_changes_while_the_container_runs() {
     assert_eq!(policy(&cx, "short"), "on-failure:5");
     cx.carrier(["container", "update", "--restart=always", "short"])
         .succeeds();
+    cx.carrier(["exec", "short", "touch", "/go"]).succeeds();
     // The program that ran when the policy changed is started again.
     let script =
         "until [ $(carrier inspect -f '{{.RestartCount}}' short) -gt 0 ]; do sleep 0.1; done";

@@ -245,8 +245,9 @@ fn real_software_runs() {
     cx.carrier(["run", "--rm", &redis, "redis-server", "--version"])
         .succeeds()
         .shows("Redis server");
-    let session =
-        "redis-server --daemonize yes >/dev/null; sleep 1; redis-cli ping; cat /etc/fixture";
+    let session = "redis-server --daemonize yes >/dev/null; \
+                   until redis-cli ping 2>/dev/null | grep -q PONG; do sleep 0.1; done; \
+                   redis-cli ping; cat /etc/fixture";
     cx.carrier(["run", "--rm", &redis, "sh", "-c", session])
         .succeeds()
         .prints("PONG\ndebian-redis");

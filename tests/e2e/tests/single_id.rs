@@ -32,7 +32,7 @@ fn containers_of_a_user_with_one_id_meet_on_a_network() {
     let test = "containers_of_a_user_with_one_id_meet_on_a_network";
     let script = "set -e; carrier network create lan >/dev/null
         carrier run -d --name web --network lan -p 127.0.0.1::80 mini busybox httpd -f -h /etc >/dev/null
-        carrier run --rm --network lan mini busybox wget -qO- http://web/passwd
+        until carrier run --rm --network lan mini busybox wget -qO- http://web/passwd; do sleep 0.1; done
         busybox wget -qO- http://$(carrier port web 80)/passwd
         carrier exec web busybox wc -l /proc/self/uid_map
         echo new | carrier exec -i web busybox tee /etc/new

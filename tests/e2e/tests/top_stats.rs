@@ -16,7 +16,7 @@ fn processes_are_shown_without_a_ps_in_the_container() {
     let script = "sleep 601 & exec sleep 602";
     cx.carrier(["run", "-d", "--name", "two", &image, "sh", "-c", script])
         .succeeds();
-    cx.script("until carrier top two | grep -q 'sleep 601'; do sleep 0.05; done")
+    cx.script("until carrier top two | grep -q '[0-9]  *sleep 601$'; do sleep 0.05; done")
         .succeeds();
     let table = cx.carrier(["top", "two"]).succeeds().text().to_owned();
     let lines: Vec<Vec<&str>> = table
