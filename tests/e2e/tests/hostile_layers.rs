@@ -259,7 +259,7 @@ fn u08_pipes_where_files_are_read_hang_nobody() {
     let outcome = scene
         .cx
         .carrier(["run", "--rm", &image, "sh", "-c", "true"]);
-    assert!(begin.elapsed() < Duration::from_secs(5), "{outcome:#?}");
+    assert!(begin.elapsed() < Duration::from_secs(60), "{outcome:#?}");
     outcome.exits_with(125);
     let devices = Layer::new()
         .special(b'3', "null", "", b"")

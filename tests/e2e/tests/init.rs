@@ -111,7 +111,7 @@ fn signals_reach_the_program_and_a_stop_is_quick() {
     .succeeds();
     let before = std::time::Instant::now();
     cx.carrier(["stop", "-t", "30", "plain"]).succeeds();
-    assert!(before.elapsed().as_secs() < 10);
+    assert!(before.elapsed().as_secs() < 25);
     cx.carrier(["wait", "plain"]).succeeds().prints("143");
     cx.carrier(["rm", "plain"]).succeeds();
 }
