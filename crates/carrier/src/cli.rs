@@ -21,6 +21,7 @@ pub(crate) mod observe;
 mod registry;
 mod resources;
 mod run;
+mod switches;
 pub(crate) mod system;
 pub(crate) mod volumes;
 

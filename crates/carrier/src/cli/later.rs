@@ -4,6 +4,7 @@
 
 mod tables;
 
+use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::builder::ArgAction;
@@ -11,7 +12,7 @@ use clap::{Arg, ArgMatches, Command, error::ErrorKind};
 
 pub(crate) use tables::{OPTIONS, REFUSED};
 
-use super::Cli;
+use super::{Cli, switches};
 use crate::progress::warn;
 use crate::report::Failure;
 
@@ -115,7 +116,7 @@ impl LaterOption {
     fn is_given(&self, matches: &ArgMatches) -> bool {
         let values = matches.try_get_many::<String>(self.name);
         let last = values.ok().flatten().and_then(Iterator::last);
-        last.is_some_and(|value| self.valued || value != "false")
+        last.is_some_and(|value| self.valued || switches::truth(value) != Some(false))
     }
 }
 
@@ -127,16 +128,29 @@ static WANTED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn parse<I, T>(words: I) -> Result<Cli, clap::Error>
 where
     I: IntoIterator<Item = T>,
-    T: Into<std::ffi::OsString> + Clone,
+    T: Into<OsString> + Clone,
 {
     use clap::Parser as _;
-    let words: Vec<std::ffi::OsString> = words.into_iter().map(Into::into).collect();
+    let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
     match Cli::try_parse_from(&words) {
         Err(error) if error.kind() == ErrorKind::UnknownArgument => {
             want(true);
-            Cli::try_parse_from(&words)
+            match Cli::try_parse_from(&words) {
+                Err(error) => with_plain_switches(&words, error),
+                cli => cli,
+            }
         }
-        other => other,
+        Err(error) => with_plain_switches(&words, error),
+        cli => cli,
+    }
+}
+
+/// Reads a command line that was refused once more, without the values of its switches.
+fn with_plain_switches(words: &[OsString], error: clap::Error) -> Result<Cli, clap::Error> {
+    use clap::Parser as _;
+    match switches::plain(words)? {
+        Some(plain) if plain != words => Cli::try_parse_from(plain),
+        _ => Err(error),
     }
 }
 

@@ -359,9 +359,9 @@ mod tests {
             125,
         ),
         (
-            "images --quiet=1",
-            "--quiet takes no value",
-            "leave out the value \"1\"",
+            "images -q=maybe",
+            "--quiet cannot be \"maybe\"",
+            "write one of true, false",
             125,
         ),
         (
