@@ -116,7 +116,8 @@ impl Listing<'_> {
         if field == METHOD {
             return Value::Null;
         }
-        let known = self.headers.iter().find(|(name, _)| *name == field);
+        let is_meant = |(name, _): &&(&str, &str)| name.eq_ignore_ascii_case(field);
+        let known = self.headers.iter().find(is_meant);
         known.map_or(field, |(_, header)| header).into()
     }
 }

@@ -6,8 +6,10 @@
 //! never an empty text.
 
 mod evaluate;
+mod fields;
 mod functions;
 mod parse;
+mod printf;
 mod words;
 
 use serde_json::Value;
@@ -47,10 +49,18 @@ pub(crate) enum TemplateError {
 enum Node {
     Text(String),
     Output(Pipeline),
+    /// `$x := …`
+    Declare(String, Pipeline),
+    /// `$x = …`
     Assign(String, Pipeline),
     /// Conditions with what follows them, and what follows when none holds.
     If(Vec<(Pipeline, Vec<Node>)>, Vec<Node>),
-    With(Pipeline, Vec<Node>, Vec<Node>),
+    With {
+        name: Option<String>,
+        pipeline: Pipeline,
+        body: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
     Range {
         key: Option<String>,
         value: Option<String>,
@@ -113,16 +123,21 @@ fn any_names(nodes: &[Node], field: &str) -> bool {
     let any = |nodes: &[Node]| any_names(nodes, field);
     nodes.iter().any(|node| match node {
         Node::Text(_) => false,
-        Node::Output(pipeline) | Node::Assign(_, pipeline) => pipeline_names(pipeline, field),
+        Node::Output(pipeline) | Node::Declare(_, pipeline) | Node::Assign(_, pipeline) => {
+            pipeline_names(pipeline, field)
+        }
         Node::If(branches, otherwise) => {
             let branch = |(pipeline, body): &(Pipeline, Vec<Node>)| {
                 pipeline_names(pipeline, field) || any(body)
             };
             branches.iter().any(branch) || any(otherwise)
         }
-        Node::With(pipeline, body, otherwise) => {
-            pipeline_names(pipeline, field) || any(body) || any(otherwise)
-        }
+        Node::With {
+            pipeline,
+            body,
+            otherwise,
+            ..
+        } => pipeline_names(pipeline, field) || any(body) || any(otherwise),
         Node::Range {
             over,
             body,
@@ -133,11 +148,10 @@ fn any_names(nodes: &[Node], field: &str) -> bool {
 }
 
 fn pipeline_names(pipeline: &Pipeline, field: &str) -> bool {
+    let is_named = |path: &[String]| path.iter().any(|name| name.eq_ignore_ascii_case(field));
     pipeline.iter().flatten().any(|operand| match operand {
-        Operand::Field(path) | Operand::Variable(_, path) => path.iter().any(|name| name == field),
-        Operand::Group(inner, path) => {
-            path.iter().any(|name| name == field) || pipeline_names(inner, field)
-        }
+        Operand::Field(path) | Operand::Variable(_, path) => is_named(path),
+        Operand::Group(inner, path) => is_named(path) || pipeline_names(inner, field),
         Operand::Literal(_) | Operand::Function(_) => false,
     })
 }

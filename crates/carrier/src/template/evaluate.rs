@@ -2,26 +2,54 @@
 
 use serde_json::Value;
 
-use super::functions::{call, is_true, text, zero};
+use super::fields::{field, is_free, last_field, zero};
+use super::functions::{call, is_true, text};
 use super::{Command, Node, Operand, TemplateError};
 
 pub(super) fn render(nodes: &[Node], data: &Value) -> Result<String, TemplateError> {
     let mut scope = Scope {
-        variables: vec![(String::new(), data.clone())],
+        variables: Vec::new(),
         out: String::new(),
     };
-    scope.nodes(nodes, data)?;
+    let dot = Dot {
+        value: data,
+        is_free: false,
+    };
+    scope.declare("", dot);
+    scope.nodes(nodes, dot)?;
     Ok(scope.out)
+}
+
+/// What fields are looked for in.
+#[derive(Clone, Copy)]
+struct Dot<'a> {
+    value: &'a Value,
+    /// Whether it is a map that everybody fills, such as labels.
+    is_free: bool,
+}
+
+struct Variable {
+    name: String,
+    value: Value,
+    is_free: bool,
 }
 
 struct Scope {
     /// The innermost last; `$` is the first.
-    variables: Vec<(String, Value)>,
+    variables: Vec<Variable>,
     out: String,
 }
 
 impl Scope {
-    fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Result<(), TemplateError> {
+    fn declare(&mut self, name: &str, of: Dot<'_>) {
+        self.variables.push(Variable {
+            name: name.to_owned(),
+            value: of.value.clone(),
+            is_free: of.is_free,
+        });
+    }
+
+    fn nodes(&mut self, nodes: &[Node], dot: Dot<'_>) -> Result<(), TemplateError> {
         for node in nodes {
             self.node(node, dot)?;
         }
@@ -29,14 +57,14 @@ impl Scope {
     }
 
     /// Variables that are declared in a block end with it.
-    fn block(&mut self, nodes: &[Node], dot: &Value) -> Result<(), TemplateError> {
+    fn block(&mut self, nodes: &[Node], dot: Dot<'_>) -> Result<(), TemplateError> {
         let depth = self.variables.len();
         let done = self.nodes(nodes, dot);
         self.variables.truncate(depth);
         done
     }
 
-    fn node(&mut self, node: &Node, dot: &Value) -> Result<(), TemplateError> {
+    fn node(&mut self, node: &Node, dot: Dot<'_>) -> Result<(), TemplateError> {
         match node {
             Node::Text(text) => self.out.push_str(text),
             Node::Output(pipeline) => {
@@ -47,9 +75,18 @@ impl Scope {
                     None => self.out.push_str(&text(&value)),
                 }
             }
+            Node::Declare(name, pipeline) => {
+                let value = self.pipeline(pipeline, dot)?;
+                self.declare(name, within(&value, pipeline));
+            }
             Node::Assign(name, pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
-                self.variables.push((name.clone(), value));
+                let is_free = within(&value, pipeline).is_free;
+                let mut known = self.variables.iter_mut().rev();
+                match known.find(|known| known.name == *name) {
+                    Some(known) => (known.value, known.is_free) = (value, is_free),
+                    None => return Err(TemplateError::UnknownVariable(format!("${name}"))),
+                }
             }
             Node::If(branches, otherwise) => {
                 for (condition, body) in branches {
@@ -59,13 +96,24 @@ impl Scope {
                 }
                 self.block(otherwise, dot)?;
             }
-            Node::With(pipeline, body, otherwise) => {
+            Node::With {
+                name,
+                pipeline,
+                body,
+                otherwise,
+            } => {
                 let value = self.pipeline(pipeline, dot)?;
+                let depth = self.variables.len();
+                let inner = within(&value, pipeline);
+                if let Some(name) = name {
+                    self.declare(name, inner);
+                }
                 if is_true(&value) {
-                    self.block(body, &value)?;
+                    self.block(body, inner)?;
                 } else {
                     self.block(otherwise, dot)?;
                 }
+                self.variables.truncate(depth);
             }
             Node::Range {
                 key,
@@ -80,11 +128,16 @@ impl Scope {
                 }
                 for (index, item) in items {
                     let depth = self.variables.len();
+                    let of = |value| Dot {
+                        value,
+                        is_free: false,
+                    };
                     let named = key.iter().map(|name| (name, &index));
                     let named = named.chain(value.iter().map(|name| (name, &item)));
-                    self.variables
-                        .extend(named.map(|(name, value)| (name.clone(), value.clone())));
-                    self.block(body, &item)?;
+                    for (name, value) in named {
+                        self.declare(name, of(value));
+                    }
+                    self.block(body, of(&item))?;
                     self.variables.truncate(depth);
                 }
             }
@@ -92,7 +145,7 @@ impl Scope {
         Ok(())
     }
 
-    fn pipeline(&self, pipeline: &[Command], dot: &Value) -> Result<Value, TemplateError> {
+    fn pipeline(&self, pipeline: &[Command], dot: Dot<'_>) -> Result<Value, TemplateError> {
         let mut result = None;
         for command in pipeline {
             result = Some(self.command(command, result, dot)?);
@@ -104,7 +157,7 @@ impl Scope {
         &self,
         command: &Command,
         piped: Option<Value>,
-        dot: &Value,
+        dot: Dot<'_>,
     ) -> Result<Value, TemplateError> {
         match command.as_slice() {
             [Operand::Function(name), arguments @ ..] => {
@@ -125,19 +178,22 @@ impl Scope {
         }
     }
 
-    fn operand(&self, operand: &Operand, dot: &Value) -> Result<Value, TemplateError> {
+    fn operand(&self, operand: &Operand, dot: Dot<'_>) -> Result<Value, TemplateError> {
         match operand {
-            Operand::Field(path) => field(dot, path),
+            Operand::Field(path) => field(dot.value, dot.is_free, path),
             Operand::Variable(name, path) => {
                 let mut known = self.variables.iter().rev();
-                match known.find(|(known, _)| known == name) {
-                    Some((_, value)) => field(value, path),
+                match known.find(|known| known.name == *name) {
+                    Some(known) => field(&known.value, known.is_free, path),
                     None => Err(TemplateError::UnknownVariable(format!("${name}"))),
                 }
             }
             Operand::Literal(value) => Ok(value.clone()),
             Operand::Function(name) => call(name, &[]),
-            Operand::Group(pipeline, path) => field(&self.pipeline(pipeline, dot)?, path),
+            Operand::Group(pipeline, path) => {
+                let value = self.pipeline(pipeline, dot)?;
+                field(&value, within(&value, pipeline).is_free, path)
+            }
         }
     }
 }
@@ -160,24 +216,12 @@ fn method_call(map: Value, arguments: Vec<Value>) -> Result<Value, TemplateError
     }
 }
 
-/// The field that a pipeline is, if it is one and nothing else.
-fn last_field(pipeline: &[Command]) -> Option<&str> {
-    let [command] = pipeline else { return None };
-    match command.as_slice() {
-        [Operand::Field(path) | Operand::Variable(_, path) | Operand::Group(_, path)] => {
-            path.last().map(String::as_str)
-        }
-        _ => None,
+/// What a pipeline has led to, as what fields are looked for in.
+fn within<'a>(value: &'a Value, pipeline: &[Command]) -> Dot<'a> {
+    Dot {
+        value,
+        is_free: last_field(pipeline).is_some_and(is_free),
     }
-}
-
-fn field(value: &Value, path: &[String]) -> Result<Value, TemplateError> {
-    let mut value = value;
-    for name in path {
-        let found = value.as_object().and_then(|object| object.get(name));
-        value = found.ok_or_else(|| TemplateError::NoField(path.join(".")))?;
-    }
-    Ok(value.clone())
 }
 
 /// What a range goes over; maps in the order of their keys, as Go does.

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::TemplateError;
+use super::printf::printf;
 
 const FUNCTIONS: [&str; 23] = [
     "and", "eq", "ge", "gt", "index", "join", "json", "le", "len", "lower", "lt", "ne", "not",
@@ -81,7 +82,7 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, TemplateErr
             let words: Vec<String> = values.iter().map(text).collect();
             Some(format!("{}\n", words.join(" ")).into())
         }
-        ("printf", [Value::String(format), values @ ..]) => printf(format, values).map(Value::from),
+        ("printf", [Value::String(format), values @ ..]) => Some(printf(format, values).into()),
         _ => None,
     };
     result.ok_or_else(bad)
@@ -172,27 +173,6 @@ fn compare(first: &Value, second: &Value) -> Option<Ordering> {
     }
 }
 
-/// `%s`, `%v`, `%d`, `%q` and `%%`, without widths.
-fn printf(format: &str, values: &[Value]) -> Option<String> {
-    let mut out = String::new();
-    let mut values = values.iter();
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        match chars.next()? {
-            '%' => out.push('%'),
-            's' | 'v' => out.push_str(&text(values.next()?)),
-            'd' => out.push_str(&values.next().filter(|value| value.is_number())?.to_string()),
-            'q' => out.push_str(&Value::from(text(values.next()?)).to_string()),
-            _ => return None,
-        }
-    }
-    values.next().is_none().then_some(out)
-}
-
 /// What Go takes for true: whatever is not empty.
 pub(super) fn is_true(value: &Value) -> bool {
     match value {
@@ -235,45 +215,4 @@ fn inner_text(value: &Value) -> String {
         Value::Object(map) if map.is_empty() => "{}".to_owned(),
         other => text(other),
     }
-}
-
-/// What Go prints for a field of Docker's answers that is `null` in JSON, which depends on its type; none
-/// for what is no such field.
-pub(super) fn zero(field: &str) -> Option<&'static str> {
-    const LISTS: [&str; 24] = [
-        "Aliases",
-        "Binds",
-        "CapAdd",
-        "CapDrop",
-        "Cmd",
-        "DNSNames",
-        "DeviceCgroupRules",
-        "DeviceRequests",
-        "Devices",
-        "Dns",
-        "DnsOptions",
-        "DnsSearch",
-        "Entrypoint",
-        "Env",
-        "ExecIDs",
-        "ExtraHosts",
-        "GroupAdd",
-        "Links",
-        "OnBuild",
-        "SecondaryIPAddresses",
-        "SecondaryIPv6Addresses",
-        "SecurityOpt",
-        "Ulimits",
-        "VolumesFrom",
-    ];
-    const MAPS: [&str; 5] = ["DriverOpts", "ExposedPorts", "Labels", "Options", "Volumes"];
-    const POINTERS: [&str; 4] = [
-        "IPAMConfig",
-        "MemorySwappiness",
-        "OomKillDisable",
-        "PidsLimit",
-    ];
-    let all = [(&LISTS[..], "[]"), (&MAPS, "map[]"), (&POINTERS, "<nil>")];
-    let mut found = all.into_iter().filter(|(names, _)| names.contains(&field));
-    found.next().map(|(_, zero)| zero)
 }

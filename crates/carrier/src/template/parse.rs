@@ -59,8 +59,17 @@ fn block(parts: &mut impl Iterator<Item = Part>, depth: usize) -> Result<Block, 
             }
             ("if", condition) => nodes.push(if_node(condition, parts, depth)?),
             ("with", words) => {
+                let (name, words) = match words {
+                    [Word::Variable(name), Word::Sign(":="), words @ ..] => (Some(name), words),
+                    words => (None, words),
+                };
                 let (body, otherwise) = body_and_else(parts, "with", depth)?;
-                nodes.push(Node::With(pipeline(words)?, body, otherwise));
+                nodes.push(Node::With {
+                    name: name.cloned(),
+                    pipeline: pipeline(words)?,
+                    body,
+                    otherwise,
+                });
             }
             ("range", words) => nodes.push(range_node(words, parts, depth)?),
             _ => nodes.push(simple_node(&words)?),
@@ -71,7 +80,10 @@ fn block(parts: &mut impl Iterator<Item = Part>, depth: usize) -> Result<Block, 
 
 fn simple_node(words: &[Word]) -> Result<Node, TemplateError> {
     match words {
-        [Word::Variable(name), Word::Sign(":=" | "="), value @ ..] => {
+        [Word::Variable(name), Word::Sign(":="), value @ ..] => {
+            Ok(Node::Declare(name.clone(), pipeline(value)?))
+        }
+        [Word::Variable(name), Word::Sign("="), value @ ..] => {
             Ok(Node::Assign(name.clone(), pipeline(value)?))
         }
         words => Ok(Node::Output(pipeline(words)?)),

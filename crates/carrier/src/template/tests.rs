@@ -10,9 +10,10 @@ fn image() -> Value {
         "Id": "sha256:12", "Size": 7, "Empty": [], "None": null, "Yes": true,
         "Config": { "Env": ["A=1", "B=2"], "Labels": { "b.c": "x", "a": "y" } },
         "Nothing": {
-            "Cmd": null, "Volumes": null, "PidsLimit": null,
+            "NetworkMode": "none", "Cmd": null, "Volumes": null, "PidsLimit": null,
             "Ports": { "80/tcp": null }, "ExposedPorts": { "80/tcp": {} },
         },
+        "NoLabels": { "Hostname": "", "Labels": null },
         "Mounts": [{ "Name": "one", "Tags": ["p", "q"] }, { "Name": "two", "Tags": [] }],
     })
 }
@@ -84,6 +85,27 @@ fn templates_print_what_go_prints() {
         (r#"{{range split "a,b" ","}}{{println .}}{{end}}"#, "a\nb\n"),
         (r#"{{truncate .Id 3}}|{{pad "x" 1 2}}|"#, "sha| x  |"),
         ("{{or .None .Id}}", "sha256:12"),
+        (r#"{{printf "%-5s|" (truncate .Id 3)}}"#, "sha  |"),
+        ("{{.ID}} {{.config.env}}", "sha256:12 [A=1 B=2]"),
+        ("{{.Config.Labels.no}} {{.Config.Labels.a}}", "<no value> y"),
+        (
+            "{{with .Config.Labels}}{{.a}}{{.no}}{{.A}}{{end}}",
+            "y<no value><no value>",
+        ),
+        ("{{$l := .Config.Labels}}{{$l.no}}", "<no value>"),
+        ("{{with .Config}}{{if .Labels.no}}x{{end}}{{end}}", ""),
+        ("{{.NoLabels.Labels.a}}", "<no value>"),
+        (
+            "{{with $x := .Config}}{{$x.Env}}{{.Env}}{{end}}",
+            "[A=1 B=2][A=1 B=2]",
+        ),
+        ("{{with $x := .None}}a{{else}}{{$x}}b{{end}}", "<no value>b"),
+        ("{{$x := 1}}{{if .Yes}}{{$x = 2}}{{end}}{{$x}}", "2"),
+        ("{{with .Nothing}}{{.Tmpfs}} {{.Mounts}}{{end}}", "map[] []"),
+        (
+            "{{with .NoLabels}}{{.Healthcheck}} {{.StopTimeout}}{{end}}",
+            "<nil> <nil>",
+        ),
     ] {
         assert_eq!(
             render(template, &image()).as_deref(),
@@ -102,6 +124,13 @@ fn templates_that_make_no_sense_are_refused() {
         ("{{.Nope}}", E::NoField("Nope".into())),
         ("{{.Config.Nope.X}}", E::NoField("Config.Nope.X".into())),
         ("{{.Id.X}}", E::NoField("Id.X".into())),
+        ("{{.Healthcheck}}", E::NoField("Healthcheck".into())),
+        ("{{.Config.Lables.a}}", E::NoField("Config.Lables.a".into())),
+        (
+            "{{.NoLabels.Healthcheck.Test}}",
+            E::NoField("NoLabels.Healthcheck.Test".into()),
+        ),
+        ("{{$x = 1}}", E::UnknownVariable("$x".into())),
         ("{{nope .Id}}", E::UnknownFunction("nope".into())),
         ("{{$nope}}", E::UnknownVariable("$nope".into())),
         ("{{index .Config.Env 9}}", E::BadArguments("index".into())),
@@ -156,6 +185,7 @@ fn a_field_is_found_wherever_it_is_named() {
             true,
         ),
         ("{{with (index .All 0).Size}}x{{end}}", true),
+        ("{{.size}}", true),
         ("Size {{.ID}}", false),
     ] {
         let parsed = Template::parse(template).unwrap();
