@@ -74,7 +74,7 @@ impl MountPoint {
         let invalid = || {
             VolumeError::invalid(
                 format!("invalid mode: {word} in {text:?}"),
-                "options are ro, rw, z, Z, U, O, copy, nocopy, dev, nodev, exec, noexec, suid, nosuid, \
+                "options are ro, rw, z, Z, U, O, copy, nocopy, cached, delegated, consistent, dev, nodev, exec, noexec, suid, nosuid, \
                  bind, rbind, nocreate, and shared, slave and private with or without an r in front",
             )
         };
@@ -83,6 +83,8 @@ impl MountPoint {
             "rw" => self.read_only = ReadOnly::No,
             // Labels of SELinux: see `volumes::refuse_labels`.
             "z" | "Z" => {}
+            // Docker's promises of a file system that is another machine's: here they all hold.
+            "cached" | "consistent" | "delegated" => {}
             "U" => self.chown = true,
             "O" => self.overlay = true,
             "copy" | "nocopy" => match &mut self.source {

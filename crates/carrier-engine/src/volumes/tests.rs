@@ -59,6 +59,10 @@ fn words_behind_the_second_colon_say_how() {
         panic!("no volume");
     };
     assert!(!copy);
+    for promise in ["cached", "delegated", "consistent"] {
+        let read = volume(&format!("/h:/x:ro,{promise}")).unwrap();
+        assert_eq!(read.read_only, ReadOnly::All, "{promise}");
+    }
 }
 
 #[test]
