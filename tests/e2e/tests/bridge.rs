@@ -237,6 +237,12 @@ fn networks_are_listed_inspected_and_removed_as_in_docker() {
         .prints("bridge bridge\nfront bridge\nhost host\nnone null");
     cx.carrier(["network", "ls", "-q", "--filter", "label=a"])
         .succeeds();
+    for (dangling, names) in [("true", "front"), ("false", "bridge\nhost\nnone")] {
+        let filter = format!("dangling={dangling}");
+        cx.carrier(["network", "ls", "--format", "{{.Name}}", "-f", &filter])
+            .succeeds()
+            .prints(names);
+    }
     cx.carrier(["network", "create", "front"])
         .exits_with(1)
         .complains("already exists");

@@ -65,7 +65,8 @@ impl Engine {
     fn used_networks(&self) -> Result<Vec<String>, Error> {
         let mut used = Vec::new();
         for network in self.networks()? {
-            if !self.network_users(&network)?.is_empty() {
+            // Nobody can remove those that every user has.
+            if network.is_predefined() || !self.network_users(&network)?.is_empty() {
                 used.push(network.id);
             }
         }
