@@ -45,6 +45,10 @@ fn duration(text: &str) -> Option<Duration> {
         ("m", 60.0),
         ("h", 3600.0),
     ];
+    // The only number that Go takes without a unit.
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
     let mut rest = text;
     let mut total = 0.0;
     while !rest.is_empty() {
@@ -72,6 +76,7 @@ mod tests {
             ("1h30m", "2026-01-02T10:30:00Z"),
             ("1.5h", "2026-01-02T10:30:00Z"),
             ("0s", "2026-01-02T12:00:00Z"),
+            ("0", "2026-01-02T12:00:00Z"),
             ("24h", "2026-01-01T12:00:00Z"),
             ("1700000000", "2023-11-14T22:13:20Z"),
             ("1700000000.5", "2023-11-14T22:13:20.5Z"),
