@@ -123,8 +123,8 @@ pub use signals::{signal_names, signal_number};
 pub use stats::{ContainerStats, Sample};
 pub use stop::{StopOptions, WaitCondition};
 pub use system::{
-    CheckOptions, CheckReport, ContainerUsage, ImageUsage, PrunedContainers, PrunedSystem, Usage,
-    VolumeUsage, reset,
+    CheckOptions, CheckReport, ContainerUsage, ImageUsage, PruneOptions, PrunedContainers,
+    PrunedSystem, SystemPrune, Usage, VolumeUsage, reset,
 };
 pub use time::parse as parse_time;
 pub use top::ContainerProcesses;

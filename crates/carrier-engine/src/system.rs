@@ -7,7 +7,7 @@ mod reset;
 mod usage;
 
 pub use check::{CheckOptions, CheckReport};
-pub use prune::{PrunedContainers, PrunedSystem};
+pub use prune::{PruneOptions, PrunedContainers, PrunedSystem, SystemPrune};
 pub use reset::reset;
 pub use usage::{ContainerUsage, ImageUsage, Usage, VolumeUsage};
 

@@ -88,6 +88,18 @@ fn prune_asks_and_removes_what_nothing_needs() {
         .succeeds()
         .shows("WARNING! This will remove:")
         .hides("Total reclaimed");
+    cx.carrier(["system", "prune", "-f", "--volumes", "--filter", "until=1h"])
+        .exits_with(125)
+        .complains("not supported with");
+    cx.carrier(["system", "prune", "-f", "--filter", "dangling=true"])
+        .exits_with(125)
+        .complains("invalid filter 'dangling'");
+    for kept in ["until=1h", "label=keep"] {
+        cx.carrier_with_input(["system", "prune", "--filter", kept], "y\n")
+            .succeeds()
+            .shows(&format!("filtered with:\n  - {kept}"))
+            .shows("Total reclaimed space: 0B");
+    }
     let pruned = cx.carrier_with_input(["system", "prune"], "y\n").succeeds();
     pruned
         .shows("Deleted Containers:")

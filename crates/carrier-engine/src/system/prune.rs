@@ -10,6 +10,29 @@ use crate::list::{ContainerFilter, summary};
 use crate::record::ContainerRecord;
 use crate::volumes::VolumeFilter;
 
+/// What `system prune` is to remove.
+#[derive(Clone, Debug, Default)]
+pub struct PruneOptions {
+    /// Also images that have a name.
+    pub all: bool,
+    /// Also anonymous volumes.
+    pub volumes: bool,
+    /// Only what meets these, `NAME=VALUE` each: `label`, `label!` and, without volumes, `until`.
+    pub filters: Vec<String>,
+}
+
+/// [`PruneOptions`] of which the filters were read.
+#[derive(Clone, Debug)]
+pub struct SystemPrune {
+    all: bool,
+    containers: ContainerFilter,
+    images: ImageFilter,
+    /// None where they are left alone.
+    volumes: Option<VolumeFilter>,
+    /// Whether what belongs to nobody goes too: it has neither age nor labels.
+    everything: bool,
+}
+
 /// What was removed.
 #[derive(Clone, Debug, Default)]
 pub struct PrunedSystem {
@@ -73,24 +96,51 @@ impl Engine {
         })
     }
 
-    /// Removes containers that do not run, images without a name or, with `all`, that no container
-    /// was made of, and what no image needs; with `volumes` also anonymous volumes without a container.
+    /// Reads what `system prune` is to remove.
+    ///
+    /// # Errors
+    /// When a filter makes no sense.
+    pub fn system_prune(&self, options: &PruneOptions) -> Result<SystemPrune, Error> {
+        let filters = &options.filters;
+        let volumes = options
+            .volumes
+            .then(|| VolumeFilter::parse_for_prune(filters));
+        Ok(SystemPrune {
+            all: options.all,
+            containers: self.container_prune_filter(filters)?,
+            images: self.prune_filter(filters)?,
+            volumes: volumes.transpose()?,
+            everything: filters.is_empty(),
+        })
+    }
+
+    /// Removes containers that do not run, images without a name or, where all are meant, that no container
+    /// was made of, anonymous volumes without a container where they are meant, and what no image needs.
     ///
     /// # Errors
     /// When the store cannot be read or changed; what was removed by then is gone.
-    pub fn prune_system(&self, all: bool, volumes: bool) -> Result<PrunedSystem, Error> {
+    pub fn prune_system(&self, prune: &SystemPrune) -> Result<PrunedSystem, Error> {
         let mut pruned = PrunedSystem::default();
-        let containers = self.prune_containers(&ContainerFilter::default())?;
+        let containers = self.prune_containers(&prune.containers)?;
         pruned.bytes += containers.bytes;
         pruned.containers = containers.ids;
-        if volumes {
-            let volumes = self.prune_volumes(false, &VolumeFilter::default())?;
+        if let Some(filter) = &prune.volumes {
+            let volumes = self.prune_volumes(false, filter)?;
             pruned.bytes += volumes.bytes;
             pruned.volumes = volumes.names;
         }
-        let images = self.prune_images(all, &ImageFilter::default())?;
+        let images = self.prune_images(prune.all, &prune.images)?;
         pruned.bytes += images.bytes;
         pruned.images = images.changes;
+        if prune.everything {
+            pruned.bytes += self.remove_unneeded()?;
+        }
+        self.sweep()?;
+        Ok(pruned)
+    }
+
+    /// Removes blobs and layers that no image and no container needs; tells their bytes.
+    fn remove_unneeded(&self) -> Result<u64, Error> {
         let unneeded = self.store.remove_unneeded(|| {
             let mut layers = Vec::new();
             for id in self.store.container_ids()? {
@@ -99,8 +149,6 @@ impl Engine {
             }
             Ok(layers)
         })?;
-        pruned.bytes += unneeded.bytes;
-        self.sweep()?;
-        Ok(pruned)
+        Ok(unneeded.bytes)
     }
 }

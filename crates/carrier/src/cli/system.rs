@@ -64,6 +64,9 @@ pub(crate) struct PruneArgs {
     /// Also anonymous volumes that no container has; with --all, not those that somebody named
     #[arg(long)]
     pub(crate) volumes: bool,
+    /// Only what meets NAME=VALUE: label, label! and, without --volumes, until
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) filter: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -7,7 +7,7 @@ mod version;
 
 use std::io::Write as _;
 
-use carrier_engine::{Engine, ImageChange};
+use carrier_engine::{Engine, ImageChange, PruneOptions, PrunedSystem};
 
 use super::events::events;
 use super::print;
@@ -15,7 +15,7 @@ pub(super) use info::info;
 pub(super) use version::version;
 
 use crate::cli::system::{PruneArgs, ResetArgs, SystemArgs, SystemVerb};
-use crate::report::Failure;
+use crate::report::{Failure, printable};
 use crate::table::reclaimed;
 
 pub(crate) fn system(args: &SystemArgs) -> Result<u8, Failure> {
@@ -30,6 +30,27 @@ pub(crate) fn system(args: &SystemArgs) -> Result<u8, Failure> {
 }
 
 fn prune(args: &PruneArgs) -> Result<u8, Failure> {
+    let is_until = |filter: &String| filter.trim_start().to_lowercase().starts_with("until=");
+    if args.volumes && args.filter.iter().any(is_until) {
+        return Err(Failure::with_hint(
+            "the \"until\" filter is not supported with \"--volumes\"",
+            "prune twice: with --filter until=TIME, and with --volumes",
+        ));
+    }
+    let engine = Engine::open()?;
+    let chosen = engine.system_prune(&PruneOptions {
+        all: args.all,
+        volumes: args.volumes,
+        filters: args.filter.clone(),
+    })?;
+    if !args.force && !is_confirmed(&prune_warning(args))? {
+        return Ok(0);
+    }
+    engine.repair()?;
+    print_pruned(&engine.prune_system(&chosen)?)
+}
+
+fn prune_warning(args: &PruneArgs) -> String {
     let images = if args.all {
         "all images without at least one container associated to them"
     } else {
@@ -40,16 +61,22 @@ fn prune(args: &PruneArgs) -> Result<u8, Failure> {
     } else {
         ""
     };
-    let warning = format!(
-        "WARNING! This will remove:\n  - all stopped containers\n{volumes}  - {images}\n  \
-         - what no image needs\n\n"
-    );
-    if !args.force && !is_confirmed(&warning)? {
-        return Ok(0);
-    }
-    let engine = Engine::open()?;
-    engine.repair()?;
-    let pruned = engine.prune_system(args.all, args.volumes)?;
+    let rest = if args.filter.is_empty() {
+        "  - what no image needs\n".to_owned()
+    } else {
+        let filters = args.filter.iter();
+        let lines = filters.map(|filter| format!("  - {}\n", printable(filter)));
+        format!(
+            "\n  Items to be pruned will be filtered with:\n{}",
+            lines.collect::<String>()
+        )
+    };
+    format!(
+        "WARNING! This will remove:\n  - all stopped containers\n{volumes}  - {images}\n{rest}\n"
+    )
+}
+
+fn print_pruned(pruned: &PrunedSystem) -> Result<u8, Failure> {
     if !pruned.containers.is_empty() {
         let lines = pruned.containers.join("\n");
         print(&format!("Deleted Containers:\n{lines}\n\n"))?;
