@@ -33,6 +33,8 @@ pub struct ContainerSummary {
     pub image: String,
     /// The image, as it was when the container was made.
     pub image_id: ImageId,
+    /// What the image runs on.
+    pub platform: Platform,
     /// The image's layers, lowest first.
     pub layers: Vec<DiffId>,
     /// Words of the command.
@@ -152,6 +154,7 @@ pub(crate) fn summary(record: ListedRecord, life: Life) -> ContainerSummary {
         id: record.id,
         name: record.name,
         image_id: record.image_id,
+        platform: record.platform,
         layers: record.layers,
         command: record.arguments,
         created: record.created,

@@ -1,6 +1,6 @@
 //! Going through all containers: what there is, and what a crash has left.
 
-use carrier_spec::{ContainerId, DiffId, ImageId, Reference};
+use carrier_spec::{ContainerId, DiffId, ImageId, Platform, Reference};
 use carrier_store::Durability;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -69,6 +69,7 @@ pub(crate) struct ListedRecord {
     pub(crate) image: Option<Reference>,
     pub(crate) image_word: Option<String>,
     pub(crate) image_id: ImageId,
+    pub(crate) platform: Platform,
     pub(crate) layers: Vec<DiffId>,
     pub(crate) arguments: Vec<String>,
     pub(crate) remove: bool,
@@ -98,6 +99,7 @@ impl From<ContainerRecord> for ListedRecord {
             image: record.image,
             image_word: record.image_word,
             image_id: record.image_id,
+            platform: record.platform,
             layers: record.layers,
             arguments: record.arguments,
             remove: record.remove,

@@ -310,9 +310,9 @@ fn volumes_are_described_as_docker_describes_them() {
         "-f",
         "label=a=b",
         "--format",
-        "{{.Name}} {{.Labels}}",
+        "{{.Name}} {{.Labels}} {{.Label \"a\"}} {{.Label \"no\"}}|",
     ])
-    .prints("data a=b");
+    .prints("data a=b b |");
     cx.carrier(["volume", "ls", "-q", "-f", "name=at", "-f", "label=none"])
         .prints("");
     cx.carrier(["inspect", "-f", "{{.Driver}}", "data"])

@@ -92,8 +92,8 @@ fn list(args: &ListVolumesArgs) -> Result<u8, Failure> {
 }
 
 fn row(volume: &VolumeSummary) -> Value {
-    let labels = shown_labels(&volume.record);
-    let labels: Vec<String> = labels
+    let shown = shown_labels(&volume.record);
+    let labels: Vec<String> = shown
         .iter()
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
@@ -103,6 +103,7 @@ fn row(volume: &VolumeSummary) -> Value {
         "Scope": "local",
         "Mountpoint": volume.mountpoint,
         "Labels": labels.join(","),
+        "Label": shown,
         "Links": "N/A",
         "Size": "N/A",
         "Availability": "N/A",

@@ -6,6 +6,22 @@ use super::super::print;
 use crate::cli::observe::PortArgs;
 use crate::report::Failure;
 
+/// A port of a container, and what leads to it where something does.
+#[derive(Clone)]
+struct Shown {
+    container_port: u16,
+    host: Option<(String, u16)>,
+    protocol: &'static str,
+}
+
+/// Ports that follow each other, and are the same on the host.
+struct Group {
+    ip: Option<String>,
+    protocol: &'static str,
+    first: u16,
+    last: u16,
+}
+
 /// The column of a table: `0.0.0.0:8080->80/tcp`, and the ports that nobody reaches.
 pub(crate) fn column(container: &ContainerSummary) -> String {
     if !container.life.status.is_up() {
@@ -13,47 +29,84 @@ pub(crate) fn column(container: &ContainerSummary) -> String {
     }
     let bound = &container.life.network.ports;
     let is_bound = |port: &&PortSpec| bound.iter().any(|it| it.target() == **port);
-    let mut texts = ranges(bound);
     let open = container.exposed.iter().filter(|port| !is_bound(port));
-    texts.extend(open.map(ToString::to_string));
-    texts.join(", ")
+    let open = open.map(|port| Shown {
+        container_port: port.port,
+        host: None,
+        protocol: port.protocol.name(),
+    });
+    let reached = bound.iter().map(|it| Shown {
+        container_port: it.container_port,
+        host: Some((it.host_ip.to_string(), it.host_port)),
+        protocol: it.protocol.name(),
+    });
+    texts(reached.chain(open).collect()).join(", ")
 }
 
-/// One text for ports that follow each other on both sides, as in Docker.
-fn ranges(bound: &[BoundPort]) -> Vec<String> {
-    let mut sorted = bound.to_vec();
-    sorted.sort_unstable_by_key(|it| (it.host_ip, it.protocol, it.host_port, it.container_port));
-    let mut runs: Vec<(BoundPort, u16)> = Vec::new();
-    for next in sorted {
-        match runs.last_mut() {
-            Some((first, more)) if follows(first, *more, &next) => *more += 1,
-            _ => runs.push((next, 0)),
+/// In Docker's order: ports that are the same on both sides, as ranges where they follow each other, and
+/// then the others.
+fn texts(mut ports: Vec<Shown>) -> Vec<String> {
+    ports.sort_by(|a, b| {
+        let key = |it: &Shown| (it.container_port, it.host.clone(), it.protocol);
+        key(a).cmp(&key(b))
+    });
+    let mut texts = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
+    let mut others = Vec::new();
+    for Shown {
+        container_port,
+        host,
+        protocol,
+    } in ports
+    {
+        let ip = match host {
+            Some((ip, port)) if port != container_port => {
+                let host = joined(&ip, &port.to_string());
+                others.push(format!("{host}->{container_port}/{protocol}"));
+                continue;
+            }
+            host => host.map(|(ip, _)| ip),
+        };
+        let is_same = |group: &&mut Group| (&group.ip, group.protocol) == (&ip, protocol);
+        match groups.iter_mut().find(is_same) {
+            Some(group) if group.last.checked_add(1) == Some(container_port) => {
+                group.last = container_port;
+            }
+            Some(group) => {
+                texts.push(group.text());
+                (group.first, group.last) = (container_port, container_port);
+            }
+            None => groups.push(Group {
+                ip,
+                protocol,
+                first: container_port,
+                last: container_port,
+            }),
         }
     }
-    let show = |(first, more): (BoundPort, u16)| {
-        let range = |port: u16| match more {
-            0 => port.to_string(),
-            more => format!("{port}-{}", port.saturating_add(more)),
+    texts.extend(groups.iter().map(Group::text));
+    texts.extend(others);
+    texts
+}
+
+impl Group {
+    fn text(&self) -> String {
+        let range = match self.first == self.last {
+            true => self.first.to_string(),
+            false => format!("{}-{}", self.first, self.last),
         };
-        let host = address(&first, &range(first.host_port));
-        let container = range(first.container_port);
-        format!("{host}->{container}/{}", first.protocol.name())
-    };
-    runs.into_iter().map(show).collect()
+        match &self.ip {
+            Some(ip) => format!("{}->{range}/{}", joined(ip, &range), self.protocol),
+            None => format!("{range}/{}", self.protocol),
+        }
+    }
 }
 
-fn follows(first: &BoundPort, more: u16, next: &BoundPort) -> bool {
-    let behind = |port: u16| port.checked_add(more).and_then(|port| port.checked_add(1));
-    first.host_ip == next.host_ip
-        && first.protocol == next.protocol
-        && behind(first.host_port) == Some(next.host_port)
-        && behind(first.container_port) == Some(next.container_port)
-}
-
-fn address(bound: &BoundPort, port: &str) -> String {
-    match bound.host_ip {
-        std::net::IpAddr::V4(ip) => format!("{ip}:{port}"),
-        std::net::IpAddr::V6(ip) => format!("[{ip}]:{port}"),
+fn joined(ip: &str, port: &str) -> String {
+    if ip.contains(':') {
+        format!("[{ip}]:{port}")
+    } else {
+        format!("{ip}:{port}")
     }
 }
 
@@ -62,7 +115,7 @@ pub(crate) fn port(args: &PortArgs) -> Result<u8, Failure> {
     let engine = Engine::open()?;
     let record = engine.container(&args.container)?;
     let bound = engine.life(&record)?.network.ports;
-    let whole = |it: &BoundPort| address(it, &it.host_port.to_string());
+    let whole = |it: &BoundPort| joined(&it.host_ip.to_string(), &it.host_port.to_string());
     let Some(text) = &args.port else {
         let line = |it: &BoundPort| format!("{} -> {}\n", it.target(), whole(it));
         print(&bound.iter().map(line).collect::<String>())?;
@@ -88,32 +141,39 @@ pub(crate) fn port(args: &PortArgs) -> Result<u8, Failure> {
 mod tests {
     use super::*;
 
-    fn bound(ip: &str, host: u16, container: u16) -> BoundPort {
-        BoundPort {
-            host_ip: ip.parse().unwrap(),
-            host_port: host,
-            container_port: container,
-            protocol: carrier_engine::Protocol::Tcp,
+    fn shown(port: u16, host: Option<(&str, u16)>) -> Shown {
+        Shown {
+            container_port: port,
+            host: host.map(|(ip, port)| (ip.to_owned(), port)),
+            protocol: "tcp",
         }
     }
 
     #[test]
-    fn ports_that_follow_each_other_are_one_text() {
-        let ports = [
-            bound("::", 8001, 81),
-            bound("0.0.0.0", 8001, 81),
-            bound("0.0.0.0", 8000, 80),
-            bound("::", 8000, 80),
-            bound("0.0.0.0", 9000, 82),
-            bound("127.0.0.1", 70, 70),
+    fn ports_are_in_dockers_order_and_ranges() {
+        let ports = vec![
+            shown(81, Some(("::", 81))),
+            shown(443, None),
+            shown(81, Some(("0.0.0.0", 81))),
+            shown(80, Some(("0.0.0.0", 80))),
+            shown(80, Some(("::", 80))),
+            shown(90, Some(("0.0.0.0", 9000))),
+            shown(70, Some(("127.0.0.1", 70))),
+            shown(82, Some(("0.0.0.0", 9001))),
+            shown(85, Some(("0.0.0.0", 85))),
+            shown(90, Some(("::", 9000))),
         ];
         assert_eq!(
-            ranges(&ports),
+            texts(ports),
             [
-                "0.0.0.0:8000-8001->80-81/tcp",
-                "0.0.0.0:9000->82/tcp",
+                "0.0.0.0:80-81->80-81/tcp",
                 "127.0.0.1:70->70/tcp",
-                "[::]:8000-8001->80-81/tcp"
+                "0.0.0.0:85->85/tcp",
+                "[::]:80-81->80-81/tcp",
+                "443/tcp",
+                "0.0.0.0:9001->82/tcp",
+                "0.0.0.0:9000->90/tcp",
+                "[::]:9000->90/tcp",
             ]
         );
     }

@@ -19,7 +19,7 @@ use crate::table::{ago, size};
 const COMMAND_WIDTH: usize = 20;
 const MOUNT_WIDTH: usize = 15;
 
-const HEADERS: [(&str, &str); 15] = [
+const HEADERS: [(&str, &str); 16] = [
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
     ("Command", "COMMAND"),
@@ -35,6 +35,7 @@ const HEADERS: [(&str, &str); 15] = [
     ("LocalVolumes", "LOCAL VOLUMES"),
     ("Networks", "NETWORKS"),
     ("HealthStatus", "HEALTH STATUS"),
+    ("Platform", "PLATFORM"),
 ];
 
 const COLUMNS: [&str; 8] = [
@@ -172,7 +173,7 @@ fn row(one: &ContainerSummary, whole: bool, (written, image): (u64, u64)) -> Val
     json!({
         "ID": shown(&one.id, whole),
         "Image": one.image,
-        "Command": quoted(&cut(&one.command.join(" "), COMMAND_WIDTH)),
+        "Command": quoted(&cut(&joined(&one.command), COMMAND_WIDTH)),
         "RunningFor": created(one),
         "Ports": ports::column(one),
         "State": one.life.status.word(),
@@ -185,6 +186,7 @@ fn row(one: &ContainerSummary, whole: bool, (written, image): (u64, u64)) -> Val
         "LocalVolumes": one.volumes.to_string(),
         "Networks": one.network,
         "HealthStatus": one.health().unwrap_or_default(),
+        "Platform": one.platform.to_string(),
     })
 }
 
@@ -215,7 +217,20 @@ pub(crate) fn status(container: &ContainerSummary) -> String {
 
 /// The command as tables show it.
 pub(crate) fn command(words: &[String]) -> String {
-    quoted(&ellipsis(&words.join(" "), COMMAND_WIDTH))
+    quoted(&ellipsis(&joined(words), COMMAND_WIDTH))
+}
+
+/// One text; an argument with a space is told from several, as in Docker.
+fn joined(words: &[String]) -> String {
+    let shown = |(at, word): (usize, &String)| {
+        if at > 0 && word.contains(' ') {
+            format!("'{word}'")
+        } else {
+            word.clone()
+        }
+    };
+    let shown: Vec<String> = words.iter().enumerate().map(shown).collect();
+    shown.join(" ")
 }
 
 /// A text of at most so many characters, of which the last one tells of more.
