@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 pub use apart::leave_supervisor;
 pub(crate) use planned::Planned;
-pub use subtree::{Place, Subtree, controllers};
+pub use subtree::{Place, Subtree, cgroup_driver, controllers};
 
 /// The cgroup of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

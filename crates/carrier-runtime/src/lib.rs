@@ -27,7 +27,9 @@ pub mod seccomp;
 pub mod state;
 
 pub use capability::{Capabilities, UnknownCapability};
-pub use cgroup::{Cgroup, Place, Subtree, controllers, has_controller, leave_supervisor};
+pub use cgroup::{
+    Cgroup, Place, Subtree, cgroup_driver, controllers, has_controller, leave_supervisor,
+};
 pub use channel::with_short_path;
 pub use compile::{
     Bundle, Directory, Launch, MountedRoot, Nesting, Output, Overlay, RootSource, Stdin,

@@ -164,6 +164,11 @@ fn version_has_dockers_shape_and_makes_nothing() {
             .succeeds()
             .prints(number);
     }
+    let others = "{{.Client.APIVersion}}{{.Server.APIVersion}}{{.Server.GoVersion}}\
+                  {{.Server.Platform.Name}} {{.Client.Context}}";
+    cx.carrier(["version", "-f", others])
+        .succeeds()
+        .prints("Carrier default");
     cx.carrier(["version", "-f", "json"])
         .succeeds()
         .shows("\"KernelVersion\":\"");

@@ -175,7 +175,39 @@ fn info_tells_facts_in_every_format() {
         .succeeds();
     let json: Value = serde_json::from_str(json.text()).unwrap();
     assert_eq!(json["OSType"], "linux");
-    cx.carrier(["info", "-f", "{{.Containers}} {{.OSType}}"])
-        .succeeds()
-        .prints("0 linux");
+    for (template, expected) in [
+        (
+            "{{.Containers}} {{.ContainersPaused}} {{.OSType}}",
+            "0 0 linux",
+        ),
+        ("{{.Architecture}}", std::env::consts::ARCH),
+        (
+            "{{.ID}}{{.Swarm.LocalNodeState}} {{.Warnings}}",
+            "inactive []",
+        ),
+        (
+            "{{.LoggingDriver}} {{.DefaultRuntime}}",
+            "json-file carrier",
+        ),
+        (
+            "{{range $name, $it := .Runtimes}}{{$name}}{{end}}",
+            "carrier",
+        ),
+        ("{{.IndexServerAddress}}", "https://index.docker.io/v1/"),
+        (
+            "{{range .DriverStatus}}x{{end}}{{.ClientInfo.Context}}",
+            "default",
+        ),
+    ] {
+        cx.carrier(["info", "-f", template])
+            .succeeds()
+            .prints(expected);
+    }
+    let driver = json["CgroupDriver"].as_str().unwrap();
+    assert!(
+        ["cgroupfs", "systemd", "none"].contains(&driver),
+        "{driver}"
+    );
+    assert_eq!(json["ClientInfo"]["Version"], json["ServerVersion"]);
+    assert!(json["SystemTime"].as_str().unwrap().ends_with('Z'));
 }

@@ -27,22 +27,34 @@ pub(super) const SUPERVISOR: &str = "supervisor";
 /// The controllers that containers of the caller can be limited by: none where he can make no cgroup.
 #[must_use]
 pub fn controllers() -> Vec<String> {
-    let (Some(root), Some(own)) = (mount(), of_process("self")) else {
-        return Vec::new();
-    };
-    let uid = rustix::process::geteuid();
-    let place = delegated(&own).or_else(|| match Manager::of_caller() {
-        manager if Bus::connect(manager).is_err() => writable(&own, root),
-        Manager::System => Some(root.to_owned()),
-        Manager::User => {
-            let slice = format!("user.slice/user-{uid}.slice/user@{uid}.service");
-            Some(root.join(slice))
-        }
-    });
-    let file = place.map(|place| place.join("cgroup.controllers"));
+    let file = place().map(|(_, place)| place.join("cgroup.controllers"));
     let text = file.and_then(|file| fs::read_to_string(file).ok());
     let text = text.unwrap_or_default();
     text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Docker's word for who makes the cgroups of the caller's containers: `cgroupfs`, `systemd` or `none`.
+#[must_use]
+pub fn cgroup_driver() -> &'static str {
+    place().map_or("none", |(driver, _)| driver)
+}
+
+/// Where the cgroups of the caller's containers are, and who makes them.
+fn place() -> Option<(&'static str, PathBuf)> {
+    let (root, own) = (mount()?, of_process("self")?);
+    let by_files = |place| ("cgroupfs", place);
+    if let Some(place) = delegated(&own) {
+        return Some(by_files(place));
+    }
+    let uid = rustix::process::geteuid();
+    match Manager::of_caller() {
+        manager if Bus::connect(manager).is_err() => writable(&own, root).map(by_files),
+        Manager::System => Some(("systemd", root.to_owned())),
+        Manager::User => {
+            let slice = format!("user.slice/user-{uid}.slice/user@{uid}.service");
+            Some(("systemd", root.join(slice)))
+        }
+    }
 }
 
 /// A container's directory in its scope.

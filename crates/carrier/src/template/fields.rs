@@ -101,7 +101,7 @@ pub(super) fn last_field(pipeline: &[Command]) -> Option<&str> {
 /// What Go prints for a field of Docker's answers that is `null` in JSON, which depends on its type; none
 /// for what is no such field.
 pub(super) fn zero(field: &str) -> Option<&'static str> {
-    const LISTS: [&str; 26] = [
+    const LISTS: [&str; 27] = [
         "Aliases",
         "Binds",
         "CapAdd",
@@ -128,6 +128,7 @@ pub(super) fn zero(field: &str) -> Option<&'static str> {
         "Shell",
         "Ulimits",
         "VolumesFrom",
+        "Warnings",
     ];
     const MAPS: [&str; 10] = [
         "Annotations",

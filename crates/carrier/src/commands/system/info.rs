@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use carrier_engine::{Engine, ImageFilter};
-use carrier_spec::Platform;
+use carrier_engine::{Engine, ImageFilter, Moment, Status};
 use serde_json::{Value, json};
 
 use super::super::print;
@@ -21,10 +20,12 @@ pub(crate) fn info(args: &InfoArgs) -> Result<u8, Failure> {
 /// Docker's names for what Carrier knows.
 fn facts(engine: &Engine) -> Result<Value, Failure> {
     let containers = engine.containers(true)?;
-    let running = containers
-        .iter()
-        .filter(|one| one.life.status.is_alive())
-        .count();
+    let count = |is: &dyn Fn(Status) -> bool| {
+        let statuses = containers.iter().map(|one| one.life.status);
+        statuses.filter(|status| is(*status)).count()
+    };
+    let paused = count(&|status| status == Status::Paused);
+    let running = count(&|status| status.is_alive()) - paused;
     let images = engine.images(&ImageFilter::default())?;
     let system = rustix::system::uname();
     let word = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
@@ -35,7 +36,7 @@ fn facts(engine: &Engine) -> Result<Value, Failure> {
     };
     let controllers = carrier_runtime::controllers();
     let has = |name: &str| controllers.iter().any(|one| one == name);
-    Ok(json!({
+    let mut facts = json!({
         "MemoryLimit": has("memory"),
         "SwapLimit": has("memory"),
         "CpuCfsPeriod": has("cpu"),
@@ -47,21 +48,64 @@ fn facts(engine: &Engine) -> Result<Value, Failure> {
         "ServerVersion": env!("CARGO_PKG_VERSION"),
         "Containers": containers.len(),
         "ContainersRunning": running,
-        "ContainersStopped": containers.len() - running,
+        "ContainersPaused": paused,
+        "ContainersStopped": containers.len() - running - paused,
         "Images": images.len(),
         "Driver": "overlay",
         "DockerRootDir": engine.store().root().display().to_string(),
         "CarrierRootDir": engine.store().root().display().to_string(),
+        "CgroupDriver": carrier_runtime::cgroup_driver(),
         "CgroupVersion": cgroup,
         "KernelVersion": word(system.release()),
         "OperatingSystem": operating_system(),
         "OSType": "linux",
-        "Architecture": Platform::host().architecture,
+        "Architecture": word(system.machine()),
         "NCPU": std::thread::available_parallelism().map_or(1, usize::from),
         "MemTotal": memory(),
         "Name": word(system.nodename()),
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
-    }))
+        "SystemTime": Moment::now().to_string(),
+    });
+    if let (Some(facts), Value::Object(fixed)) = (facts.as_object_mut(), fixed()) {
+        facts.extend(fixed);
+    }
+    Ok(facts)
+}
+
+/// What scripts ask Docker for and is the same everywhere. Where Carrier has nothing of the kind, such as
+/// an id of a daemon, it is empty.
+fn fixed() -> Value {
+    json!({
+        "ID": "",
+        "DriverStatus": [],
+        "LoggingDriver": "json-file",
+        "Plugins": {
+            "Volume": ["local"],
+            "Network": ["bridge", "host", "null"],
+            "Authorization": null,
+            "Log": ["journald", "json-file", "none", "passthrough"],
+        },
+        "DefaultRuntime": "carrier",
+        "Runtimes": { "carrier": { "path": "carrier" } },
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "Swarm": {
+            "NodeID": "",
+            "NodeAddr": "",
+            "LocalNodeState": "inactive",
+            "ControlAvailable": false,
+            "Error": "",
+            "RemoteManagers": null,
+        },
+        "Labels": [],
+        "ExperimentalBuild": false,
+        "Warnings": null,
+        "ClientInfo": {
+            "Version": env!("CARGO_PKG_VERSION"),
+            "Context": "default",
+            "Plugins": [],
+            "Warnings": null,
+        },
+    })
 }
 
 fn plain(facts: &Value) -> String {
@@ -72,10 +116,12 @@ fn plain(facts: &Value) -> String {
     let lines = [
         ("Containers", "Containers"),
         (" Running", "ContainersRunning"),
+        (" Paused", "ContainersPaused"),
         (" Stopped", "ContainersStopped"),
         ("Images", "Images"),
         ("Version", "ServerVersion"),
         ("Storage Driver", "Driver"),
+        ("Cgroup Driver", "CgroupDriver"),
         ("Cgroup Version", "CgroupVersion"),
         ("Cgroup Controllers", "CgroupControllers"),
         ("Kernel Version", "KernelVersion"),

@@ -16,16 +16,29 @@ pub(crate) fn version(args: &VersionArgs) -> Result<u8, Failure> {
 }
 
 /// Docker's shape: scripts ask for `.Server.Version` and `.Client.Version`, which are one program here.
+/// What this program does not have, an API and a compiler of Go, is empty.
 fn facts() -> Value {
     let system = rustix::system::uname();
     let platform = Platform::host();
-    let one = json!({
-        "Version": env!("CARGO_PKG_VERSION"),
+    let version = env!("CARGO_PKG_VERSION");
+    let mut client = json!({
+        "Platform": { "Name": "Carrier" },
+        "Version": version,
+        "APIVersion": "",
+        "GitCommit": "",
+        "GoVersion": "",
+        "BuildTime": "",
         "Os": platform.os,
         "Arch": platform.architecture,
         "KernelVersion": system.release().to_string_lossy(),
     });
-    json!({ "Client": one, "Server": one })
+    let mut server = client.clone();
+    client["DefaultAPIVersion"] = "".into();
+    client["Context"] = "default".into();
+    server["MinAPIVersion"] = "".into();
+    server["Experimental"] = false.into();
+    server["Components"] = json!([{ "Name": "Engine", "Version": version }]);
+    json!({ "Client": client, "Server": server })
 }
 
 fn plain(facts: &Value) -> String {
