@@ -34,6 +34,14 @@ fn events_are_a_verb_of_the_system_too() {
         .succeeds()
         .prints(short.text());
     cx.carrier(["volume", "rm", "data"]).succeeds();
+    // What some events have and others do not is no mistake, and 0 is now.
+    let template = "{{.Action}} {{.Actor.Attributes.exitCode}}";
+    let all = [
+        "events", "--since", "1h", "--until", "0", "--format", template,
+    ];
+    cx.carrier(all)
+        .succeeds()
+        .prints("create <no value>\ndestroy <no value>");
 }
 
 #[test]

@@ -26,6 +26,31 @@ fn a_template_may_ask_whether_there_is_a_health_check() {
         .prints("none");
     of("{{.State.Health.Status}}").exits_with(1);
     of("{{json .State}}").succeeds().hides("Health");
+    for (template, expected) in [
+        (
+            "{{.HostConfig.Tmpfs}} {{.Config.Healthcheck}}",
+            "map[] <nil>",
+        ),
+        (
+            "{{.Config.StopTimeout}} {{.SizeRw}} {{.State.Health}}",
+            "<nil> <nil> <nil>",
+        ),
+        ("{{.Config.Labels.nope}}", "<no value>"),
+        ("{{.HostConfig.NanoCPUs}} {{.HostConfig.CPUShares}}", "0 0"),
+        (
+            "{{slice .ID 0 0}}{{with $c := .Config}}{{$c.Image}}{{end}}",
+            "hello",
+        ),
+        (
+            r#"{{printf "%-6s|%03d" .Config.Image .RestartCount}}"#,
+            "hello |000",
+        ),
+    ] {
+        of(template).succeeds().prints(expected);
+    }
+    for misspelt in ["{{.Nope}}", "{{.Config.Label}}", "{{.HostConfig.Tmpfss}}"] {
+        of(misspelt).exits_with(1).complains("does not exist");
+    }
     cx.carrier(["rm", "plain"]).succeeds();
 }
 

@@ -101,6 +101,26 @@ fn a_missing_image_is_pulled_unless_that_is_forbidden() {
 }
 
 #[test]
+fn switches_take_a_value_as_in_docker() {
+    let cx = Cx::new();
+    cx.carrier(["run", "--rm=true", "-it=false", "hello"])
+        .succeeds();
+    cx.carrier(["ps", "--all=1", "-q=true"])
+        .succeeds()
+        .prints("");
+    cx.carrier(["run", "--rm", "--rm=False", "--name", "kept", "hello"])
+        .succeeds();
+    cx.carrier(["ps", "-a=t", "--format", "{{.Names}}"])
+        .succeeds()
+        .prints("kept");
+    cx.carrier(["run", "--rm=maybe", "hello"])
+        .exits_with(125)
+        .complains("--rm cannot be \"maybe\"")
+        .complains("true, false");
+    cx.carrier(["rm", "--force=true", "kept"]).succeeds();
+}
+
+#[test]
 fn nothing_behind_the_image_is_ours() {
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
