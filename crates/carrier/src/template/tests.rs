@@ -5,6 +5,14 @@ fn render(template: &str, data: &Value) -> Result<String, TemplateError> {
     Template::parse(template)?.render(data)
 }
 
+fn assert_renders(template: &str, expected: &str) {
+    assert_eq!(
+        render(template, &image()).as_deref(),
+        Ok(expected),
+        "{template}"
+    );
+}
+
 fn image() -> Value {
     json!({
         "Id": "sha256:12", "Size": 7, "Empty": [], "None": null, "Yes": true,
@@ -58,20 +66,13 @@ fn templates_print_what_go_prints() {
             "{{$x := .Config}}{{$x.Env}} {{len $x.Labels}}",
             "[A=1 B=2] 2",
         ),
+        (
+            "{{with $x := .Config}}{{$x.Env}}{{.Env}}{{end}}",
+            "[A=1 B=2][A=1 B=2]",
+        ),
+        ("{{$x := 1}}{{if .Yes}}{{$x = 2}}{{end}}{{$x}}", "2"),
         ("a {{- /* a comment }} */ -}} b", "ab"),
         ("a  {{- .Size -}}  b", "a7b"),
-        ("{{.None}}", "<no value>"),
-        ("{{.Nothing.Cmd}} {{json .Nothing.Cmd}}", "[] null"),
-        (
-            "{{with .Nothing}}{{.Volumes}} {{.PidsLimit}}{{end}}",
-            "map[] <nil>",
-        ),
-        (
-            "{{.Nothing.Ports}} {{len .Nothing.Cmd}}",
-            "map[80/tcp:[]] 0",
-        ),
-        ("{{(.Nothing).ExposedPorts}}", "map[80/tcp:{}]"),
-        (r#"{{.Config.Labels "b.c"}}{{.Config.Labels "no"}}"#, "x"),
         (r#"{{slice .Id 7}} {{slice .Id 0 3}}"#, "12 sha"),
         (r#"{{"}}"}}{{`a"b`}}{{"\t\u00e9"}}"#, "}}a\"b\té"),
         (
@@ -86,6 +87,26 @@ fn templates_print_what_go_prints() {
         (r#"{{truncate .Id 3}}|{{pad "x" 1 2}}|"#, "sha| x  |"),
         ("{{or .None .Id}}", "sha256:12"),
         (r#"{{printf "%-5s|" (truncate .Id 3)}}"#, "sha  |"),
+    ] {
+        assert_renders(template, expected);
+    }
+}
+
+#[test]
+fn templates_print_what_is_null_or_missing_by_its_type() {
+    for (template, expected) in [
+        ("{{.None}}", "<no value>"),
+        ("{{.Nothing.Cmd}} {{json .Nothing.Cmd}}", "[] null"),
+        (
+            "{{with .Nothing}}{{.Volumes}} {{.PidsLimit}}{{end}}",
+            "map[] <nil>",
+        ),
+        (
+            "{{.Nothing.Ports}} {{len .Nothing.Cmd}}",
+            "map[80/tcp:[]] 0",
+        ),
+        ("{{(.Nothing).ExposedPorts}}", "map[80/tcp:{}]"),
+        (r#"{{.Config.Labels "b.c"}}{{.Config.Labels "no"}}"#, "x"),
         ("{{.ID}} {{.config.env}}", "sha256:12 [A=1 B=2]"),
         ("{{.Config.Labels.no}} {{.Config.Labels.a}}", "<no value> y"),
         (
@@ -95,23 +116,14 @@ fn templates_print_what_go_prints() {
         ("{{$l := .Config.Labels}}{{$l.no}}", "<no value>"),
         ("{{with .Config}}{{if .Labels.no}}x{{end}}{{end}}", ""),
         ("{{.NoLabels.Labels.a}}", "<no value>"),
-        (
-            "{{with $x := .Config}}{{$x.Env}}{{.Env}}{{end}}",
-            "[A=1 B=2][A=1 B=2]",
-        ),
         ("{{with $x := .None}}a{{else}}{{$x}}b{{end}}", "<no value>b"),
-        ("{{$x := 1}}{{if .Yes}}{{$x = 2}}{{end}}{{$x}}", "2"),
         ("{{with .Nothing}}{{.Tmpfs}} {{.Mounts}}{{end}}", "map[] []"),
         (
             "{{with .NoLabels}}{{.Healthcheck}} {{.StopTimeout}}{{end}}",
             "<nil> <nil>",
         ),
     ] {
-        assert_eq!(
-            render(template, &image()).as_deref(),
-            Ok(expected),
-            "{template}"
-        );
+        assert_renders(template, expected);
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use carrier_spec::Digest;
+use carrier_spec::{Digest, Platform};
 
 use super::*;
 use crate::life::Life;
@@ -18,6 +18,7 @@ fn container(status: Status, code: u8) -> ContainerSummary {
         name: "web_1".parse().unwrap(),
         image: "nginx:1.27".to_owned(),
         image_id: ImageId(Digest::from_sha256([1; 32])),
+        platform: Platform::host(),
         layers: vec![layer(1), layer(2)],
         command: vec!["nginx".to_owned(), "-g".to_owned()],
         created: Moment::from(Duration::from_secs(1_700_000_000)),
