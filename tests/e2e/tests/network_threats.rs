@@ -44,7 +44,8 @@ way = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); way.connect(('192.0.2.1'
 print(way.getsockname()[0], s.getsockname()[1], flush=True)
 while True: s.accept()[0].sendall(b'host')\"";
 
-/// What a container hears that asks for the host by its own address.
+/// What a container hears first that asks for the host by its own address. Old versions of pasta say what
+/// comes with the end of a connection several times.
 fn heard_from_the_host(cx: &Cx, run: &str) -> String {
     let image = cx.pulled("busybox");
     let script = format!(
@@ -52,7 +53,7 @@ fn heard_from_the_host(cx: &Cx, run: &str) -> String {
          read address port < $HOME/at
          after() {{ :; }}
          carrier network create --subnet 10.89.200.0/24 one > /dev/null
-         {run} {image} sh -c 'timeout 10 nc $0 $1 < /dev/null; echo; echo probed' $address $port \
+         {run} {image} sh -c 'timeout 10 nc $0 $1 < /dev/null | head -c 4; echo; echo probed' $address $port \
              2> /dev/null
          after; kill $listener; rm $HOME/at; carrier network rm one > /dev/null"
     );

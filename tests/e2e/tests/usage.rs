@@ -23,7 +23,12 @@ fn a_wrong_command_line_is_told_in_one_line_and_a_hint() {
             "unknown option --frmat",
             "did you mean --format?",
         ),
-        ("run --init=x y", 125, "--init takes no value", "leave out"),
+        (
+            "run --init=x y",
+            125,
+            "--init cannot be \"x\"",
+            "true, false",
+        ),
         (
             "stop -t x y",
             125,

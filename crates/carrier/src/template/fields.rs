@@ -68,10 +68,8 @@ fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     if let Some(found) = object.get(name) {
         return Some(found);
     }
-    let mut alike = object.iter();
-    let mut alike = alike
-        .by_ref()
-        .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    let is_alike = |(key, _): &(&String, &Value)| key.eq_ignore_ascii_case(name);
+    let mut alike = object.iter().filter(is_alike);
     let (_, found) = alike.next()?;
     alike.next().is_none().then_some(found)
 }
