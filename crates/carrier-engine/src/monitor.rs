@@ -354,6 +354,7 @@ impl<'a> Monitor<'a> {
         self.life.process = None;
         self.life.network = NetworkState::default();
         self.end_checks();
+        self.forget_held();
         self.remove_cgroup();
         self.life.stopped |= self.stop.was_asked_for();
         let event = Event::container("die", &self.record);

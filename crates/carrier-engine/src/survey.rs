@@ -196,8 +196,11 @@ impl Engine {
         };
         if is_stale {
             self.bury(&record)?;
-        } else if record.remove {
-            self.remove_abandoned(&record)?;
+        } else if record.remove
+            && let Some(_lock) = self.take(&record)?
+            && !self.life(&record)?.is_kept()
+        {
+            self.remove_files(&record)?;
         }
         if !container.path().exists() {
             return Ok(None);

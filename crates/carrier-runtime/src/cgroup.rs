@@ -209,7 +209,7 @@ impl Cgroup {
         let mut pids = Vec::new();
         for directory in self.tree() {
             let text = match fs::read_to_string(directory.join("cgroup.procs")) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if is_removed(&error) => continue,
                 other => other.map_err(|error| self.failed("read".to_owned(), error))?,
             };
             pids.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()));
@@ -396,6 +396,15 @@ pub fn has_controller(name: &str) -> bool {
     let controllers = mount().map(|root| fs::read_to_string(root.join("cgroup.controllers")));
     let controllers = controllers.and_then(Result::ok).unwrap_or_default();
     controllers.split_whitespace().any(|one| one == name)
+}
+
+/// Whether a cgroup was gone before its file was opened, or before it was read.
+fn is_removed(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOENT | Errno::NODEV)
+    )
 }
 
 #[cfg(test)]

@@ -145,16 +145,13 @@ pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, rustix::io::Errno> 
     rustix::fs::open(path, flags, Mode::empty())
 }
 
-/// Makes a directory and its parents, the directory itself closed to others.
+/// Makes a directory and its parents, all closed to others as the XDG specification has it.
 pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 #[cfg(test)]

@@ -62,6 +62,24 @@ fn what_outlives_the_first_process_is_killed_and_deleted() {
 }
 
 #[test]
+fn who_has_the_cgroup_of_a_container_that_has_ended_is_left_alone() {
+    const NAME: &str = "who_has_the_cgroup_of_a_container_that_has_ended_is_left_alone";
+    if !is_root() {
+        return skip(NAME, "only root can do without a user namespace");
+    }
+    let cx = Cx::new();
+    let _bundle = bundle(&cx, "exit 0");
+    let script = "
+        create; until stopped; do again || break; done
+        sleep 311 </dev/null >/dev/null 2>&1 & other=$!
+        echo $other > $cgroup/cgroup.procs
+        $runtime kill --all box KILL; $runtime delete box 2>/dev/null
+        kill $other && echo lived; wait $other
+        $runtime delete box; test -e $cgroup || echo gone";
+    as_root(&cx, script).succeeds().prints("lived\ngone");
+}
+
+#[test]
 fn a_cgroup_that_others_use_is_refused() {
     const NAME: &str = "a_cgroup_that_others_use_is_refused";
     if !is_root() {

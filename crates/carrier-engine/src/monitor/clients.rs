@@ -294,6 +294,13 @@ impl Clients {
         left
     }
 
+    /// No command holds the processes any more.
+    pub(super) fn release_all(&mut self) {
+        for client in &mut self.all {
+            client.holds = false;
+        }
+    }
+
     /// Whether a command holds the processes.
     pub(super) fn is_held(&self) -> bool {
         self.all.iter().any(|client| client.holds)

@@ -60,13 +60,14 @@ impl Monitor<'_> {
         before: &ContainerRecord,
         endpoints: Vec<Endpoint>,
     ) -> Result<(), Error> {
+        let mut updated = Ok(());
         if endpoints != self.life.network.endpoints {
             // Of networks that are gone nothing can be known any more.
             let was = self
                 .engine
                 .network_plan(before, &self.life.network.endpoints);
             let plan = self.engine.network_plan(&self.record, &endpoints)?;
-            self.update_files(program, (&was.unwrap_or_default(), &plan))?;
+            updated = self.update_files(program, (&was.unwrap_or_default(), &plan));
         }
         let published = self.publish_late();
         let failed = carrier_runtime::Error::Prepare;
@@ -75,7 +76,7 @@ impl Monitor<'_> {
         let connection = &mut program.connection;
         connection.attach(endpoints, &self.publication, pid, &proof)?;
         connection.wait_ready()?;
-        published
+        updated.and(published)
     }
 
     fn update_files(

@@ -82,7 +82,7 @@ impl Monitor<'_> {
 
     /// The same for as long as the command is connected, or until it says so. Several may hold it.
     pub(super) fn hold_for(&mut self, place: usize, program: Option<&Program>) {
-        let is_shared = self.clients.is_held();
+        let is_shared = self.clients.is_held() && self.life.status == Status::Paused;
         let was_running = self.life.status == Status::Running;
         if !is_shared {
             self.pause(place, program, true);
@@ -142,10 +142,14 @@ impl Monitor<'_> {
         self.write()
     }
 
+    /// The processes have ended, and nobody holds those that come after them.
+    pub(super) fn forget_held(&mut self) {
+        self.clients.release_all();
+        self.held = Held::default();
+    }
+
     pub(super) fn let_go(&mut self) -> Result<(), Error> {
-        for client in &mut self.clients.all {
-            client.holds = false;
-        }
+        self.clients.release_all();
         match self.confinement.cgroup() {
             Some(cgroup) => cgroup.freeze(false)?,
             None => std::mem::take(&mut self.held).let_go(),

@@ -92,13 +92,16 @@ impl Follower {
 }
 
 /// Makes of what is in the container's `file` what `change` makes of it; returns that. One that is longer
-/// than any that this program writes is left alone.
+/// than any that this program writes, or no text, is left alone.
 pub(crate) fn rewrite(file: &Path, change: impl FnOnce(&str) -> String) -> io::Result<String> {
     let mut file = open(file)?;
     if file.metadata()?.len() > LONGEST {
         return Ok(String::new());
     }
-    let there = read(&mut file, LONGEST)?;
+    let there = match read(&mut file, LONGEST) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(String::new()),
+        there => there?,
+    };
     let text = change(&there);
     if text != there {
         // In place: the container has the file mounted, not its name.

@@ -3,11 +3,11 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 use oci_spec::runtime::{Process, Spec};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags};
 
 const PASSWD: &str = "/etc/passwd";
 
@@ -41,8 +41,8 @@ pub(super) fn users_of(spec: &Spec, rootfs: &Path) -> Option<Vec<u8>> {
     let mut covering = mounts.filter(|mount| mount.destination() == Path::new(PASSWD));
     if let Some(mount) = covering.next_back() {
         let source = mount.source().as_ref()?;
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        return read(rustix::fs::open(source, flags, Mode::empty()).ok()?);
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        return read(&rustix::fs::open(source, flags, Mode::empty()).ok()?);
     }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     users_below(rustix::fs::open(rootfs, flags, Mode::empty()).ok()?)
@@ -50,18 +50,21 @@ pub(super) fn users_of(spec: &Spec, rootfs: &Path) -> Option<Vec<u8>> {
 
 /// The text of `/etc/passwd` below a root that is not to be trusted.
 pub(super) fn users_below(root: impl AsFd) -> Option<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    read(rustix::fs::openat2(root, PASSWD, flags, Mode::empty(), resolve).ok()?)
+    read(&rustix::fs::openat2(root, PASSWD, flags, Mode::empty(), resolve).ok()?)
 }
 
-fn read(file: OwnedFd) -> Option<Vec<u8>> {
-    let stat = rustix::fs::fstat(&file).ok()?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+/// Opens a file only where that does nothing: a device may be a watchdog, a file of `/proc` the host's log.
+fn read(place: &OwnedFd) -> Option<Vec<u8>> {
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(place).ok()?.st_mode);
+    if kind != FileType::RegularFile || rustix::fs::fstatfs(place).ok()?.f_type == PROC_SUPER_MAGIC
+    {
         return None;
     }
+    let file = File::open(format!("/proc/self/fd/{}", place.as_raw_fd())).ok()?;
     let mut text = Vec::new();
-    File::from(file).take(LONGEST).read_to_end(&mut text).ok()?;
+    file.take(LONGEST).read_to_end(&mut text).ok()?;
     Some(text)
 }
 
@@ -115,5 +118,11 @@ mod tests {
         std::os::unix::fs::symlink("/etc/users", &pipe).unwrap();
         std::fs::write(root.path().join("etc/users"), "inside").unwrap();
         assert_eq!(users_below(&open).unwrap(), b"inside");
+    }
+
+    #[test]
+    fn what_is_of_proc_is_not_read() {
+        let place = rustix::fs::open("/proc/version", OFlags::PATH, Mode::empty()).unwrap();
+        assert_eq!(read(&place), None);
     }
 }

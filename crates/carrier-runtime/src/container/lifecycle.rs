@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use carrier_sys::process::SingleThreaded;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
@@ -65,7 +65,7 @@ impl Runtime {
         let record = self.record(id)?;
         let status = record.status();
         if all && status == Status::Stopped {
-            return record.signal_survivors(signal);
+            return record.signal_survivors(&self.directory(id)?, signal);
         }
         let running = [Status::Created, Status::Running, Status::Paused];
         record.require("kill", &running)?;
@@ -148,14 +148,19 @@ impl Record {
 impl Record {
     /// The cgroup of a container whose first process has ended: without a PID namespace of their own the
     /// others live on in it.
-    fn cgroup_of_survivors(&self) -> Option<&Cgroup> {
-        // In another boot somebody else may have it.
+    fn cgroup_of_survivors(&self, directory: &Directory) -> Option<&Cgroup> {
+        let has_none = || {
+            directory
+                .configuration()
+                .is_ok_and(|spec| has_own_pids(&spec))
+        };
+        // Somebody else may have it by now, in another boot in any case.
         let cgroup = self.cgroup.as_ref();
-        cgroup.filter(|_| self.process.is_of_this_boot())
+        cgroup.filter(|_| self.process.is_of_this_boot() && !has_none())
     }
 
-    fn signal_survivors(&self, signal: i32) -> Result<(), Error> {
-        let Some(cgroup) = self.cgroup_of_survivors() else {
+    fn signal_survivors(&self, directory: &Directory, signal: i32) -> Result<(), Error> {
+        let Some(cgroup) = self.cgroup_of_survivors(directory) else {
             return Ok(());
         };
         if signal == Signal::KILL.as_raw() {
@@ -175,10 +180,21 @@ impl Directory {
     }
 }
 
+/// Whether a container has a PID namespace of its own, in which nothing outlives its first process.
+fn has_own_pids(spec: &Spec) -> bool {
+    let namespaces = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.namespaces().as_ref());
+    let is_own =
+        |one: &LinuxNamespace| one.typ() == LinuxNamespaceType::Pid && one.path().is_none();
+    namespaces.is_some_and(|all| all.iter().any(is_own))
+}
+
 /// Ends what runs of a container, and removes what is left of it.
 fn destroy(directory: &Directory, record: &Record, proof: &SingleThreaded) -> Result<(), Error> {
     if record.status() == Status::Stopped {
-        record.signal_survivors(Signal::KILL.as_raw())?;
+        record.signal_survivors(directory, Signal::KILL.as_raw())?;
     } else {
         if let Some(cgroup) = &record.cgroup {
             cgroup.kill()?;

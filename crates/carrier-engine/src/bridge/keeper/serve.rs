@@ -150,9 +150,6 @@ impl Keeper {
             let Ok(ready) = self.wait(deadline) else {
                 break;
             };
-            if ready.contains(&Source::WayOut) {
-                self.wayout.close_when_young();
-            }
             if self.wayout.is_lost() {
                 // The containers come back to the next keeper, which has another one.
                 break;

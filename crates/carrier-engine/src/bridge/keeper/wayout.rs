@@ -102,24 +102,18 @@ impl WayOut {
         }
     }
 
-    /// The program has ended. Without one that lives too short the containers still have each other, whom a
-    /// new keeper would part for a moment.
-    pub(super) fn close_when_young(&mut self) {
-        if let Self::Open(open) = self
-            && open.since.elapsed() < WORTH_ANOTHER
-        {
-            *self = Self::Closed(
-                open.uplink.describe_end(),
-                Instant::now().checked_add(PAUSE),
-            );
-        }
-    }
-
-    /// Whether the program has ended, and a new one would help.
-    pub(super) fn is_lost(&self) -> bool {
+    /// Whether the program has ended, and a new one would help. Without one that lives too short the
+    /// containers still have each other, whom a new keeper would part for a moment: it is closed for a while.
+    pub(super) fn is_lost(&mut self) -> bool {
         match self {
-            Self::Open(open) => open.uplink.has_ended(),
             Self::Closed(_, again) => again.is_some_and(|again| again <= Instant::now()),
+            Self::Open(open) if !open.uplink.has_ended() => false,
+            Self::Open(open) if open.since.elapsed() >= WORTH_ANOTHER => true,
+            Self::Open(open) => {
+                let why = open.uplink.describe_end();
+                *self = Self::Closed(why, Instant::now().checked_add(PAUSE));
+                false
+            }
         }
     }
 }
