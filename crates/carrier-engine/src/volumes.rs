@@ -38,6 +38,7 @@ pub use mount_point::{
     ImageVolumes, MountPoint, MountSource, Origin, ReadOnly, Storage, StorageOptions, VolumesFrom,
 };
 pub(crate) use oci::Place;
+pub(crate) use parse::clean;
 pub(crate) use plan::depth;
 pub use verbs::{CreateVolumeOptions, PrunedVolumes, VolumeSummary};
 

@@ -70,18 +70,20 @@ pub struct Index {
 }
 
 impl Index {
-    /// The image that is nearest to `platform`, the first of those that are as near; where none runs
-    /// there, the first that does not say what it is for: its configuration does.
+    /// The image that is nearest to `platform`, the first of those that are as near.
     #[must_use]
     pub fn select(&self, platform: &Platform) -> Option<&Descriptor> {
-        let distance = |entry: &Descriptor| match &entry.platform {
-            Some(offered) => platform.distance(offered),
-            None => entry.is_manifest().then_some(u8::MAX),
-        };
+        let distance = |entry: &Descriptor| platform.distance(entry.platform.as_ref()?);
         let entries = self.manifests.iter();
         let running = entries.filter_map(|entry| Some((distance(entry)?, entry)));
         let nearest = running.min_by_key(|(distance, _)| *distance);
         nearest.map(|(_, entry)| entry)
+    }
+
+    /// Those that do not say what they are for: their configurations do.
+    pub fn silent(&self) -> impl Iterator<Item = &Descriptor> {
+        let is_silent = |entry: &&Descriptor| entry.platform.is_none() && entry.is_manifest();
+        self.manifests.iter().filter(is_silent)
     }
 
     /// The platforms on offer, for an error message; attestations (`unknown/unknown`) left out.
@@ -539,10 +541,9 @@ mod tests {
             (&[v3], "linux/amd64", None),
             (&["null", x86, amd64, amd64], "linux/amd64", Some(2)),
             (&["null", x86], "linux/amd64", Some(1)),
-            (&[other, "null", "null"], "linux/amd64", Some(1)),
             (&[v5, v6], "linux/arm/v7", Some(1)),
             (&[v6], "linux/arm/v5", None),
-            (&[other], "linux/amd64", None),
+            (&[other, "null"], "linux/amd64", None),
         ] {
             let found = chosen(platforms, wanted);
             assert_eq!(found, expected, "{wanted} of {platforms:?}");

@@ -17,8 +17,11 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
-/// The distance of what runs as well, but for another architecture.
+/// The distance of what runs as well, but for another architecture: farther than any variant.
 const OTHER_ARCHITECTURE: u8 = 100;
+
+/// The highest variant of arm that arm64 has.
+const ARM_V8: u8 = 80;
 
 /// A text that is not `OS/ARCH[/VARIANT]`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -58,7 +61,7 @@ impl Platform {
     }
 
     /// How far software for `offered` is from what a user who asked for `self` wants: nothing where it
-    /// does not run there. A processor runs what was made for lower variants, and amd64 also 386.
+    /// does not run there. A processor runs what was made for lower variants, amd64 also 386, and arm64 also arm.
     #[must_use]
     pub fn distance(&self, offered: &Self) -> Option<u8> {
         let (wanted, offered) = (self.normal(), offered.normal());
@@ -67,6 +70,10 @@ impl Platform {
         }
         match (wanted.architecture.as_str(), offered.architecture.as_str()) {
             ("amd64", "386") => Some(OTHER_ARCHITECTURE),
+            ("arm64", "arm") => {
+                let below = ARM_V8.checked_sub(offered.level()?)?;
+                Some(OTHER_ARCHITECTURE + below)
+            }
             (one, other) if one != other => None,
             _ => match (wanted.level(), offered.level()) {
                 (Some(wanted), Some(offered)) => wanted.checked_sub(offered),
@@ -86,7 +93,7 @@ impl Platform {
             .is_some_and(|distance| distance < OTHER_ARCHITECTURE)
     }
 
-    /// Which variant of an architecture it is whose variants include those below.
+    /// Which variant of an architecture it is whose variants include those below: ten times `8.2`.
     fn level(&self) -> Option<u8> {
         let variant = match (self.architecture.as_str(), self.variant.as_deref()) {
             ("amd64", None) => "v1",
@@ -94,9 +101,14 @@ impl Platform {
             ("amd64" | "arm64" | "arm", Some(variant)) => variant,
             _ => return None,
         };
-        // Nothing is as far as another architecture.
-        let level = variant.strip_prefix('v')?.parse().ok();
-        level.filter(|level| *level < OTHER_ARCHITECTURE)
+        let variant = variant.strip_prefix('v')?;
+        let (major, minor) = variant.split_once('.').unwrap_or((variant, "0"));
+        match (major.as_bytes(), minor.as_bytes()) {
+            ([major @ b'0'..=b'9'], [minor @ b'0'..=b'9']) => {
+                Some((major - b'0') * 10 + (minor - b'0'))
+            }
+            _ => None,
+        }
     }
 
     /// The platform as one path component, `linux-arm64-v8`.
@@ -191,15 +203,20 @@ mod tests {
             ("arm64", "arm64/v8", Some(0)),
             ("arm64", "arm64/v9", None),
             ("arm64", "arm64/v8.1", None),
+            ("arm64/v8.2", "arm64", Some(2)),
+            ("arm64/v9", "arm64/v8.5", Some(5)),
+            ("arm64", "arm", Some(OTHER_ARCHITECTURE + 10)),
+            ("arm64", "arm/v6", Some(OTHER_ARCHITECTURE + 20)),
+            ("arm", "arm64", None),
             ("amd64", "amd64/v1", Some(0)),
             ("amd64", "amd64/v2", None),
-            ("amd64/v3", "amd64", Some(2)),
-            ("amd64/v3", "amd64/v2", Some(1)),
+            ("amd64/v3", "amd64", Some(20)),
+            ("amd64/v3", "amd64/v2", Some(10)),
             ("amd64", "386", Some(OTHER_ARCHITECTURE)),
             ("386", "amd64", None),
             ("arm/v7", "arm", Some(0)),
-            ("arm/v7", "arm/v6", Some(1)),
-            ("arm/v7", "arm/v5", Some(2)),
+            ("arm/v7", "arm/v6", Some(10)),
+            ("arm/v7", "arm/v5", Some(20)),
             ("arm/v6", "arm", None),
             ("ppc64le", "ppc64le/power9", Some(1)),
             ("ppc64le/power8", "ppc64le/power9", None),

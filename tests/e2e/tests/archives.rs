@@ -194,6 +194,61 @@ fn a_platform_is_chosen() {
         .succeeds();
 }
 
+/// An image for a variant of arm.
+fn of_variant(variant: &str) -> Parts {
+    let parts = Parts::new(variant);
+    let config = json!({
+        "architecture": "arm", "variant": variant, "os": "linux",
+        "rootfs": { "type": "layers", "diff_ids": [digest(&parts.layer)] },
+    });
+    Parts {
+        config: config.to_string().into_bytes(),
+        ..parts
+    }
+}
+
+#[test]
+fn of_several_variants_the_nearest_is_loaded() {
+    let cx = Cx::new();
+    let entry = |bytes: &[u8], kind: &str| json!({ "mediaType": kind, "digest": digest(bytes), "size": bytes.len() });
+    let (manifest_kind, index_kind) = (
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.oci.image.index.v1+json",
+    );
+    let mut archive = Layer::new().file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
+    let mut entries = Vec::new();
+    for variant in ["v6", "v7"] {
+        let parts = of_variant(variant);
+        let manifest = parts.manifest();
+        let mut one = entry(&manifest, manifest_kind);
+        one["platform"] = json!({ "os": "linux", "architecture": "arm", "variant": variant });
+        entries.push(one);
+        for bytes in [&manifest, &parts.config, &parts.layer] {
+            archive = archive.file(&blob(bytes), bytes);
+        }
+    }
+    let index = json!({ "schemaVersion": 2, "mediaType": index_kind, "manifests": entries });
+    let index = index.to_string().into_bytes();
+    let mut whole = entry(&index, index_kind);
+    whole["annotations"] = json!({ "org.opencontainers.image.ref.name": "two:1" });
+    let root = json!({ "schemaVersion": 2, "manifests": [whole] }).to_string();
+    let archive = archive.file(&blob(&index), &index).file("index.json", root);
+    let path = cx.home().join("archive.tar").display().to_string();
+    fs::write(&path, archive.finished()).unwrap();
+    for (platform, loaded) in [("linux/arm/v6", "v6"), ("linux/arm/v7", "v7")] {
+        let id = of_variant(loaded).id();
+        cx.carrier(["load", "--platform", platform, "-i", &path])
+            .succeeds();
+        cx.carrier(["images", "-q", "--no-trunc"])
+            .succeeds()
+            .prints(&id);
+        cx.carrier(["rmi", "two:1"]).succeeds();
+    }
+    // None of the two takes the other's name.
+    let loaded = cx.carrier(["load", "-i", &path]).succeeds();
+    assert!(!loaded.text().contains("renaming"), "{loaded:?}");
+}
+
 /// Archives as `docker save` wrote them, that are not what they seem.
 fn hostile_docker_archives(parts: &Parts) -> Vec<(&'static str, Layer)> {
     let other = Parts::new("other");

@@ -6,7 +6,8 @@
     reason = "a test explains itself by its name"
 )]
 
-use carrier_e2e::{Cx, skip};
+use carrier_e2e::{Cx, Image, Layer, Registry, skip};
+use serde_json::{Value, json};
 
 #[test]
 fn an_arm64_program_runs_under_an_emulator_of_its_own() {
@@ -83,4 +84,40 @@ fn a_platform_that_is_not_offered_is_an_error_that_lists_the_others() {
     cx.carrier(["pull", "--platform", "a/b/c/d", &image])
         .exits_with(125)
         .complains("platform");
+}
+
+#[test]
+fn where_an_index_does_not_say_what_an_image_is_for_its_configuration_does() {
+    let cx = Cx::new();
+    let registry = Registry::empty();
+    let entries: Vec<Value> = ["s390x", "amd64", "arm64"]
+        .iter()
+        .map(|architecture| {
+            let layer = Layer::new().file("f", architecture);
+            let image = Image {
+                architecture,
+                ..Image::new(vec![layer], json!({}))
+            };
+            let mut entry = image.push(registry.host(), "silent", architecture);
+            entry.as_object_mut().unwrap().remove("platform");
+            entry
+        })
+        .collect();
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let index = json!({ "schemaVersion": 2, "mediaType": kind, "manifests": entries });
+    registry.put_manifest("silent", "latest", kind, &index);
+    let image = format!("{}/silent", registry.host());
+    for architecture in ["amd64", "arm64"] {
+        let platform = format!("linux/{architecture}");
+        cx.carrier(["pull", "--platform", &platform, &image])
+            .succeeds();
+        cx.carrier(["image", "inspect", "-f", "{{.Architecture}}", &image])
+            .succeeds()
+            .prints(architecture);
+        cx.carrier(["rmi", &image]).succeeds();
+    }
+    cx.carrier(["pull", "--platform", "linux/riscv64", &image])
+        .exits_with(125)
+        .complains("linux/riscv64");
+    cx.assert_nothing_is_left();
 }

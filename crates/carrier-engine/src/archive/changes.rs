@@ -1,10 +1,13 @@
 //! Changes of an image's configuration, written as instructions of a Dockerfile.
 
+use std::path::Path;
+
 use carrier_spec::{Config, Healthcheck};
 use serde_json::Value;
 
 use super::words::{word, words};
 use crate::health::parse_duration;
+use crate::volumes::clean;
 
 /// Why a change makes no sense.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -57,11 +60,11 @@ impl Changed {
         }
         match name.as_str() {
             "CMD" => {
-                config.cmd = Some(command(arguments));
+                config.cmd = Some(command(arguments, config.shell.as_deref()));
                 self.has_command = true;
             }
             "ENTRYPOINT" => {
-                config.entrypoint = Some(command(arguments));
+                config.entrypoint = Some(command(arguments, config.shell.as_deref()));
                 // The words of another one are none of its.
                 config.cmd = config.cmd.take().filter(|_| self.has_command);
             }
@@ -91,16 +94,20 @@ impl Changed {
                 let paths = paths.into_iter().map(|path| (path, Default::default()));
                 config.volumes.extend(paths);
             }
-            "USER" => config.user = single(arguments, &config.env).ok_or_else(bad)?,
+            "USER" => config.user = word(arguments, &config.env).ok_or_else(bad)?,
             "STOPSIGNAL" => {
-                config.stop_signal = Some(single(arguments, &config.env).ok_or_else(bad)?);
+                config.stop_signal = Some(word(arguments, &config.env).ok_or_else(bad)?);
             }
             "WORKDIR" => {
-                let path = single(arguments, &config.env).ok_or_else(bad)?;
+                let path = word(arguments, &config.env).ok_or_else(bad)?;
                 config.working_dir = if path.starts_with('/') {
                     path
                 } else {
-                    format!("{}/{path}", config.working_dir.trim_end_matches('/'))
+                    let path = Path::new(&config.working_dir).join(path);
+                    clean(&path)
+                        .into_os_string()
+                        .into_string()
+                        .map_err(|_| bad())?
                 };
             }
             "HEALTHCHECK" => config.healthcheck = Some(healthcheck(arguments).ok_or_else(bad)?),
@@ -111,9 +118,15 @@ impl Changed {
     }
 }
 
-/// A JSON list is executed as it is; anything else by a shell.
-fn command(text: &str) -> Vec<String> {
-    list(text).unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()])
+/// A JSON list is executed as it is; anything else by the image's shell.
+fn command(text: &str, shell: Option<&[String]>) -> Vec<String> {
+    list(text).unwrap_or_else(|| {
+        let usual = || ["/bin/sh", "-c"].map(str::to_owned).to_vec();
+        let shell = shell.filter(|shell| !shell.is_empty());
+        let mut words = shell.map_or_else(usual, <[String]>::to_vec);
+        words.push(text.to_owned());
+        words
+    })
 }
 
 /// `NONE`, or options and then `CMD` with a list or a text for the shell.
@@ -178,13 +191,6 @@ fn pairs(text: &str, environment: &[String]) -> Option<Vec<(String, String)>> {
         (!name.is_empty()).then(|| (name.to_owned(), value.to_owned()))
     };
     all.iter().map(pair).collect()
-}
-
-fn single(text: &str, environment: &[String]) -> Option<String> {
-    match words(text, environment)?.as_slice() {
-        [word] => Some(word.clone()),
-        _ => None,
-    }
 }
 
 /// `80`, `80/udp`, `8000-8002/tcp`
@@ -310,6 +316,19 @@ mod tests {
     }
 
     #[test]
+    fn the_shell_is_the_images_and_relative_directories_are_below_the_last_one() {
+        let mut changed = Changed::from(Config {
+            shell: Some(["/bin/bash", "-ec"].map(str::to_owned).to_vec()),
+            ..Config::default()
+        });
+        for change in ["CMD echo a", "WORKDIR a b", "WORKDIR c/../d"] {
+            changed.apply(change).unwrap();
+        }
+        assert_eq!(changed.config.cmd.unwrap(), ["/bin/bash", "-ec", "echo a"]);
+        assert_eq!(changed.config.working_dir, "/a b/d");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for bad in [
             "",
@@ -325,7 +344,6 @@ mod tests {
             "EXPOSE 70000",
             "EXPOSE 9-1",
             "EXPOSE 1/icmp",
-            "USER a b",
             "HEALTHCHECK",
             "HEALTHCHECK x",
             "HEALTHCHECK CMD",

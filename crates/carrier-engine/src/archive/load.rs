@@ -118,11 +118,13 @@ impl Engine {
                 reference: Some(name.clone()),
                 ..record.clone()
             })?;
-            let before = before.map(|before| before.id);
+            // One for a lower variant keeps the name.
+            let before = before.filter(|before| before.platform == record.platform);
+            let replaced = before.map(|before| before.id);
             loaded.push(Loaded {
                 name: Some(name.clone()),
                 id: record.id.clone(),
-                replaced: before.filter(|before| *before != record.id),
+                replaced: replaced.filter(|replaced| *replaced != record.id),
             });
         }
         Ok(loaded)

@@ -164,17 +164,28 @@ impl<'a> Collector<'a, '_> {
         }
     }
 
-    /// The entries of an index that are images, are wanted, and are here: whoever saves an image may
+    /// The entries of an index that are images, are here, and of which none is nearer to what is wanted: whoever saves an image may
     /// have had it for one platform only.
     fn wanted(&self, entries: &[Descriptor]) -> Vec<Descriptor> {
-        let is_wanted = |entry: &&Descriptor| {
+        let mut there = entries.to_vec();
+        there.retain(|entry| {
             let platform = entry.platform.as_ref();
             // Attestations are for an unknown platform.
-            platform.is_none_or(|platform| {
-                platform.os != "unknown"
-                    && self.platform.is_none_or(|wanted| wanted.accepts(platform))
-            }) && self.spool.has(&blob_path(&entry.digest))
+            platform.is_none_or(|platform| platform.os != "unknown")
+                && self.spool.has(&blob_path(&entry.digest))
+        });
+        let Some(wanted) = self.platform else {
+            return there;
         };
-        entries.iter().filter(is_wanted).cloned().collect()
+        let distance = |entry: &Descriptor| {
+            let platform = entry.platform.as_ref();
+            let platform = platform.filter(|platform| wanted.accepts(platform))?;
+            wanted.distance(platform)
+        };
+        let least = there.iter().filter_map(distance).min();
+        there.retain(|entry| {
+            entry.platform.is_none() || (least.is_some() && distance(entry) == least)
+        });
+        there
     }
 }

@@ -283,7 +283,7 @@ pub(super) fn container_path(text: &str) -> Result<String, VolumeError> {
 }
 
 /// The path without `.` and `..`, as Docker takes it: no link is looked at.
-pub(super) fn clean(path: &Path) -> PathBuf {
+pub(crate) fn clean(path: &Path) -> PathBuf {
     let mut cleaned = PathBuf::from("/");
     for component in path.components() {
         match component {

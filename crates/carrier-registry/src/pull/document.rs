@@ -1,7 +1,7 @@
 //! Manifests, indexes and image configurations: fetched, verified, understood.
 
 use carrier_spec::{
-    Descriptor, Digest, ImageConfig, ImageError, Manifest, ManifestOrIndex, MediaType,
+    Descriptor, Digest, ImageConfig, ImageError, Index, Manifest, ManifestOrIndex, MediaType,
 };
 use carrier_store::digest_of;
 use reqwest::header::CONTENT_TYPE;
@@ -87,19 +87,50 @@ impl Puller<'_> {
                 ManifestOrIndex::Index(index) => index,
             };
             outermost = outermost.or(Some(rest));
-            let chosen = index
-                .select(&self.options.platform)
-                .ok_or_else(|| Error::NoPlatform {
-                    image: self.reference.familiar(),
-                    wanted: self.options.platform.to_string(),
-                    offered: index.platforms(),
-                })?;
-            document = self
-                .manifest(chosen.digest.as_str(), Some(&chosen.digest))
-                .await?;
-            check_size("a manifest", chosen, document.bytes.len())?;
+            document = match index.select(&self.options.platform) {
+                Some(chosen) => self.entry(chosen).await?,
+                None => self.choose_by_configuration(&index).await?,
+            };
         }
         Err(self.unusable(ImageError::Ambiguous("its indexes point to indexes")))
+    }
+
+    async fn entry(&self, chosen: &Descriptor) -> Result<Document<ManifestOrIndex>, Error> {
+        let name = chosen.digest.as_str();
+        let document = self.manifest(name, Some(&chosen.digest)).await?;
+        check_size("a manifest", chosen, document.bytes.len())?;
+        Ok(document)
+    }
+
+    /// The first of the entries that do not say what they are for whose configuration says the platform,
+    /// or is as silent. Some may be no images.
+    async fn choose_by_configuration(
+        &self,
+        index: &Index,
+    ) -> Result<Document<ManifestOrIndex>, Error> {
+        let platform = &self.options.platform;
+        let mut offered = index.platforms();
+        for entry in index.silent() {
+            let document = self.entry(entry).await?;
+            let ManifestOrIndex::Manifest(manifest) = &document.content else {
+                return Ok(document);
+            };
+            match self.config(manifest).await {
+                Ok(config) => match config.content.platform() {
+                    Some(other) if platform.distance(&other).is_none() => {
+                        offered.push(other.to_string());
+                    }
+                    _ => return Ok(document),
+                },
+                Err(Error::Image { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::NoPlatform {
+            image: self.reference.familiar(),
+            wanted: platform.to_string(),
+            offered,
+        })
     }
 
     /// Fetches a manifest or index. The registry's own word on its digest counts for nothing.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::{field, is_free, last_field, zero};
+use super::fields::{empty, field, field_of, is_free, last_field, zero};
 use super::functions::{call, is_true, text};
 use super::{Command, Node, Operand, TemplateError};
 
@@ -148,22 +148,28 @@ impl Scope {
     fn pipeline(&self, pipeline: &[Command], dot: Dot<'_>) -> Result<Value, TemplateError> {
         let mut result = None;
         for command in pipeline {
-            result = Some(self.command(command, result, dot)?);
+            result = Some((self.command(command, result, dot)?, command));
         }
-        Ok(result.unwrap_or_default())
+        Ok(result.map(|(value, _)| value).unwrap_or_default())
     }
 
     fn command(
         &self,
         command: &Command,
-        piped: Option<Value>,
+        piped: Option<(Value, &Command)>,
         dot: Dot<'_>,
     ) -> Result<Value, TemplateError> {
         match command.as_slice() {
             [Operand::Function(name), arguments @ ..] => {
-                let values = arguments.iter().map(|operand| self.operand(operand, dot));
-                let mut values: Vec<Value> = values.collect::<Result<_, _>>()?;
-                values.extend(piped);
+                let value_of = |operand| Ok(argument(name, operand, self.operand(operand, dot)?));
+                let mut values: Vec<Value> = arguments
+                    .iter()
+                    .map(value_of)
+                    .collect::<Result<_, TemplateError>>()?;
+                values.extend(piped.map(|(value, from)| match from.as_slice() {
+                    [operand] => argument(name, operand, value),
+                    _ => value,
+                }));
                 call(name, &values)
             }
             [operand] if piped.is_none() => self.operand(operand, dot),
@@ -214,6 +220,14 @@ fn method_call(map: Value, arguments: Vec<Value>) -> Result<Value, TemplateError
             "argument behind what is no function".to_owned(),
         )),
     }
+}
+
+/// A value as a function takes it: null by the type of its field, and for `json` as it is.
+fn argument(function: &str, operand: &Operand, value: Value) -> Value {
+    if !value.is_null() || function == "json" {
+        return value;
+    }
+    field_of(operand).and_then(empty).unwrap_or(value)
 }
 
 /// What a pipeline has led to, as what fields are looked for in.

@@ -5,13 +5,23 @@ use serde_json::{Map, Value};
 use super::{Command, Operand, TemplateError};
 
 /// Maps whose keys are nobody's but the user's: what is not there is nothing, and no mistake.
-const FREE: [&str; 6] = [
+const FREE: [&str; 16] = [
     "Annotations",
     "Attributes",
+    "AuxiliaryAddresses",
+    "Containers",
     "DriverOpts",
+    "ExposedPorts",
     "Labels",
+    "Networks",
     "Options",
+    "PortBindings",
+    "Ports",
+    "Runtimes",
+    "StorageOpt",
     "Sysctls",
+    "Tmpfs",
+    "Volumes",
 ];
 
 /// Fields that Docker's types have and that JSON leaves out where there is nothing: a field that stands
@@ -87,11 +97,30 @@ fn step_into_nothing(object: &Map<String, Value>, name: &str, path: &[String]) -
 
 /// The field that a pipeline is, if it is one and nothing else.
 pub(super) fn last_field(pipeline: &[Command]) -> Option<&str> {
-    let [command] = pipeline else { return None };
-    match command.as_slice() {
-        [Operand::Field(path) | Operand::Variable(_, path) | Operand::Group(_, path)] => {
+    match pipeline {
+        [command] => match command.as_slice() {
+            [operand] => field_of(operand),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The field that an operand is.
+pub(super) fn field_of(operand: &Operand) -> Option<&str> {
+    match operand {
+        Operand::Field(path) | Operand::Variable(_, path) | Operand::Group(_, path) => {
             path.last().map(String::as_str)
         }
+        Operand::Literal(_) | Operand::Function(_) => None,
+    }
+}
+
+/// What a field that is `null` in JSON is for a function: a list or a map without anything, as in Go.
+pub(super) fn empty(field: &str) -> Option<Value> {
+    match zero(field)? {
+        "[]" => Some(Value::Array(Vec::new())),
+        "map[]" => Some(Value::Object(Map::new())),
         _ => None,
     }
 }

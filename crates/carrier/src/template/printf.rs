@@ -93,11 +93,10 @@ fn shown(layout: Layout, verb: char, value: &Value) -> String {
         }
         ('v', Value::Number(number)) if number.is_f64() => Some(real(layout, 'g', value)),
         ('v', Value::Number(_)) => Some(whole(layout, 'd', value)),
+        ('v', Value::Null) => Some(Some("<nil>".to_owned())),
         ('v', value) => Some(Some(cut(layout, text(value)))),
-        ('s', Value::String(_) | Value::Null | Value::Object(_)) => {
-            Some(Some(cut(layout, text(value))))
-        }
-        ('q', Value::String(_) | Value::Null) => {
+        ('s', Value::String(_) | Value::Object(_)) => Some(Some(cut(layout, text(value)))),
+        ('q', Value::String(_)) => {
             let text = cut(layout, text(value));
             Some(Some(if layout.alternate && !text.contains('`') {
                 format!("`{text}`")
@@ -297,6 +296,7 @@ mod tests {
             ("%z", json!([5]), "%!z(int=5)"),
             ("%s", json!(["a", "b"]), "a%!(EXTRA string=b)"),
             ("a%", json!([]), "a%!(NOVERB)"),
+            ("%v %s", json!([null, null]), "<nil> %!s(<nil>)"),
             ("%.3d|%6.3d|%06.3d", json!([7, 7, 7]), "007|   007|   007"),
         ] {
             let values = values.as_array().unwrap();

@@ -105,6 +105,15 @@ fn templates_print_what_is_null_or_missing_by_its_type() {
             "{{.Nothing.Ports}} {{len .Nothing.Cmd}}",
             "map[80/tcp:[]] 0",
         ),
+        (
+            r#"{{printf "%s %v" .Nothing.Cmd .Nothing.Volumes}}"#,
+            "[] map[]",
+        ),
+        (
+            r#"{{.Nothing.Cmd | print}} {{.Nothing.Cmd | json}}"#,
+            "[] null",
+        ),
+        ("{{if .Nothing.Ports.foo}}y{{else}}n{{end}}", "n"),
         ("{{(.Nothing).ExposedPorts}}", "map[80/tcp:{}]"),
         (r#"{{.Config.Labels "b.c"}}{{.Config.Labels "no"}}"#, "x"),
         ("{{.ID}} {{.config.env}}", "sha256:12 [A=1 B=2]"),

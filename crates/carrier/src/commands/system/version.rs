@@ -24,7 +24,7 @@ fn facts() -> Value {
     let mut client = json!({
         "Platform": { "Name": "Carrier" },
         "Version": version,
-        "APIVersion": "",
+        "ApiVersion": "",
         "GitCommit": "",
         "GoVersion": "",
         "BuildTime": "",
