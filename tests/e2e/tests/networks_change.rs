@@ -71,6 +71,21 @@ fn a_container_is_found_by_its_new_name_alone() {
 }
 
 #[test]
+fn the_gateway_keeps_its_hardware_address_whoever_comes() {
+    let world = World::with(&[&["front"]]);
+    world.serve("near", &["--network", "front"]);
+    let both = "gateway=$(sed -n 's/nameserver //p' /etc/resolv.conf)
+        nslookup near > /dev/null
+        awk -v at=$gateway '$1 == at { print $4 }' /proc/net/arp
+        printf '02:42:%02x:%02x:%02x:%02x' $(echo $gateway | tr . ' ')";
+    let found = world.cx.carrier(["exec", "near", "sh", "-c", both]);
+    let found = found.succeeds().text().to_owned();
+    let (found, expected) = found.split_once('\n').unwrap();
+    assert_eq!(found, expected);
+    world.end();
+}
+
+#[test]
 fn connections_outlive_another_network_of_the_container() {
     let world = World::with(&[&["na"], &["nb"]]);
     let words = ["run", "-d", "--name", "echo", "--network", "na", "-p"];

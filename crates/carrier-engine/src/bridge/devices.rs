@@ -37,13 +37,21 @@ pub(super) struct Cable<'a> {
     pub(super) peer_mac: MacAddress,
 }
 
-/// Makes a bridge, and returns its number.
-pub(super) fn add_bridge(netlink: &mut Netlink, name: &str, mtu: u32) -> io::Result<u32> {
+/// Makes a bridge, and returns its number. Without an address it takes the lowest of what is plugged into it:
+/// each container that came or went could change it, and others would send to the old one for a while.
+pub(super) fn add_bridge(
+    netlink: &mut Netlink,
+    name: &str,
+    mtu: u32,
+    mac: Option<MacAddress>,
+) -> io::Result<u32> {
     let mut bridge = up(name);
     bridge.attributes.extend([
         LinkAttribute::Mtu(mtu),
         LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
     ]);
+    let address = mac.map(|mac| LinkAttribute::Address(mac.0.to_vec()));
+    bridge.attributes.extend(address);
     netlink.request(RouteNetlinkMessage::NewLink(bridge), NEW)?;
     netlink.index(name)
 }

@@ -166,9 +166,10 @@ impl Keeper {
         let prefix = if network.internal { INTERNAL } else { OPEN };
         let name = format!("{prefix}{}", network.short_id());
         let mtu = network.driver_options().mtu.unwrap_or(MTU);
+        let mac = network.subnets.first().map(|it| mac_of(it.gateway));
         let netlink = &mut self.netlink;
         let made = (|| {
-            let device = devices::add_bridge(netlink, &name, mtu)?;
+            let device = devices::add_bridge(netlink, &name, mtu, mac)?;
             for subnet in &network.subnets {
                 netlink.add_address(device, (subnet.gateway, subnet.subnet.prefix()), true)?;
             }
