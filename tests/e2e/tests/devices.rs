@@ -213,9 +213,13 @@ fn with_keep_id_the_caller_is_who_he_is() {
 
 #[test]
 fn the_caller_is_in_the_files_of_users_and_groups() {
+    const NAME: &str = "the_caller_is_in_the_files_of_users_and_groups";
     let cx = Cx::with_registry();
     let image = cx.pulled("busybox");
     let (uid, gid) = ids(&cx);
+    if uid == "1000" {
+        return skip(NAME, "the image has a user with the caller's id");
+    }
     let (name, group) = (cx.script("id -un"), cx.script("id -gn"));
     let (name, group) = (name.text(), group.text());
     let kept = |options: &[&str], script: &str| {

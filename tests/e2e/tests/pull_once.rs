@@ -137,7 +137,7 @@ fn a_pull_that_is_killed_at_any_moment_is_repaired_by_the_next_command() {
     let places = ["blobs/sha256", "layers"].map(|place| names_in(&cx, place));
     let digest_of_files = || {
         let files = "find layers -type f | sort | xargs sha256sum | sha256sum";
-        let look = cx.host_script(&format!("cd {} && {files}", cx.store().display()));
+        let look = cx.script(&format!("cd {} && {files}", cx.store().display()));
         look.succeeds().text().to_owned()
     };
     let clean = digest_of_files();

@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use carrier_e2e::{Cx, Image, Layer, Registry, rounds_or};
+use carrier_e2e::{Cx, Image, Layer, Registry, is_root, rounds_or, skip};
 use serde_json::{Value, json};
 
 /// Numbers that look random and are the same each time.
@@ -150,6 +150,9 @@ fn inject(path: &Path, fault: Fault, numbers: &mut Numbers) -> bool {
     true
 }
 
+/// Why others cannot run these tests.
+const COPIES: &str = "only root copies a store with files of other ids";
+
 fn copy(from: &Path, to: &Path) {
     let _ = Command::new("rm").arg("-rf").arg(to).status();
     let status = Command::new("cp").arg("-a").args([from, to]).status();
@@ -158,6 +161,10 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn every_single_fault_is_found_and_nothing_else_is_harmed() {
+    const NAME: &str = "every_single_fault_is_found_and_nothing_else_is_harmed";
+    if !is_root() {
+        return skip(NAME, COPIES);
+    }
     let cx = Cx::new();
     let registry = store(&cx);
     let (place, good) = (cx.store(), cx.home().join("good"));
@@ -216,6 +223,10 @@ fn repair(cx: &Cx, registry: &Registry, what: &str) {
 
 #[test]
 fn a_quick_check_finds_what_is_missing_or_cut() {
+    const NAME: &str = "a_quick_check_finds_what_is_missing_or_cut";
+    if !is_root() {
+        return skip(NAME, COPIES);
+    }
     let cx = Cx::new();
     let registry = store(&cx);
     let (place, good) = (cx.store(), cx.home().join("good"));
