@@ -388,7 +388,12 @@ fn a_monitor_killed_while_it_rotates_leaves_whole_lines_in_their_order() {
     for round in 0..20_u64 {
         std::thread::sleep(Duration::from_millis(5 + round * 7 % 40));
         let pid = monitor(&cx);
-        cx.script(&format!("kill -9 {pid}")).succeeds();
+        // Until it has ended the container runs, and need not be started.
+        let killed = format!(
+            "kill -9 {pid}; until [ ! -e /proc/{pid} ] || grep -q '^State:.Z' /proc/{pid}/status; \
+             do sleep 0.01; done"
+        );
+        cx.script(&killed).succeeds();
         let text = logs(&cx, &[]);
         let numbers: Vec<u64> = text
             .text()
